@@ -1,0 +1,433 @@
+"""The LayoutLMv3 encoder over text and patches.
+
+LayoutLMv3: Huang et al., 2022, https://arxiv.org/abs/2204.08387, section 3.
+
+Shapes: B batch, T text tokens, K word pieces of a slot, Hp×Wp patches, P = Hp·Wp, C hidden size,
+h heads, d = C/h, L = T + 1 + P the length of the joint sequence [text, class token, patches].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from timm.layers import DropPath
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+class TextEmbedding(nn.Module):
+    """Word + token type + 1D position + 2D layout embedding, then LayerNorm and dropout."""
+
+    def __init__(
+        self,
+        hidden_size: int,
+        vocab_size: int,
+        max_positions: int,
+        max_2d_positions: int,
+        coordinate_size: int,
+        shape_size: int,
+        type_vocab_size: int,
+        pad_token_id: int,
+        layer_norm_eps: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.pad_token_id = pad_token_id
+        self.word = nn.Embedding(vocab_size, hidden_size, padding_idx=pad_token_id)
+        self.token_type = nn.Embedding(type_vocab_size, hidden_size)
+        self.position = nn.Embedding(max_positions, hidden_size, padding_idx=pad_token_id)
+        self.x = nn.Embedding(max_2d_positions, coordinate_size)
+        self.y = nn.Embedding(max_2d_positions, coordinate_size)
+        self.height = nn.Embedding(max_2d_positions, shape_size)
+        self.width = nn.Embedding(max_2d_positions, shape_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, input_ids: Tensor, text_boxes: Tensor) -> Tensor:
+        """Embed the tokens of a batch.
+
+        Args:
+            input_ids: B×T int64, or B×T×K int64 where the word embedding of a slot is the mean of
+                its K pieces, padding left out.
+            text_boxes: B×T×4 int64, x0 y0 x1 y1 on the page's 0..1000 grid.
+
+        Returns:
+            B×T×C.
+        """
+        real = input_ids != self.pad_token_id
+        words = self.word(input_ids)  # B×T×C or B×T×K×C
+        if input_ids.dim() == 3:
+            pieces = real.unsqueeze(-1).to(words.dtype)  # B×T×K×1
+            words = (words * pieces).sum(2) / pieces.sum(2).clamp(min=1)  # B×T×C
+            real = real.any(-1)  # B×T
+        positions = torch.cumsum(real, 1) * real + self.pad_token_id  # B×T
+        x0, y0, x1, y1 = text_boxes.unbind(-1)  # B×T each
+        longest = self.height.num_embeddings - 1
+        layout = torch.cat(
+            [
+                self.x(x0),
+                self.y(y0),
+                self.x(x1),
+                self.y(y1),
+                self.height((y1 - y0).clamp(0, longest)),
+                self.width((x1 - x0).clamp(0, longest)),
+            ],
+            dim=-1,
+        )  # B×T×C
+        token_type = self.token_type.weight[0]  # C
+        return self.dropout(self.norm(words + token_type + self.position(positions) + layout))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; scores and biases are both divided by √d."""
+
+    def __init__(self, hidden_size: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+        self.output = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x: B×L×C; mask: added to the scaled scores (float), or True where a key is seen (bool),
+        broadcast to B×h×L×L; None sees everything."""
+        query, key, value = (
+            linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # B×h×L×d
+            for linear in (self.query, self.key, self.value)
+        )
+        dropout = self.dropout if self.training else 0.0
+        if mask is not None and mask.is_floating_point():
+            mask = mask.to(query.dtype)
+        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout)  # B×h×L×d
+        return self.output(mixed.transpose(1, 2).flatten(2))  # B×L×C
+
+
+class Layer(nn.Module):
+    """A post-norm transformer layer with exact GELU."""
+
+    def __init__(
+        self,
+        hidden_size: int,
+        heads: int,
+        intermediate_size: int,
+        layer_norm_eps: float,
+        dropout: float,
+        attention_dropout: float,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self.attention = Attention(hidden_size, heads, attention_dropout)
+        self.attention_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.intermediate = nn.Linear(hidden_size, intermediate_size)
+        self.output = nn.Linear(intermediate_size, hidden_size)
+        self.output_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(dropout)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = self.attention_norm(x + self.drop_path(self.dropout(self.attention(x, mask))))
+        hidden = self.output(F.gelu(self.intermediate(x)))
+        return self.output_norm(x + self.drop_path(self.dropout(hidden)))
+
+
+def relative_bucket(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
+    """Bucket numbers of signed distances (key minus query), as in T5 (Raffel et al., 2020, §2.1).
+
+    Half of the buckets are for positive distances; in each half, small distances have a bucket
+    each, larger ones share logarithmically wider buckets up to `max_distance`.
+
+    Args:
+        distance: int64 of any shape.
+
+    Returns:
+        int64 of the same shape, 0 … num_buckets - 1.
+    """
+    half = num_buckets // 2
+    exact = half // 2
+    length = distance.abs()
+    ratio = torch.log(length.clamp(min=1).float() / exact) / math.log(max_distance / exact)
+    wide = (exact + (ratio * (half - exact)).long()).clamp(max=half - 1)
+    return (distance > 0).long() * half + torch.where(length < exact, length, wide)
+
+
+class RelativeBias(nn.Module):
+    """One learnt number for each head and bucket of distance, looked up for every pair."""
+
+    def __init__(self, heads: int, num_buckets: int, max_distance: int) -> None:
+        super().__init__()
+        self.max_distance = max_distance
+        self.weight = nn.Parameter(torch.zeros(heads, num_buckets))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """positions: …×L int64 → bias …×h×L×L (not yet divided by √d)."""
+        distance = positions.unsqueeze(-2) - positions.unsqueeze(-1)  # …×L×L: key minus query
+        buckets = relative_bucket(distance, self.weight.shape[1], self.max_distance)
+        return F.embedding(buckets, self.weight.t()).movedim(-1, -3)
+
+
+class LayoutLMv3(nn.Module):
+    """The encoder: text and patches in, the hidden states of four layers out.
+
+    With `use_text=False` there are no text tables and only images are taken.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int = 768,
+        layers: int = 12,
+        heads: int = 12,
+        intermediate_size: int = 3072,
+        patch_size: int = 16,
+        input_size: int = 224,
+        taps: Sequence[int] = (3, 5, 7, 11),
+        use_text: bool = False,
+        coordinate_size: int = 128,
+        shape_size: int = 128,
+        vocab_size: int = 50265,
+        max_positions: int = 514,
+        max_2d_positions: int = 1024,
+        type_vocab_size: int = 1,
+        pad_token_id: int = 1,
+        layer_norm_eps: float = 1e-5,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        drop_path: float = 0.0,
+        relative_bias: bool = False,
+        spatial_bias: bool = False,
+        relative_buckets: int = 32,
+        relative_max_distance: int = 128,
+        spatial_buckets: int = 64,
+        spatial_max_distance: int = 256,
+        checkpoint: bool = False,
+        mask_padding: bool = False,
+        size_divisibility: int = 32,
+    ) -> None:
+        super().__init__()
+        self.taps = tuple(taps)
+        self.checkpoint = checkpoint
+        self.mask_padding = mask_padding
+        self.size_divisibility = size_divisibility
+        self.patch_size = patch_size
+        side = input_size // patch_size
+        self.patch_embedding = nn.Conv2d(3, hidden_size, patch_size, patch_size)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
+        self.position_table = nn.Parameter(torch.zeros(1, 1 + side * side, hidden_size))
+        self.visual_norm = nn.LayerNorm(hidden_size, eps=1e-6)
+        self.text_embedding = (
+            TextEmbedding(
+                hidden_size,
+                vocab_size,
+                max_positions,
+                max_2d_positions,
+                coordinate_size,
+                shape_size,
+                type_vocab_size,
+                pad_token_id,
+                layer_norm_eps,
+                dropout,
+            )
+            if use_text
+            else None
+        )
+        self.joint_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.dropout = nn.Dropout(dropout)
+        rates = torch.linspace(0, drop_path, layers).tolist()
+        self.layers = nn.ModuleList(
+            Layer(
+                hidden_size,
+                heads,
+                intermediate_size,
+                layer_norm_eps,
+                dropout,
+                attention_dropout,
+                rate,
+            )
+            for rate in rates
+        )
+        spatial = (heads, spatial_buckets, spatial_max_distance)
+        self.relative_bias = (
+            RelativeBias(heads, relative_buckets, relative_max_distance) if relative_bias else None
+        )
+        self.spatial_bias_x = RelativeBias(*spatial) if spatial_bias else None
+        self.spatial_bias_y = RelativeBias(*spatial) if spatial_bias else None
+        self._position_cache: dict[tuple, Tensor] = {}
+        self.apply(_initialise)
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        nn.init.trunc_normal_(self.position_table, std=0.02)
+
+    def forward(
+        self,
+        images: Tensor,
+        input_ids: Tensor | None = None,
+        text_boxes: Tensor | None = None,
+        text_mask: Tensor | None = None,
+        image_sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> tuple[list[Tensor], list[Tensor] | None]:
+        """Encode a batch.
+
+        Args:
+            images: B×3×H×W, normalised; H and W multiples of the patch size.
+            input_ids: B×T or B×T×K int64; None (or T = 0) without text.
+            text_boxes: B×T×4 int64 on the page's 0..1000 grid.
+            text_mask: B×T bool, True for a real token; None sees all tokens.
+            image_sizes: (height, width) of each page before padding; read by `mask_padding` alone.
+
+        Returns:
+            The visual states after the tapped layers, each B×C×Hp×Wp, and the text states after
+            the same layers, each B×T×C; None without text.
+        """
+        x, text_length, grid = self.embed(images, input_ids, text_boxes, image_sizes)
+        mask = self.attention_mask(x, text_length, grid, text_boxes, text_mask, image_sizes)
+        visual, text = [], []
+        for number, layer in enumerate(self.layers):
+            if self.checkpoint and self.training:
+                x = checkpoint(layer, x, mask, use_reentrant=False)
+            else:
+                x = layer(x, mask)  # B×L×C
+            if number in self.taps:
+                patches = x[:, text_length + 1 :].transpose(1, 2)  # B×C×P
+                visual.append(patches.unflatten(2, grid))  # B×C×Hp×Wp
+                text.append(x[:, :text_length])  # B×T×C
+        return visual, text if text_length else None
+
+    def embed(
+        self,
+        images: Tensor,
+        input_ids: Tensor | None,
+        text_boxes: Tensor | None,
+        image_sizes: Sequence[tuple[int, int]] | None,
+    ) -> tuple[Tensor, int, tuple[int, int]]:
+        """The joint sequence B×L×C that enters the first layer, T, and (Hp, Wp)."""
+        patches = self.patch_embedding(images)  # B×C×Hp×Wp
+        grid = (patches.shape[2], patches.shape[3])
+        patches = patches.flatten(2).transpose(1, 2)  # B×P×C
+        cls = self.cls_token.expand(len(patches), -1, -1)  # B×1×C
+        x = torch.cat([cls, patches], dim=1)  # B×(1+P)×C
+        x = self.visual_norm(x + self._positions(grid, image_sizes).to(x.dtype))
+        text_length = 0
+        if input_ids is not None and input_ids.shape[1] > 0:
+            if self.text_embedding is None:
+                raise ValueError("text was given to an encoder built with use_text=False")
+            text_length = input_ids.shape[1]
+            x = torch.cat([self.text_embedding(input_ids, text_boxes).to(x.dtype), x], dim=1)
+        return self.dropout(self.joint_norm(x)), text_length, grid
+
+    def attention_mask(
+        self,
+        x: Tensor,
+        text_length: int,
+        grid: tuple[int, int],
+        text_boxes: Tensor | None,
+        text_mask: Tensor | None,
+        image_sizes: Sequence[tuple[int, int]] | None,
+    ) -> Tensor | None:
+        """What is added to the scaled scores, or which keys are seen; None where all are.
+
+        A bias makes this a B×h×L×L tensor, built once and shared by all layers; without one it is
+        B×1×1×L.
+        """
+        seen = self._seen_keys(x, text_length, grid, text_mask, image_sizes)  # B×1×1×L or None
+        if self.relative_bias is None and self.spatial_bias_x is None:
+            return seen
+        scale = 1 / math.sqrt(x.shape[2] / self.layers[0].attention.heads)
+        bias: Tensor | float = 0.0
+        visual_length = 1 + grid[0] * grid[1]
+        if self.relative_bias is not None:
+            positions = torch.cat(
+                [torch.arange(n, device=x.device) for n in (text_length, visual_length)]
+            )  # L
+            bias = bias + self.relative_bias(positions).unsqueeze(0)  # 1×h×L×L
+        if self.spatial_bias_x is not None and self.spatial_bias_y is not None:
+            boxes = visual_boxes(grid, x.device).expand(len(x), -1, -1)  # B×(1+P)×4
+            if text_length and text_boxes is not None:
+                boxes = torch.cat([text_boxes, boxes], dim=1)  # B×L×4
+            bias = bias + self.spatial_bias_x(boxes[..., 0]) + self.spatial_bias_y(boxes[..., 3])
+        bias = bias * scale
+        return bias if seen is None else bias.masked_fill(~seen, float("-inf"))  # type: ignore[union-attr]
+
+    def _seen_keys(self, x, text_length, grid, text_mask, image_sizes) -> Tensor | None:
+        pad_patches = self.mask_padding and image_sizes is not None
+        if not pad_patches and (not text_length or text_mask is None):
+            return None
+        seen = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)  # B×L
+        if text_length and text_mask is not None:
+            seen[:, :text_length] = text_mask
+        if pad_patches:
+            own = torch.tensor([self._own_grid(size, grid) for size in image_sizes])  # B×2, host
+            own = own.to(x.device, non_blocking=True)
+            rows = torch.arange(grid[0], device=x.device) < own[:, :1]  # B×Hp
+            columns = torch.arange(grid[1], device=x.device) < own[:, 1:]  # B×Wp
+            inside = rows.unsqueeze(2) & columns.unsqueeze(1)  # B×Hp×Wp
+            seen[:, text_length + 1 :] = inside.flatten(1)
+        return seen[:, None, None, :]
+
+    def _own_grid(self, size: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
+        """The patch grid that a page would have alone."""
+        unit, patch = self.size_divisibility, self.patch_size
+        rows, columns = (-(-side // unit) * unit // patch for side in size)
+        return min(rows, grid[0]), min(columns, grid[1])
+
+    def _positions(
+        self, grid: tuple[int, int], image_sizes: Sequence[tuple[int, int]] | None
+    ) -> Tensor:
+        """The position embeddings, 1×(1+P)×C, or B×(1+P)×C where padding is masked: then each
+        page has the table of its own grid, so that it is the same alone and in a batch."""
+        if not self.mask_padding or image_sizes is None:
+            return self._position_grid(grid)
+        tables = []
+        for own in (self._own_grid(size, grid) for size in image_sizes):
+            table = self._position_grid(own)[0]  # (1+own P)×C
+            patches = table[1:].unflatten(0, own)  # own Hp×own Wp×C
+            patches = F.pad(patches, (0, 0, 0, grid[1] - own[1], 0, grid[0] - own[0]))
+            tables.append(torch.cat([table[:1], patches.flatten(0, 1)]))
+        return torch.stack(tables)
+
+    def _position_grid(self, grid: tuple[int, int]) -> Tensor:
+        """The learnt table resized bicubically to (Hp, Wp), with the class token's row in front.
+        Kept for each grid while no gradient is wanted."""
+        table = self.position_table
+        side = math.isqrt(table.shape[1] - 1)
+        if grid == (side, side):
+            return table
+        key = (*grid, table.device, table.dtype, table.data_ptr(), table._version)
+        keep = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        if keep and key in self._position_cache:
+            return self._position_cache[key]
+        patches = table[:, 1:].transpose(1, 2).unflatten(2, (side, side))  # 1×C×14×14
+        patches = F.interpolate(patches, size=grid, mode="bicubic", align_corners=False)
+        resized = torch.cat([table[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
+        if keep:
+            version = key[2:]
+            stale = [k for k in self._position_cache if k[2:] != version]
+            for old in stale or list(self._position_cache)[:-15]:
+                del self._position_cache[old]
+            self._position_cache[key] = resized
+        return resized
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_position_cache": {}}
+
+
+def visual_boxes(grid: tuple[int, int], device: torch.device | None = None) -> Tensor:
+    """Boxes of the class token and the patches, (1+P)×4 int64 on the 0..1000 grid, rows first."""
+    rows, columns = (torch.arange(n + 1, device=device) * 1000 // n for n in grid)
+    y0, x0 = torch.meshgrid(rows[:-1], columns[:-1], indexing="ij")  # Hp×Wp
+    y1, x1 = torch.meshgrid(rows[1:], columns[1:], indexing="ij")
+    patches = torch.stack([x0, y0, x1, y1], dim=-1).flatten(0, 1)  # P×4
+    return torch.cat([patches.new_tensor([[1, 1, 999, 999]]), patches])
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, (nn.Linear, nn.Conv2d)):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    elif isinstance(module, nn.Embedding):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.padding_idx is not None:
+            with torch.no_grad():
+                module.weight[module.padding_idx].zero_()

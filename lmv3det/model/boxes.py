@@ -1,0 +1,182 @@
+"""Arithmetic of boxes: coder, regression losses, clipping, NMS.
+
+Boxes are …×4: x0, y0, x1, y1 in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+SCALE_CLAMP = math.log(1000.0 / 16)
+"""Largest dw and dh, so that exp() stays finite."""
+EPS = 1e-7
+
+
+def encode(boxes: Tensor, targets: Tensor, weights: Sequence[float]) -> Tensor:
+    """Deltas …×4 (dx, dy, dw, dh) that turn `boxes` into `targets`.
+
+    R-CNN: Girshick et al., 2014, https://arxiv.org/abs/1311.2524, appendix C, times `weights`.
+    """
+    (x, y, w, h), (tx, ty, tw, th) = _center_size(boxes), _center_size(targets)
+    wx, wy, ww, wh = weights
+    deltas = [wx * (tx - x) / w, wy * (ty - y) / h, ww * torch.log(tw / w), wh * torch.log(th / h)]
+    return torch.stack(deltas, dim=-1)
+
+
+def decode(boxes: Tensor, deltas: Tensor, weights: Sequence[float]) -> Tensor:
+    """Boxes moved by deltas, the inverse of `encode`; dw and dh are clamped at log(1000/16).
+
+    Args:
+        boxes: …×4.
+        deltas: …×4, or …×4k for k classes.
+
+    Returns:
+        As `deltas`, in the wider of both dtypes.
+    """
+    moves = deltas.unflatten(-1, (-1, 4))  # …×k×4
+    x, y, w, h = (part.unsqueeze(-1) for part in _center_size(boxes))  # …×1
+    dx, dy, dw, dh = (part / weight for part, weight in zip(moves.unbind(-1), weights, strict=True))
+    center_x, center_y = x + dx * w, y + dy * h
+    half_w = 0.5 * w * torch.exp(dw.clamp(max=SCALE_CLAMP))
+    half_h = 0.5 * h * torch.exp(dh.clamp(max=SCALE_CLAMP))
+    corners = [center_x - half_w, center_y - half_h, center_x + half_w, center_y + half_h]
+    return torch.stack(corners, dim=-1).flatten(-2)
+
+
+def _center_size(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    w, h = x1 - x0, y1 - y0
+    return x0 + 0.5 * w, y0 + 0.5 * h, w, h
+
+
+def clip(boxes: Tensor, limits: Tensor) -> Tensor:
+    """Boxes cut at their page: `limits` is broadcast …×2 (height, width)."""
+    height, width = limits.to(boxes.dtype).unbind(-1)
+    zero = torch.zeros_like(width)
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    inside = [
+        x0.maximum(zero).minimum(width),
+        y0.maximum(zero).minimum(height),
+        x1.maximum(zero).minimum(width),
+        y1.maximum(zero).minimum(height),
+    ]
+    return torch.stack(inside, dim=-1)
+
+
+def not_empty(boxes: Tensor) -> Tensor:
+    """True for boxes wider and higher than 0."""
+    return (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+
+
+def nms_by_page(
+    boxes: Tensor,
+    scores: Tensor,
+    page: Tensor,
+    group: Tensor,
+    num_pages: int,
+    iou_threshold: float,
+    most: int,
+) -> list[Tensor]:
+    """Non-maximum suppression within the groups of each page, then each page's best `most`.
+
+    Args:
+        boxes: N×4. scores: N. page: N int64. group: N int64, such as the class or the level.
+
+    Returns:
+        For each page the kept indices into N, by falling score.
+    """
+    groups = group.max() + 1 if group.numel() else 1
+    keep = batched_nms(boxes, scores, page * groups + group, iou_threshold)  # by falling score
+    return [keep[page[keep] == number][:most] for number in range(num_pages)]
+
+
+def smooth_l1_loss(pred: Tensor, target: Tensor, beta: float) -> Tensor:
+    """Huber's loss over beta, elementwise; plain L1 where beta is 0.
+
+    Fast R-CNN: Girshick, 2015, https://arxiv.org/abs/1504.08083, section 2.3.
+    """
+    if beta < 1e-5:
+        return (pred - target).abs()
+    return F.smooth_l1_loss(pred, target, reduction="none", beta=beta)
+
+
+def _overlap(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Row by row: intersection, union, and width and height of the enclosing box, each N."""
+    corner = torch.maximum(pred[:, :2], target[:, :2])
+    far_corner = torch.minimum(pred[:, 2:], target[:, 2:])
+    # A plain clamp would let gradient through where boxes merely touch.
+    touches = (far_corner > corner).all(dim=1)
+    intersection = torch.where(touches, (far_corner - corner).prod(dim=1), 0.0)
+    areas = [(b[:, 2:] - b[:, :2]).prod(dim=1) for b in (pred, target)]
+    enclosing = torch.maximum(pred[:, 2:], target[:, 2:]) - torch.minimum(
+        pred[:, :2], target[:, :2]
+    )
+    return intersection, areas[0] + areas[1] - intersection, enclosing[:, 0], enclosing[:, 1]
+
+
+def giou_loss(pred: Tensor, target: Tensor) -> Tensor:
+    """1 - GIoU of N×4 and N×4, row by row: N in 0..2.
+
+    Rezatofighi et al., 2019, https://arxiv.org/abs/1902.09630, algorithm 1.
+    """
+    intersection, union, width, height = _overlap(pred, target)
+    enclosing = width * height
+    return 1 - intersection / (union + EPS) + (enclosing - union) / (enclosing + EPS)
+
+
+def diou_loss(pred: Tensor, target: Tensor) -> Tensor:
+    """1 - DIoU of N×4 and N×4, row by row: N in 0..2.
+
+    Zheng et al., 2020, https://arxiv.org/abs/1911.08287, equation 7.
+    """
+    return _diou(pred, target)[0]
+
+
+def ciou_loss(pred: Tensor, target: Tensor) -> Tensor:
+    """1 - CIoU of N×4 and N×4, row by row: N.
+
+    Zheng et al., 2020, https://arxiv.org/abs/1911.08287, equations 8 to 11; the trade-off alpha
+    carries no gradient.
+    """
+    diou, iou = _diou(pred, target)
+    (_, _, w, h), (_, _, tw, th) = _center_size(pred), _center_size(target)
+    aspect = (4 / math.pi**2) * (torch.atan(tw / th) - torch.atan(w / h)) ** 2
+    with torch.no_grad():
+        alpha = aspect / (1 - iou + aspect + EPS)
+    return diou + alpha * aspect
+
+
+def _diou(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    intersection, union, width, height = _overlap(pred, target)
+    iou = intersection / (union + EPS)
+    (x, y, _, _), (tx, ty, _, _) = _center_size(pred), _center_size(target)
+    distance = (x - tx) ** 2 + (y - ty) ** 2
+    return 1 - iou + distance / (width**2 + height**2 + EPS), iou
+
+
+BOX_LOSSES = {"giou": giou_loss, "diou": diou_loss, "ciou": ciou_loss}
+
+
+def box_regression_loss(
+    boxes: Tensor,
+    deltas: Tensor,
+    targets: Tensor,
+    weights: Sequence[float],
+    kind: str,
+    beta: float = 0.0,
+) -> Tensor:
+    """Regression loss of each of N boxes: N.
+
+    Args:
+        boxes: N×4 anchors or proposals. deltas: N×4 predicted. targets: N×4 ground truth.
+        kind: `smooth_l1` compares deltas (summed over the four), the others decoded boxes.
+    """
+    if kind == "smooth_l1":
+        return smooth_l1_loss(deltas, encode(boxes, targets, weights), beta).sum(dim=-1)
+    return BOX_LOSSES[kind](decode(boxes, deltas, weights), targets)

@@ -1,0 +1,335 @@
+"""Cascade box heads.
+
+Cascade R-CNN: Cai & Vasconcelos, 2018, https://arxiv.org/abs/1712.00726, section 4.
+
+Shapes: B pages, N regions of all pages together, G ground truths of all pages, D pyramid channels,
+P cells of a pooled region, F width of a head, C classes (index C is the background).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import box_iou
+
+from lmv3det.model import boxes as box_ops
+from lmv3det.model.matcher import match, sample
+from lmv3det.model.roi_pool import ROIPooler
+from lmv3det.structures import Detections, Target
+
+
+class BoxHead(nn.Module):
+    """Two fully connected layers over a pooled region."""
+
+    def __init__(self, in_channels: int, pool_size: int, fc_dim: int) -> None:
+        super().__init__()
+        self.out_features = fc_dim
+        self.fc1 = nn.Linear(in_channels * pool_size**2, fc_dim)
+        self.fc2 = nn.Linear(fc_dim, fc_dim)
+        for layer in (self.fc1, self.fc2):
+            nn.init.kaiming_uniform_(layer.weight, a=1)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: N×D×P×P → N×F."""
+        return F.relu(self.fc2(F.relu(self.fc1(x.flatten(1)))))
+
+
+class BoxPredictor(nn.Module):
+    """Class logits and class-agnostic deltas of a region."""
+
+    def __init__(self, in_features: int, num_classes: int, text_features: int = 0) -> None:
+        """text_features: width of the region's text feature, which the classifier alone sees."""
+        super().__init__()
+        self.cls_score = nn.Linear(in_features + text_features, num_classes + 1)
+        self.bbox_pred = nn.Linear(in_features, 4)
+        nn.init.normal_(self.cls_score.weight, std=0.01)
+        nn.init.normal_(self.bbox_pred.weight, std=0.001)
+        for layer in (self.cls_score, self.bbox_pred):
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, text: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x: N×F; text: N×T → logits N×(C+1) and deltas N×4."""
+        joined = x if text is None else torch.cat([x, text], dim=1)
+        return self.cls_score(joined), self.bbox_pred(x)
+
+
+class _ScaleGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, scale):  # noqa: D102
+        ctx.scale = scale
+        return x
+
+    @staticmethod
+    def backward(ctx, grad):  # noqa: D102
+        return grad * ctx.scale, None
+
+
+@dataclass
+class Regions:
+    """The regions of all pages in one row: boxes N×4, the page of each (N int64), and in training
+    the class of each (N int64, C for background), the matched ground truth's box (N×4) and its
+    number among the ground truths of all pages (N int64)."""
+
+    boxes: Tensor
+    page: Tensor
+    classes: Tensor | None = None
+    gt_boxes: Tensor | None = None
+    gt_index: Tensor | None = None
+
+    def __getitem__(self, index: Tensor) -> Regions:
+        parts = (self.boxes, self.page, self.classes, self.gt_boxes, self.gt_index)
+        return Regions(*(part if part is None else part[index] for part in parts))
+
+
+@dataclass
+class StageOutput:
+    """What a stage saw and said: regions, logits N×(C+1), deltas N×4, features N×F."""
+
+    regions: Regions
+    logits: Tensor
+    deltas: Tensor
+    features: Tensor
+
+
+class CascadeHeads(nn.Module):
+    """Box heads in a row: each refines the boxes of the one before, at a higher IoU."""
+
+    def __init__(
+        self,
+        pooler: ROIPooler,
+        heads: Sequence[nn.Module],
+        predictors: Sequence[nn.Module],
+        num_classes: int,
+        ious: Sequence[float] = (0.5, 0.6, 0.7),
+        box_weights: Sequence[Sequence[float]] = (
+            (10.0, 10.0, 5.0, 5.0),
+            (20.0, 20.0, 10.0, 10.0),
+            (30.0, 30.0, 15.0, 15.0),
+        ),
+        batch_size_per_image: int = 512,
+        positive_fraction: float = 0.25,
+        box_loss: str = "ciou",
+        smooth_l1_beta: float = 0.0,
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.5,
+        detections_per_page: int = 100,
+        text_pooler: nn.Module | None = None,
+        relation: nn.Module | None = None,
+    ) -> None:
+        """
+        Args:
+            heads: one module a stage, N×D×P×P → N×F.
+            predictors: one a stage, N×F → logits N×(C+1), deltas N×4.
+            text_pooler: (text maps, boxes, page) → N×T for the classifiers, or None.
+            relation: refines the last stage's logits and boxes among a page's regions, or None.
+        """
+        super().__init__()
+        self.pooler = pooler
+        self.heads = nn.ModuleList(heads)
+        self.predictors = nn.ModuleList(predictors)
+        self.text_pooler = text_pooler
+        self.relation = relation
+        self.num_classes = num_classes
+        self.ious = tuple(ious)
+        self.box_weights = [tuple(weights) for weights in box_weights]
+        self.batch_size_per_image = batch_size_per_image
+        self.positive_fraction = positive_fraction
+        self.box_loss, self.smooth_l1_beta = box_loss, smooth_l1_beta
+        self.score_threshold = score_threshold
+        self.nms_threshold = nms_threshold
+        self.detections_per_page = detections_per_page
+
+    def losses(
+        self,
+        pyramid: Sequence[Tensor],
+        proposals: Sequence[Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+        targets: Sequence[Target],
+        text_maps: Sequence[Tensor] | None = None,
+    ) -> tuple[Regions, dict[str, Tensor]]:
+        """Losses of every stage, and the regions sampled for the first one (for the mask head)."""
+        with torch.no_grad():
+            regions = self.sample(proposals, targets)
+        sampled, losses = regions, {}
+        for number, stage in enumerate(
+            self.stages(pyramid, regions, image_sizes, targets, text_maps)
+        ):
+            loss_cls, loss_box = self.stage_losses(stage, self.box_weights[number])
+            losses[f"loss_cls_stage{number}"] = loss_cls
+            losses[f"loss_box_reg_stage{number}"] = loss_box
+        if self.relation is not None:
+            refined = self.relation(stage, image_sizes)
+            loss_cls, loss_box = self.stage_losses(refined, self.box_weights[-1])
+            losses["loss_cls_relation"] = loss_cls
+            losses["loss_box_reg_relation"] = loss_box
+        return sampled, losses
+
+    @torch.no_grad()
+    def predict(
+        self,
+        pyramid: Sequence[Tensor],
+        proposals: Sequence[Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+        text_maps: Sequence[Tensor] | None = None,
+    ) -> list[Detections]:
+        """Detections of each page, boxes in pixels of the network input."""
+        regions = _join(proposals)
+        stages = list(self.stages(pyramid, regions, image_sizes, None, text_maps))
+        if self.relation is not None:
+            stages[-1] = self.relation(stages[-1], image_sizes)
+        scores = torch.stack([_wide(stage.logits).softmax(-1) for stage in stages]).mean(0)
+        boxes = self.refine(stages[-1], self.box_weights[-1], image_sizes)
+        return select_detections(
+            boxes,
+            scores,
+            regions.page,
+            image_sizes,
+            self.score_threshold,
+            self.nms_threshold,
+            self.detections_per_page,
+        )
+
+    def stages(
+        self,
+        pyramid: Sequence[Tensor],
+        regions: Regions,
+        image_sizes: Sequence[tuple[int, int]],
+        targets: Sequence[Target] | None,
+        text_maps: Sequence[Tensor] | None,
+    ):
+        """Run the stages one after another; yields a `StageOutput` each."""
+        for number, (head, predictor) in enumerate(zip(self.heads, self.predictors, strict=True)):
+            if number:
+                with torch.no_grad():
+                    boxes = self.refine(stage, self.box_weights[number - 1], image_sizes)
+                    regions = Regions(boxes, regions.page)
+                    if targets is not None:
+                        regions = regions[box_ops.not_empty(boxes)]
+                        regions = self.label(regions, targets, self.ious[number])
+            pooled = self.pooler(pyramid, regions.boxes, regions.page)  # N×D×P×P
+            features = head(_ScaleGradient.apply(pooled, 1 / len(self.heads)))  # N×F
+            if self.text_pooler is not None:
+                text = self.text_pooler(text_maps, regions.boxes, regions.page)  # N×T
+                logits, deltas = predictor(features, text)
+            else:
+                logits, deltas = predictor(features)
+            stage = StageOutput(regions, logits, deltas, features)
+            yield stage
+
+    def refine(
+        self,
+        stage: StageOutput,
+        weights: Sequence[float],
+        image_sizes: Sequence[tuple[int, int]],
+    ) -> Tensor:
+        """The stage's boxes N×4, decoded and clipped to their pages."""
+        boxes = stage.regions.boxes
+        moved = box_ops.decode(boxes, stage.deltas.to(boxes.dtype), weights)
+        limits = torch.tensor(image_sizes, device=boxes.device)[stage.regions.page]  # N×2
+        return box_ops.clip(moved, limits)
+
+    def sample(self, proposals: Sequence[Tensor], targets: Sequence[Target]) -> Regions:
+        """The regions of the first stage: proposals and ground truth, matched, then sampled."""
+        with_truth = [
+            torch.cat([boxes, target.boxes.to(boxes.dtype)])
+            for boxes, target in zip(proposals, targets, strict=True)
+        ]
+        regions = self.label(_join(with_truth), targets, self.ious[0])
+        most = max(len(boxes) for boxes in with_truth)
+        label = regions.page.new_full((len(targets), most), -1)  # B×most
+        column = torch.cat([torch.arange(len(b), device=b.device) for b in with_truth])
+        assert regions.classes is not None
+        label[regions.page, column] = (regions.classes < self.num_classes).to(label.dtype)
+        number = label.new_zeros(label.shape)
+        number[regions.page, column] = torch.arange(len(column), device=label.device)
+        (positive, is_positive), (negative, is_negative) = sample(
+            label, self.batch_size_per_image, self.positive_fraction
+        )
+        index = torch.cat([positive, negative], dim=1)
+        drawn = torch.cat([is_positive, is_negative], dim=1)
+        return regions[number.take_along_dim(index, dim=1)[drawn]]
+
+    def label(self, regions: Regions, targets: Sequence[Target], iou: float) -> Regions:
+        """Match the regions of every page with that page's ground truth, all pages at once."""
+        boxes, page = regions.boxes, regions.page
+        gt_boxes = torch.cat([target.boxes for target in targets]).to(boxes.dtype)  # G×4
+        gt_classes = torch.cat([target.classes for target in targets])
+        if not len(gt_boxes):
+            background = torch.full_like(page, self.num_classes)
+            return Regions(boxes, page, background, torch.zeros_like(boxes), torch.zeros_like(page))
+        gt_page = torch.cat(
+            [torch.full_like(target.classes, n) for n, target in enumerate(targets)]
+        )
+        overlap = box_iou(gt_boxes, boxes)  # G×N
+        overlap = overlap.masked_fill(gt_page.unsqueeze(1) != page, -1.0)
+        index, label = match(overlap, iou, iou)
+        classes = torch.where(label == 1, gt_classes[index], self.num_classes)
+        return Regions(boxes, page, classes, gt_boxes[index], index)
+
+    def stage_losses(
+        self, stage: StageOutput, weights: Sequence[float]
+    ) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy of all regions; regression of the foreground over their number."""
+        regions, logits = stage.regions, _wide(stage.logits)
+        assert regions.classes is not None and regions.gt_boxes is not None
+        if not len(regions.boxes):
+            return logits.sum() * 0, stage.deltas.sum() * 0
+        loss_cls = F.cross_entropy(logits, regions.classes)
+        foreground = (regions.classes < self.num_classes).nonzero()[:, 0]
+        loss_box = box_ops.box_regression_loss(
+            regions.boxes[foreground],
+            stage.deltas[foreground].to(regions.boxes.dtype),
+            regions.gt_boxes[foreground],
+            weights,
+            self.box_loss,
+            self.smooth_l1_beta,
+        )
+        return loss_cls, loss_box.sum() / len(regions.boxes)
+
+
+def _join(boxes: Sequence[Tensor]) -> Regions:
+    page = torch.cat([torch.full_like(b[:, 0], n, dtype=torch.int64) for n, b in enumerate(boxes)])
+    return Regions(torch.cat(list(boxes)), page)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """At least float32, for softmax and losses under autocast."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def select_detections(
+    boxes: Tensor,
+    scores: Tensor,
+    page: Tensor,
+    image_sizes: Sequence[tuple[int, int]],
+    score_threshold: float,
+    nms_threshold: float,
+    most: int,
+) -> list[Detections]:
+    """From scored regions to detections: threshold, suppression within each class, best `most`.
+
+    Args:
+        boxes: N×4, clipped. scores: N×(C+1) probabilities, background last. page: N int64.
+    """
+    finite = boxes.isfinite().all(1) & scores.isfinite().all(1)
+    candidates = (scores[:, :-1] > score_threshold) & finite.unsqueeze(1)
+    row, classes = candidates.nonzero(as_tuple=True)
+    candidate_boxes, candidate_scores = boxes[row], scores[row, classes]
+    kept = box_ops.nms_by_page(
+        candidate_boxes,
+        candidate_scores,
+        page[row],
+        classes,
+        len(image_sizes),
+        nms_threshold,
+        most,
+    )
+    return [
+        Detections(candidate_boxes[keep], candidate_scores[keep], classes[keep], size)
+        for keep, size in zip(kept, image_sizes, strict=True)
+    ]

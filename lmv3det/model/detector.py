@@ -1,0 +1,265 @@
+"""The detector: from a batch of pages to detections or losses.
+
+`LayoutDetector` receives its parts; `build_detector` makes them from a config.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lmv3det.config import Config, load_config
+from lmv3det.errors import InputError
+from lmv3det.model.backbone import LayoutLMv3
+from lmv3det.model.cascade import BoxHead, BoxPredictor, CascadeHeads
+from lmv3det.model.fusion import FUSIONS, Fusion, ROITextPooler
+from lmv3det.model.mask_head import MaskHead
+from lmv3det.model.neck import FPN, ViTPyramid
+from lmv3det.model.relation import RelationModule
+from lmv3det.model.roi_pool import ROIPooler
+from lmv3det.model.rpn import RPN
+from lmv3det.structures import Batch, Detections, Polygons, Target
+
+DEFAULT_NUM_CLASSES = 10
+"""The classes of CDLA, where neither config nor annotations say."""
+
+
+class LayoutDetector(nn.Module):
+    """LayoutLMv3 with a feature pyramid, an RPN, cascade box heads and an optional mask head."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        pyramid: nn.Module,
+        fpn: nn.Module,
+        rpn: nn.Module,
+        cascade: nn.Module,
+        mask_head: nn.Module | None = None,
+        fusion: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pyramid = pyramid
+        self.fusion = fusion
+        self.fpn = fpn
+        self.rpn = rpn
+        self.cascade = cascade
+        self.mask_head = mask_head
+
+    def forward(self, batch: Batch) -> dict[str, Tensor] | list[Detections]:
+        """`losses` in training mode, else `predict` (one entry, because DDP needs it)."""
+        return self.losses(batch) if self.training else self.predict(batch)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The named losses of a batch with targets; their sum is what is trained.
+
+        Raises:
+            ValueError: the batch has no targets.
+        """
+        if batch.targets is None:
+            raise ValueError("losses need batch.targets; this batch has none")
+        pyramid, text_maps = self.features(batch)
+        proposals, losses = self.rpn(pyramid, batch.image_sizes, batch.targets)
+        sampled, box_losses = self.cascade.losses(
+            pyramid, proposals, batch.image_sizes, batch.targets, text_maps
+        )
+        losses = {**losses, **box_losses}
+        if self.mask_head is not None:
+            losses["loss_mask"] = self._mask_loss(pyramid, sampled, batch.targets)
+        return losses
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Detections]:
+        """Detections of each page, boxes in pixels of the network input."""
+        pyramid, text_maps = self.features(batch)
+        proposals, _ = self.rpn(pyramid, batch.image_sizes)
+        detections = self.cascade.predict(pyramid, proposals, batch.image_sizes, text_maps)
+        return detections if self.mask_head is None else self._with_masks(pyramid, detections)
+
+    def features(self, batch: Batch) -> tuple[list[Tensor], list[Tensor] | None]:
+        """p2 … p6 of a batch, and the text maps for the ROI heads where the fusion makes them."""
+        visual, text = self.backbone(
+            batch.images, batch.input_ids, batch.text_boxes, batch.text_mask, batch.image_sizes
+        )
+        maps, text_maps = self.pyramid(visual), None
+        if self.fusion is not None:
+            boxes, valid = canvas_boxes(batch)
+            maps, text_maps = self.fusion(maps, text, boxes, valid)
+        return self.fpn(maps), text_maps
+
+    def _mask_loss(self, pyramid, sampled, targets: Sequence[Target]) -> Tensor:
+        """The mask head's loss over the foreground of the first stage's sample."""
+        assert self.mask_head is not None
+        foreground = sampled[(sampled.classes < self.cascade.num_classes).nonzero()[:, 0]]
+        outlines: list[Polygons] = [
+            outline for target in targets for outline in target.polygons or []
+        ]
+        if len(outlines) != sum(len(target.boxes) for target in targets):
+            raise ValueError("the mask head trains on polygons; give one outline for each gt box")
+        chosen = [outlines[number] for number in foreground.gt_index.tolist()]
+        return self.mask_head.loss(
+            pyramid, foreground.boxes, foreground.page, foreground.classes, chosen
+        )
+
+    def _with_masks(self, pyramid, detections: list[Detections]) -> list[Detections]:
+        assert self.mask_head is not None
+        boxes = torch.cat([found.boxes for found in detections])
+        classes = torch.cat([found.classes for found in detections])
+        page = torch.cat([torch.full_like(d.classes, n) for n, d in enumerate(detections)])
+        masks = self.mask_head.predict(pyramid, boxes, page, classes)
+        parts = masks.split([len(found) for found in detections])
+        return [
+            dataclasses.replace(found, masks=part)
+            for found, part in zip(detections, parts, strict=True)
+        ]
+
+
+def canvas_boxes(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Text boxes on the 0..1000 grid of the padded input instead of the page's, and which count.
+
+    Returns:
+        boxes B×T×4 float and valid B×T bool; T is 0 without text.
+    """
+    device = batch.images.device
+    if batch.input_ids is None or batch.text_boxes is None:
+        empty = torch.zeros(len(batch), 0, 4, device=device)
+        return empty, empty[..., 0].bool()
+    height, width = batch.images.shape[2:]
+    share = torch.tensor(
+        [[w / width, h / height, w / width, h / height] for h, w in batch.image_sizes]
+    )  # B×4, on the host
+    boxes = batch.text_boxes.float() * share.to(device, non_blocking=True).unsqueeze(1)
+    valid = batch.text_mask
+    if valid is None:
+        valid = torch.ones(boxes.shape[:2], dtype=torch.bool, device=device)
+    return boxes, valid
+
+
+def load_class(name: str, key: str, base: type) -> type:
+    """The class that a setting names as `module:Class`.
+
+    Raises:
+        InputError: it cannot be imported, or does not derive from `base`.
+    """
+    module_name, _, class_name = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"{key} is {name!r}, which cannot be imported ({error}); write module:Class and run "
+            "where the module can be found (PYTHONPATH)"
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise InputError(f"{key} is {name!r}, which does not derive from {base.__name__}")
+    return found
+
+
+def build_fusion(config: Config) -> Fusion | None:
+    """The fusion that the config names; None without one."""
+    settings = config.fusion
+    if settings.kind == "none":
+        return None
+    known = FUSIONS.get(settings.kind)
+    kind = known or load_class(settings.kind, "fusion.kind", Fusion)
+    options = {"gate_relu": settings.gate_relu} if settings.kind == "gated" else {}
+    return kind(
+        config.backbone.hidden_size,
+        levels=settings.levels,
+        reduce=settings.reduce,
+        keep_uncovered=settings.keep_uncovered,
+        **options,
+    )
+
+
+def build_detector(config: Config | None = None) -> LayoutDetector:
+    """The detector that a config describes, freshly initialised, on the CPU, in float32.
+
+    Args:
+        config: as `load_config` gives; None for the defaults (LayoutLMv3-base, image only).
+
+    Raises:
+        InputError: a class named in the config cannot be used.
+    """
+    config = config or load_config()
+    num_classes = config.model.num_classes or DEFAULT_NUM_CLASSES
+    fusion = build_fusion(config)
+    hidden = config.backbone.hidden_size
+    channels = fusion.out_channels() if fusion else [hidden] * 4
+    backbone = LayoutLMv3(
+        **dataclasses.asdict(config.backbone),  # type: ignore[call-overload]
+        use_text=config.text.selection != "none",
+        size_divisibility=config.input.size_divisibility,
+    )
+    return LayoutDetector(
+        backbone=backbone,
+        pyramid=ViTPyramid(hidden, config.neck.norm),
+        fpn=FPN(channels, config.neck.out_channels),
+        rpn=_build_rpn(config),
+        cascade=_build_cascade(config, num_classes),
+        mask_head=_build_mask_head(config, num_classes) if config.model.mask_on else None,
+        fusion=fusion,
+    )
+
+
+def _build_rpn(config: Config) -> RPN:
+    rpn = config.rpn
+    return RPN(
+        config.neck.out_channels,
+        rpn.anchor_sizes,
+        rpn.aspect_ratios,
+        negative_iou=rpn.negative_iou,
+        positive_iou=rpn.positive_iou,
+        batch_size_per_image=rpn.batch_size_per_image,
+        positive_fraction=rpn.positive_fraction,
+        pre_nms=(rpn.pre_nms_train, rpn.pre_nms_test),
+        post_nms=(rpn.post_nms_train, rpn.post_nms_test),
+        nms_threshold=rpn.nms_threshold,
+        box_loss=rpn.box_loss,
+        smooth_l1_beta=rpn.smooth_l1_beta,
+        box_weights=rpn.box_weights,
+    )
+
+
+def _build_cascade(config: Config, num_classes: int) -> CascadeHeads:
+    roi, dim = config.roi, config.roi.fc_dim
+    head = load_class(roi.head, "roi.head", nn.Module) if roi.head else BoxHead
+    heads = [head(config.neck.out_channels, roi.pool_size, dim) for _ in roi.ious]
+    text_pooler = None
+    if config.fusion.kind == "roi":
+        poolers = [
+            ROIPooler(roi.pool_size, (2**level,), roi.sampling_ratio)
+            for level in config.fusion.levels
+        ]
+        text_pooler = ROITextPooler(poolers, config.backbone.hidden_size, dim)
+    relation = None
+    if config.relation.enabled:
+        relation = RelationModule(
+            dim, num_classes, config.relation.dim, config.relation.heads, config.relation.layers
+        )
+    return CascadeHeads(
+        ROIPooler(roi.pool_size, sampling_ratio=roi.sampling_ratio),
+        heads,
+        [BoxPredictor(dim, num_classes, dim if text_pooler else 0) for _ in roi.ious],
+        num_classes,
+        ious=roi.ious,
+        box_weights=roi.box_weights,
+        batch_size_per_image=roi.batch_size_per_image,
+        positive_fraction=roi.positive_fraction,
+        box_loss=roi.box_loss,
+        smooth_l1_beta=roi.smooth_l1_beta,
+        score_threshold=config.test.score_threshold,
+        nms_threshold=config.test.nms_threshold,
+        detections_per_page=config.test.detections_per_page,
+        text_pooler=text_pooler,
+        relation=relation,
+    )
+
+
+def _build_mask_head(config: Config, num_classes: int) -> MaskHead:
+    mask = config.mask
+    pooler = ROIPooler(mask.pool_size, sampling_ratio=mask.sampling_ratio)
+    return MaskHead(pooler, config.neck.out_channels, mask.dim, mask.convs, num_classes)

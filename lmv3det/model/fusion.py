@@ -1,0 +1,189 @@
+"""Text features on the visual maps: the box-to-grid map and the fusions.
+
+VSR: Zhang et al., 2021, https://arxiv.org/abs/2105.06220, section 3.3 (adaptive aggregation).
+
+Shapes: B batch, T text tokens, C hidden size, H×W cells of a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lmv3det.model.box_grid import covered_cells, scatter
+
+
+class Fusion(nn.Module):
+    """Base of all fusions: paints the text on the chosen levels and joins it with the visual map.
+
+    A fusion of your own overrides `fuse`, and `out_channels` where it changes the channels. It is
+    built with (channels, levels, reduce, keep_uncovered) and keyword options.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        levels: Sequence[int] = (5,),
+        reduce: str = "sum",
+        keep_uncovered: bool = False,
+    ) -> None:
+        """
+        Args:
+            channels: C of the visual maps and of the text states.
+            levels: pyramid levels 2 … 5 that are fused.
+            reduce: `sum` or `mean` of the boxes that cover a cell.
+            keep_uncovered: leave the visual map as it is where no text covers a cell.
+        """
+        super().__init__()
+        self.channels = channels
+        self.levels = tuple(levels)
+        self.reduce = reduce
+        self.keep_uncovered = keep_uncovered
+
+    def out_channels(self) -> list[int]:
+        """Channels of the maps of levels 2, 3, 4, 5 after the fusion."""
+        return [self.channels] * 4
+
+    def fuse(self, visual: Tensor, text: Tensor, level: int) -> Tensor:
+        """Join the visual map and the text map of a level, both B×C×H×W."""
+        raise TypeError(f"{type(self).__name__} must override fuse(visual, text, level)")
+
+    def forward(
+        self, maps: Sequence[Tensor], text: Sequence[Tensor] | None, boxes: Tensor, valid: Tensor
+    ) -> tuple[list[Tensor], list[Tensor] | None]:
+        """Fuse a batch.
+
+        Args:
+            maps: the four visual maps, strides 4, 8, 16, 32.
+            text: the text states B×T×C of the same four encoder layers; None without text.
+            boxes: B×T×4 on the 0..1000 grid of the (padded) network input.
+            valid: B×T bool.
+
+        Returns:
+            The four fused maps, and text maps for the ROI heads (None but for `roi`).
+        """
+        fused = list(maps)
+        for level in self.levels:
+            visual = fused[level - 2]
+            painted = self.paint(visual, text, boxes, valid, level)
+            joined = self.fuse(visual, painted, level)
+            if self.keep_uncovered:
+                covered = covered_cells(boxes, valid, visual.shape[2], visual.shape[3])
+                joined = torch.where(covered, joined, self.unfused(visual))
+            fused[level - 2] = joined
+        return fused, None
+
+    def paint(
+        self,
+        visual: Tensor,
+        text: Sequence[Tensor] | None,
+        boxes: Tensor,
+        valid: Tensor,
+        level: int,
+    ) -> Tensor:
+        """The text map of a level, B×C×H×W in the visual map's dtype; zeros without text."""
+        if text is None:
+            return torch.zeros_like(visual)
+        height, width = visual.shape[2:]
+        painted = scatter(text[level - 2], boxes, valid, height, width, self.reduce)
+        return painted.to(visual.dtype)
+
+    def unfused(self, visual: Tensor) -> Tensor:
+        """What stands where no text is, with `keep_uncovered`: the visual map."""
+        return visual
+
+
+class AdditiveFusion(Fusion):
+    """AF1: V + S."""
+
+    def fuse(self, visual: Tensor, text: Tensor, level: int) -> Tensor:
+        return visual + text
+
+
+class GatedFusion(Fusion):
+    """AF2: g·V + (1 - g)·S with g = σ(ReLU(conv3×3(V + S))), one weight for each cell.
+
+    The ReLU keeps g at ½ or more, so that vision dominates; `gate_relu=False` frees it.
+    """
+
+    def __init__(self, *args, gate_relu: bool = True, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.gate_relu = gate_relu
+        self.gate = nn.ModuleDict(
+            {f"p{level}": nn.Conv2d(self.channels, 1, 3, padding=1) for level in self.levels}
+        )
+
+    def fuse(self, visual: Tensor, text: Tensor, level: int) -> Tensor:
+        score = self.gate[f"p{level}"](visual + text)  # B×1×H×W
+        weight = torch.sigmoid(F.relu(score) if self.gate_relu else score)
+        return torch.lerp(text, visual, weight.to(visual.dtype))
+
+
+class VSRFusion(Fusion):
+    """Adaptive aggregation: a·V + (1 - a)·S, a = σ(conv([V; S])), one weight a cell and channel."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.attention = nn.ModuleDict(
+            {
+                f"p{level}": nn.Conv2d(2 * self.channels, self.channels, 3, padding=1)
+                for level in self.levels
+            }
+        )
+
+    def fuse(self, visual: Tensor, text: Tensor, level: int) -> Tensor:
+        weight = torch.sigmoid(self.attention[f"p{level}"](torch.cat([visual, text], dim=1)))
+        return torch.lerp(text, visual, weight.to(visual.dtype))
+
+
+class ConcatFusion(Fusion):
+    """[V; S] on the channels; the level's lateral convolution takes 2C."""
+
+    def out_channels(self) -> list[int]:
+        return [self.channels * (2 if level in self.levels else 1) for level in (2, 3, 4, 5)]
+
+    def fuse(self, visual: Tensor, text: Tensor, level: int) -> Tensor:
+        return torch.cat([visual, text], dim=1)
+
+    def unfused(self, visual: Tensor) -> Tensor:
+        return torch.cat([visual, torch.zeros_like(visual)], dim=1)
+
+
+class ROIFusion(Fusion):
+    """The visual maps stay; the text maps go to the ROI heads, which pool them for each region."""
+
+    def forward(self, maps, text, boxes, valid):  # noqa: D102
+        painted = [self.paint(maps[level - 2], text, boxes, valid, level) for level in self.levels]
+        return list(maps), painted
+
+
+FUSIONS: dict[str, type[Fusion]] = {
+    "additive": AdditiveFusion,
+    "gated": GatedFusion,
+    "vsr": VSRFusion,
+    "concat": ConcatFusion,
+    "roi": ROIFusion,
+}
+
+
+class ROITextPooler(nn.Module):
+    """A region's text feature: ROIAlign over the text maps, mean, one linear layer a level."""
+
+    def __init__(self, poolers: Sequence[nn.Module], channels: int, out_features: int) -> None:
+        """poolers: one for each text map, (maps, boxes, page) → N×C×P×P."""
+        super().__init__()
+        self.poolers = nn.ModuleList(poolers)
+        self.projections = nn.ModuleList(nn.Linear(channels, out_features) for _ in poolers)
+
+    def forward(self, text_maps: Sequence[Tensor], boxes: Tensor, page: Tensor) -> Tensor:
+        """boxes: N×4 pixels; page: N int64 → N×out_features."""
+        parts = [
+            projection(pooler([text_map], boxes, page).mean(dim=(2, 3)))
+            for text_map, pooler, projection in zip(
+                text_maps, self.poolers, self.projections, strict=True
+            )
+        ]
+        return F.relu(torch.stack(parts).sum(0))

@@ -1,0 +1,157 @@
+"""What travels between the parts: plain dataclasses of arrays and tensors.
+
+A page goes `Sample` (numpy, one page) -> `Batch` (tensors, several pages) -> `Detections`
+(tensors, one page). Boxes are x0 y0 x1 y1 everywhere; `image_sizes` are (height, width).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+T = TypeVar("T", bound="_Tensors")
+Polygons = list[np.ndarray]
+"""The outline of one object: a union of polygons, each K×2 float64 (x, y) in pixels."""
+
+
+class _Tensors:
+    """Moves every tensor field of a dataclass, and those of nested ones, at once."""
+
+    def to(self: T, *args, **kwargs) -> T:
+        """A copy with every tensor moved as by `Tensor.to`; other fields are shared."""
+        moved = {f.name: _move(getattr(self, f.name), args, kwargs) for f in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
+def _move(value, args, kwargs):
+    if isinstance(value, (Tensor, _Tensors)):
+        return value.to(*args, **kwargs)
+    if isinstance(value, list) and value and isinstance(value[0], _Tensors):
+        return [item.to(*args, **kwargs) for item in value]
+    return value
+
+
+@dataclass
+class Page:
+    """Where a page comes from, and its size before any transform.
+
+    `file` is the path of the image (or PDF), `number` the page within it (0-based, 0 for an
+    image), `image_id` the COCO id (-1 where there is none), `width` and `height` pixels.
+    """
+
+    file: str
+    width: int
+    height: int
+    image_id: int = -1
+    number: int = 0
+
+
+@dataclass
+class Sample:
+    """One page on its way through the transforms (numpy, host memory).
+
+    Attributes:
+        image: H×W×3 uint8 RGB.
+        page: the page's origin and original size.
+        boxes: G×4 float64, pixels of `image`.
+        classes: G int64 class indices (0-based, contiguous).
+        polygons: G outlines, pixels of `image`.
+        line_boxes: L×4 float64, the boxes of the OCR lines, pixels of `image`.
+        words: the L strings of the OCR lines.
+    """
+
+    image: np.ndarray
+    page: Page
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    classes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    polygons: list[Polygons] = field(default_factory=list)
+    line_boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    words: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Target(_Tensors):
+    """The ground truth of one page.
+
+    Attributes:
+        boxes: G×4 float, pixels of the network input.
+        classes: G int64.
+        polygons: G outlines in the same pixels; None where masks are not trained.
+    """
+
+    boxes: Tensor
+    classes: Tensor
+    polygons: list[Polygons] | None = None
+
+
+@dataclass
+class Batch(_Tensors):
+    """Pages as the detector takes them.
+
+    Attributes:
+        images: B×3×H×W float, normalised, zero padded at right and bottom.
+        image_sizes: the B (height, width) before padding.
+        input_ids: B×T int64 token ids, or B×T×K where every slot is the mean of K word pieces
+            (a sentence embedding); None when no text is used. T may be 0.
+        text_boxes: B×T×4 int64 on the page's 0..1000 grid.
+        text_mask: B×T bool, True for a real token.
+        targets: one `Target` a page, or None.
+        pages: the origin of each page.
+    """
+
+    images: Tensor
+    image_sizes: list[tuple[int, int]]
+    input_ids: Tensor | None = None
+    text_boxes: Tensor | None = None
+    text_mask: Tensor | None = None
+    targets: list[Target] | None = None
+    pages: list[Page] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def pin_memory(self) -> Batch:
+        """A copy in pinned host memory (called by the DataLoader)."""
+        pinned = replace(self, images=self.images.pin_memory())
+        for name in ("input_ids", "text_boxes", "text_mask"):
+            value = getattr(self, name)
+            setattr(pinned, name, value if value is None else value.pin_memory())
+        return pinned
+
+
+@dataclass
+class Detections(_Tensors):
+    """What was found on one page, by falling score.
+
+    Attributes:
+        boxes: N×4 float, pixels (of the network input inside the model, of the page outside).
+        scores: N float in 0..1.
+        classes: N int64 class indices.
+        masks: N×28×28 float probabilities within each box, or None.
+        image_size: (height, width) of the frame that the boxes are in.
+        names: class names by index; empty inside the model.
+        page: the page's origin; None inside the model.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    classes: Tensor
+    image_size: tuple[int, int]
+    masks: Tensor | None = None
+    names: list[str] = field(default_factory=list)
+    page: Page | None = None
+
+    def __len__(self) -> int:
+        return self.boxes.shape[0]
+
+    def resized(self, image_size: tuple[int, int]) -> Detections:
+        """The same detections in a frame of another (height, width), clipped to it."""
+        (old_h, old_w), (new_h, new_w) = self.image_size, image_size
+        scale = self.boxes.new_tensor([new_w / old_w, new_h / old_h, new_w / old_w, new_h / old_h])
+        limit = self.boxes.new_tensor([new_w, new_h, new_w, new_h])
+        boxes = torch.minimum((self.boxes * scale).clamp(min=0), limit)
+        return replace(self, boxes=boxes, image_size=image_size)
