@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import os
 import re
 import typing
@@ -548,7 +549,8 @@ def from_dict(values: dict[str, Any], source: str = "config") -> Config:
     sections = {key.rsplit(".", n)[0] for key in keys for n in range(1, key.count(".") + 1)}
     _check_keys(values, "", {*keys, *sections}, sections, source)
     try:
-        return TypeAdapter(Config).validate_python(values)
+        # By way of JSON, where strict types still let a mapping stand for a section.
+        return TypeAdapter(Config).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

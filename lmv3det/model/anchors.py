@@ -19,7 +19,7 @@ def cell_anchors(size: float, aspect_ratios: Sequence[float]) -> Tensor:
         width = math.sqrt(size**2 / ratio)
         height = ratio * width
         boxes.append([-width / 2, -height / 2, width / 2, height / 2])
-    return torch.tensor(boxes, dtype=torch.float64).float()
+    return torch.tensor(boxes, dtype=torch.float64, device="cpu").float()
 
 
 def grid_anchors(cell: Tensor, grid: tuple[int, int], stride: int) -> Tensor:

@@ -236,7 +236,7 @@ class LayoutLMv3(nn.Module):
         )
         self.joint_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
-        rates = torch.linspace(0, drop_path, layers).tolist()
+        rates = [drop_path * n / max(1, layers - 1) for n in range(layers)]
         self.layers = nn.ModuleList(
             Layer(
                 hidden_size,
