@@ -1,0 +1,273 @@
+"""Region boxes and words of a typeset page, read back from its PDF by their marks.
+
+Boxes are x0 y0 x1 y1 in pixels of the rendered page, y down.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmv3det.synthetic.marks import Marks, UnitMark, code_of
+from lmv3det.synthetic.text import CJK
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass
+class Line:
+    """A line of words.
+
+    Attributes:
+        text: its words.
+        boxes: N×4 float, the boxes of its letters.
+    """
+
+    text: str
+    boxes: np.ndarray
+
+
+@dataclass
+class Region:
+    """A region, or its fragment in one column.
+
+    Attributes:
+        category: its class.
+        boxes: N×4 float, the boxes of its letters, rules and pictures.
+        lines: its lines of words, in reading order.
+    """
+
+    category: str
+    boxes: np.ndarray
+    lines: list[Line] = field(default_factory=list)
+
+
+@dataclass
+class Truth:
+    """A rendered page and all that is on it.
+
+    Attributes:
+        image: RGB.
+        regions: in the order in which they were written.
+        loose: lines that belong to no region.
+    """
+
+    image: Image.Image
+    regions: list[Region]
+
+
+def hull(boxes: np.ndarray) -> tuple[float, float, float, float]:
+    """The box around boxes N×4, N > 0."""
+    x0, y0 = boxes[:, :2].min(axis=0)
+    x1, y1 = boxes[:, 2:].max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+@dataclass
+class _Letter:
+    char: str
+    box: tuple[float, float, float, float]
+    blank: bool
+
+
+def read_page(pdf: bytes, marks: Marks, scale: float) -> Truth:
+    """Render the first page of a PDF and read its regions and words.
+
+    Args:
+        pdf: the typeset document.
+        marks: what the codes in its colours mean.
+        scale: pixels a point.
+    """
+    import pypdfium2 as pdfium
+
+    document = pdfium.PdfDocument(pdf)
+    try:
+        page = document[0]
+        width, height = page.get_size()
+        image = page.render(scale=scale).to_pil().convert("RGB")
+        sx, sy = image.width / width, image.height / height
+        letters = _letters(page, marks)
+        ink = _ink(page, marks)
+    finally:
+        document.close()
+    scales = np.array([sx, sy, sx, sy])
+    units: dict[int, list[Line]] = {}
+    for code, found in letters.items():
+        unit = marks.units[code - 1]
+        units[code] = [
+            Line(text, _flip(np.array(boxes), height) * scales)
+            for text, boxes in _split(found, unit)
+        ]
+    rules = {region: _flip(np.array(boxes), height) * scales for region, boxes in ink.items()}
+    return Truth(image, _regions(marks, units, rules, scale))
+
+
+def _flip(boxes: np.ndarray, height: float) -> np.ndarray:
+    """PDF boxes (left, bottom, right, top; y up) as x0 y0 x1 y1 with y down."""
+    return np.stack([boxes[:, 0], height - boxes[:, 3], boxes[:, 2], height - boxes[:, 1]], axis=1)
+
+
+def _letters(page: object, marks: Marks) -> dict[int, list[_Letter]]:
+    """The letters of each unit in the order of the text layer."""
+    import pypdfium2.raw as raw
+
+    textpage = page.get_textpage()  # type: ignore[attr-defined]
+    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+    x0, x1, y0, y1 = (ctypes.c_double() for _ in range(4))
+    ink = [ctypes.byref(value) for value in (red, green, blue, alpha)]
+    corners = [ctypes.byref(value) for value in (x0, x1, y0, y1)]
+    found: dict[int, list[_Letter]] = {}
+    known = len(marks.units)
+    surrogate = 0
+    for i in range(raw.FPDFText_CountChars(textpage)):
+        number = raw.FPDFText_GetUnicode(textpage, i)
+        if number in (0, 10, 13):
+            continue
+        raw.FPDFText_GetFillColor(textpage, i, *ink)
+        code = code_of(red.value, green.value, blue.value)
+        if not 0 < code <= known or raw.FPDFText_IsGenerated(textpage, i) == 1:
+            continue
+        if 0xD800 <= number < 0xDC00:
+            surrogate = number
+            continue
+        if 0xDC00 <= number < 0xE000:
+            number = 0x10000 + ((surrogate - 0xD800) << 10) + number - 0xDC00
+        char = "-" if number in (2, 0xAD) else chr(number)
+        if "\U0001d400" <= char <= "\U0001d7ff":
+            char = unicodedata.normalize("NFKC", char)
+        raw.FPDFText_GetCharBox(textpage, i, *corners)
+        box = (x0.value, y0.value, x1.value, y1.value)
+        blank = char.isspace() or box[2] - box[0] <= 0 or box[3] - box[1] <= 0
+        found.setdefault(code, []).append(_Letter(char, box, blank))
+    textpage.close()
+    return found
+
+
+def _ink(page: object, marks: Marks) -> dict[int, list[tuple[float, float, float, float]]]:
+    """Boxes of the rules, drawings and picture sheets of each region, PDF points."""
+    import pypdfium2.raw as raw
+
+    red, green, blue, alpha = (ctypes.c_uint() for _ in range(4))
+    refs = [ctypes.byref(value) for value in (red, green, blue, alpha)]
+    found: dict[int, list[tuple[float, float, float, float]]] = {}
+    known = len(marks.units)
+    for item in page.get_objects(filter=[raw.FPDF_PAGEOBJ_PATH]):  # type: ignore[attr-defined]
+        fill, stroke = ctypes.c_int(), ctypes.c_int()
+        raw.FPDFPath_GetDrawMode(item, ctypes.byref(fill), ctypes.byref(stroke))
+        get = raw.FPDFPageObj_GetStrokeColor if stroke.value else raw.FPDFPageObj_GetFillColor
+        get(item, *refs)
+        code = code_of(red.value, green.value, blue.value)
+        if 0 < code <= known:
+            found.setdefault(marks.units[code - 1].region, []).append(item.get_bounds())
+    return found
+
+
+_Boxes = list[tuple[float, float, float, float]]
+
+
+def _split(letters: list[_Letter], unit: UnitMark) -> list[tuple[str, _Boxes]]:
+    """The lines of a unit: words and boxes (PDF points)."""
+    if not unit.upright:
+        text = "".join(x.char for x in letters).strip()
+        boxes = [x.box for x in letters if not x.blank]
+        return [(text, boxes)] if boxes else []
+    rows: list[list[_Letter]] = []
+    if unit.stacked:
+        rows = [letters]
+    else:
+        middle = math.inf
+        right = -math.inf
+        for letter in letters:
+            if letter.blank:
+                if rows:
+                    rows[-1].append(letter)
+                continue
+            y = (letter.box[1] + letter.box[3]) / 2
+            jump = abs(y - middle)
+            back = letter.box[0] < right - 1.5 * unit.size
+            if jump > 0.95 * unit.size or (back and jump > 0.45 * unit.size):
+                rows.append([])
+                middle = y
+            rows[-1].append(letter)
+            right = letter.box[2]
+            # Small marks and raised letters say little about where the line is.
+            if letter.box[3] - letter.box[1] > 0.3 * unit.size and jump < 0.3 * unit.size:
+                middle = 0.5 * middle + 0.5 * y
+    lines: list[tuple[str, _Boxes]] = []
+    for row in rows:
+        lines.extend(_pieces(row, unit))
+    return lines
+
+
+def _pieces(row: list[_Letter], unit: UnitMark) -> list[tuple[str, _Boxes]]:
+    """A row, cut where a wide gap stands; spaces put where the gaps say so."""
+    pieces: list[tuple[str, _Boxes]] = []
+    text, boxes = "", []
+    right = None
+    for letter in row:
+        if letter.blank:
+            if text and not text.endswith(" ") and letter.char.isspace():
+                text += " "
+            continue
+        if right is not None:
+            gap = letter.box[0] - right
+            if gap > 1.9 * unit.size and not unit.stacked:
+                pieces.append((text.strip(), boxes))
+                text, boxes = "", []
+            elif (
+                gap > 0.22 * unit.size
+                and not text.endswith(" ")
+                and not CJK.match(letter.char)
+                and not CJK.match(text[-1])
+                and text[-1] not in "，。；：、（）．“”"
+            ):
+                text += " "
+        text += letter.char
+        boxes.append(letter.box)
+        right = letter.box[2] if right is None or not unit.stacked else max(right, letter.box[2])
+    if boxes:
+        pieces.append((text.strip(), boxes))
+    return [(words, found) for words, found in pieces if words]
+
+
+def _regions(
+    marks: Marks, units: dict[int, list[Line]], rules: dict[int, np.ndarray], scale: float
+) -> list[Region]:
+    """Regions from units; flowing ones cut into their fragments."""
+    lines: dict[int, list[tuple[Line, float]]] = {}
+    for code in sorted(units):
+        unit = marks.units[code - 1]
+        lines.setdefault(unit.region, []).extend((line, unit.size * scale) for line in units[code])
+    regions: list[Region] = []
+    for index, mark in enumerate(marks.regions):
+        own = lines.get(index, [])
+        drawn = rules.get(index)
+        if not mark.flows:
+            parts = [line.boxes for line, _ in own]
+            if drawn is not None:
+                parts.append(drawn)
+            if parts:
+                regions.append(Region(mark.category, np.concatenate(parts), [x for x, _ in own]))
+            continue
+        fragments: list[list[Line]] = []
+        bottom, span = 0.0, (0.0, 0.0)
+        for line, size in own:
+            x0, y0, x1, y1 = hull(line.boxes)
+            apart = x0 > span[1] + size or x1 < span[0] - size
+            if not fragments or (y1 + y0) / 2 < bottom - 2.0 * size or apart:
+                fragments.append([])
+                span = (x0, x1)
+            fragments[-1].append(line)
+            span = (min(span[0], x0), max(span[1], x1))
+            bottom = y1
+        regions.extend(
+            Region(mark.category, np.concatenate([x.boxes for x in part]), part)
+            for part in fragments
+        )
+    return regions
