@@ -26,10 +26,10 @@ def grid_anchors(cell: Tensor, grid: tuple[int, int], stride: int) -> Tensor:
     """The cell's anchors at the top-left of every cell of an H×W grid.
 
     Args:
-        cell: A×4 float32.
+        cell: A×4 float.
 
     Returns:
-        (H·W·A)×4 float32, pixels; row, column, then anchor.
+        (H·W·A)×4 in the cell's dtype, pixels; row, column, then anchor.
     """
     y, x = (torch.arange(0, n * stride, stride, dtype=cell.dtype, device=cell.device) for n in grid)
     y, x = torch.meshgrid(y, x, indexing="ij")  # H×W

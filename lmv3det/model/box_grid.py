@@ -1,45 +1,49 @@
 """The box-to-grid map: text features painted on the cells that their boxes cover.
 
-Shapes: B batch, T text tokens, C channels, H×W cells.
+The map is a product: coverage (0 or 1, cells × tokens) times text features (tokens × channels). A
+text line covers few rows, so the grid is cut into bands of rows and each band is multiplied with
+the tokens that touch it alone: the time is then about that of writing the map once.
+
+Shapes: B batch, T text tokens, C channels, H×W cells, N bands of R = H/N rows, A most tokens of a
+band.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 
-def cell_ranges(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """First and last column, first and last row that each box covers, both ends included.
+def cell_ranges(boxes: Tensor, height: int, width: int) -> Tensor:
+    """First column, first row, last column and last row that each box covers, both ends included.
 
     Args:
-        boxes: …×4 on the 0..1000 grid, integers or floats.
+        boxes: …×4, x0 y0 x1 y1 on the 0..1000 grid, integers or floats.
 
     Returns:
-        x0, y0, x1, y1, each … int64, cut at the grid (x for columns, y for rows).
+        …×4 int64, cut at the grid: ⌊x / 1000 · W⌋ for columns, ⌊y / 1000 · H⌋ for rows, in float32.
     """
-    sizes = torch.tensor([width, height, width, height], device=boxes.device)
+    sizes = torch.tensor([width, height, width, height]).to(boxes.device, non_blocking=True)
     cells = (boxes.float() / 1000 * sizes).long()
-    return tuple(torch.minimum(cells, sizes - 1).clamp(min=0).unbind(-1))  # type: ignore[return-value]
+    return torch.minimum(cells, sizes - 1).clamp(min=0)
 
 
-def coverage(boxes: Tensor, valid: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Which rows B×T×H and columns B×T×W each valid box covers, bool."""
-    x0, y0, x1, y1 = (edge.unsqueeze(-1) for edge in cell_ranges(boxes, height, width))
+def count_boxes(boxes: Tensor, valid: Tensor, height: int, width: int) -> Tensor:
+    """How many valid boxes cover each cell: B×1×H×W float32 (exact below 2**24).
+
+    Args:
+        boxes: B×T×4 on the 0..1000 grid.
+        valid: B×T bool.
+    """
+    x0, y0, x1, y1 = cell_ranges(boxes, height, width).unsqueeze(2).unbind(-1)  # B×T×1 each
     row = torch.arange(height, device=boxes.device)
     column = torch.arange(width, device=boxes.device)
-    rows = (row >= y0) & (row <= y1) & valid.unsqueeze(-1)
-    return rows, (column >= x0) & (column <= x1)
-
-
-def covered_cells(boxes: Tensor, valid: Tensor, height: int, width: int) -> Tensor:
-    """Cells that some valid box covers: B×1×H×W bool."""
-    return _count(boxes, valid, height, width).unsqueeze(1) > 0
-
-
-def _count(boxes: Tensor, valid: Tensor, height: int, width: int) -> Tensor:
-    rows, columns = coverage(boxes, valid, height, width)
-    return torch.bmm(rows.transpose(1, 2).float(), columns.float())  # B×H×W, exact below 2**24
+    rows = (row >= y0) & (row <= y1) & valid.unsqueeze(2)  # B×T×H
+    columns = (column >= x0) & (column <= x1)  # B×T×W
+    with torch.autocast(boxes.device.type, enabled=False):
+        return torch.bmm(rows.transpose(1, 2).float(), columns.float()).unsqueeze(1)
 
 
 def scatter(
@@ -53,25 +57,63 @@ def scatter(
     """Sum (or mean), in each cell, of the features of all valid boxes that cover it.
 
     A box covers columns ⌊x0·W/1000⌋ … ⌊x1·W/1000⌋ and rows ⌊y0·H/1000⌋ … ⌊y1·H/1000⌋, cut at the
-    grid, in float32 arithmetic. Computed in at least float32 under autocast; deterministic, as are
-    the gradients.
+    grid, in float32 arithmetic; a box whose corners are in the wrong order covers nothing.
+    Deterministic, as are the gradients; no host synchronisation on a GPU.
 
     Args:
-        text_features: B×T×C.
-        boxes: B×T×4, x0 y0 x1 y1 on the 0..1000 grid.
-        valid: B×T bool.
+        text_features: B×T×C float; half precision, and any type under autocast, is widened to
+            float32 at least.
+        boxes: B×T×4, x0 y0 x1 y1 on the 0..1000 grid, integers or floats.
+        valid: B×T bool; what stands at other tokens is not read.
+        height, width: H and W of the grid.
         reduce: `sum` or `mean`.
 
     Returns:
-        B×C×H×W, at least float32; 0 where no box is.
+        B×C×H×W in channels-last layout, at least float32; exactly 0 where no box is.
+
+    Raises:
+        ValueError: `reduce` is another word.
     """
-    with torch.autocast(text_features.device.type, enabled=False):
-        text = text_features.to(torch.promote_types(text_features.dtype, torch.float32))
-        rows, columns = coverage(boxes, valid, height, width)
-        text = text.masked_fill(~valid.unsqueeze(-1), 0.0)
-        cells = (rows.unsqueeze(3) & columns.unsqueeze(2)).flatten(2)  # B×T×HW
-        painted = torch.bmm(text.transpose(1, 2), cells.to(text.dtype))  # B×C×HW
-        painted = painted.unflatten(2, (height, width))
-        if reduce == "mean":
-            painted = painted / _count(boxes, valid, height, width).clamp(min=1).unsqueeze(1)
+    if reduce not in ("sum", "mean"):
+        raise ValueError(f"reduce is {reduce!r}; it must be 'sum' or 'mean'")
+    text = text_features.to(torch.promote_types(text_features.dtype, torch.float32))
+    text = text.masked_fill(~valid.unsqueeze(-1), 0.0)
+    batch, length, channels = text.shape
+    token, cells = _bands(cell_ranges(boxes, height, width), valid, height, width)
+    page = torch.arange(batch, device=token.device)[:, None, None]
+    chosen = (page * length + token).flatten()  # B·N·A rows of the flattened text
+    # index_select, whose gradient is one index_add: in order on a CPU, and on a GPU, where a page
+    # is a single band, with one term for each token.
+    of_band = text.flatten(0, 1).index_select(0, chosen).unflatten(0, (-1, token.shape[2]))
+    with torch.autocast(text.device.type, enabled=False):
+        painted = torch.bmm(cells.to(text.dtype).transpose(1, 2), of_band)  # B·N × R·W × C
+    painted = painted.view(batch, height, width, channels).permute(0, 3, 1, 2)
+    if reduce == "mean":
+        painted = painted / count_boxes(boxes, valid, height, width).clamp(min=1)
     return painted
+
+
+def _bands(ranges: Tensor, valid: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The tokens of each band, B×N×A int64, and the cells they cover there, B·N × A × R·W bool.
+
+    Bands with fewer than A tokens are filled up with tokens that cover nothing.
+    """
+    on_host = ranges.device.type == "cpu" and not torch.compiler.is_compiling()
+    # A page's height is a multiple of 32 pixels, so that the maps have 8k, 4k, 2k or k rows. Off
+    # the host, where to read A would wait for the device, a page is a single band of all tokens.
+    size = math.gcd(height, 8) if on_host else height  # R
+    x0, y0, x1, y1 = ranges.unsqueeze(1).unbind(-1)  # B×1×T each
+    top = torch.arange(0, height, size, device=ranges.device).unsqueeze(1)  # N×1
+    touched = valid.unsqueeze(1) & (y1 >= top) & (y0 < top + size) & (y1 >= y0) & (x1 >= x0)
+    most = int(touched.sum(-1).amax()) if on_host else ranges.shape[1]  # A
+    token = touched.byte().argsort(dim=-1, descending=True, stable=True)[..., :most]  # B×N×A
+
+    def pick(values: Tensor) -> Tensor:
+        return values.expand(touched.shape).gather(2, token).unsqueeze(-1)  # B×N×A×1
+
+    row = top.unsqueeze(-1) + torch.arange(size, device=ranges.device)  # N×1×R
+    column = torch.arange(width, device=ranges.device)  # W
+    rows = (row >= pick(y0)) & (row <= pick(y1)) & pick(touched)  # B×N×A×R
+    columns = (column >= pick(x0)) & (column <= pick(x1))  # B×N×A×W
+    cells = rows.unsqueeze(-1) & columns.unsqueeze(-2)  # B×N×A×R×W
+    return token, cells.flatten(0, 1).flatten(2)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmv3det.model.box_grid import covered_cells, scatter
+from lmv3det.model.box_grid import count_boxes, scatter
 
 
 class Fusion(nn.Module):
@@ -71,7 +71,7 @@ class Fusion(nn.Module):
             painted = self.paint(visual, text, boxes, valid, level)
             joined = self.fuse(visual, painted, level)
             if self.keep_uncovered:
-                covered = covered_cells(boxes, valid, visual.shape[2], visual.shape[3])
+                covered = count_boxes(boxes, valid, visual.shape[2], visual.shape[3]) > 0
                 joined = torch.where(covered, joined, self.unfused(visual))
             fused[level - 2] = joined
         return fused, None

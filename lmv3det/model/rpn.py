@@ -104,7 +104,7 @@ class RPN(nn.Module):
         return proposals, self.losses(anchors, logits, deltas, targets)
 
     def anchors(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        """Anchors HWA×4 of each level, in the pyramid's dtype (float32 arithmetic, widened)."""
+        """Anchors HWA×4 of each level, at least float32 (the cell anchors are float32's)."""
         grids = tuple((p.shape[2], p.shape[3]) for p in pyramid)
         dtype = torch.promote_types(pyramid[0].dtype, torch.float32)
         key = (grids, dtype, pyramid[0].device)
@@ -112,7 +112,7 @@ class RPN(nn.Module):
             if len(self._anchor_cache) >= 16:
                 self._anchor_cache.clear()
             self._anchor_cache[key] = [
-                grid_anchors(cell, grid, stride).to(pyramid[0].device, dtype)
+                grid_anchors(cell.to(pyramid[0].device, dtype), grid, stride)
                 for cell, grid, stride in zip(self.cells, grids, self.strides, strict=True)
             ]
         return self._anchor_cache[key]
