@@ -23,11 +23,15 @@ def cell_ranges(boxes: Tensor, height: int, width: int) -> Tensor:
         boxes: …×4, x0 y0 x1 y1 on the 0..1000 grid, integers or floats.
 
     Returns:
-        …×4 int64, cut at the grid: ⌊x / 1000 · W⌋ for columns, ⌊y / 1000 · H⌋ for rows, in float32.
+        …×4 int64: ⌊x / 1000 · W⌋ for columns and ⌊y / 1000 · H⌋ for rows, in float32, the last ones
+        cut at the grid. A box that starts at 1000 or beyond has no cell: its first is W or H.
     """
-    sizes = torch.tensor([width, height, width, height]).to(boxes.device, non_blocking=True)
-    cells = (boxes.float() / 1000 * sizes).long()
-    return torch.minimum(cells, sizes - 1).clamp(min=0)
+    share = boxes.float() / 1000
+    x = (share[..., 0::2] * width).long()  # …×2
+    y = (share[..., 1::2] * height).long()
+    first = torch.stack([x[..., 0], y[..., 0]], dim=-1).clamp(min=0)
+    last = torch.stack([x[..., 1].clamp(max=width - 1), y[..., 1].clamp(max=height - 1)], dim=-1)
+    return torch.cat([first, last], dim=-1)
 
 
 def count_boxes(boxes: Tensor, valid: Tensor, height: int, width: int) -> Tensor:
@@ -57,7 +61,8 @@ def scatter(
     """Sum (or mean), in each cell, of the features of all valid boxes that cover it.
 
     A box covers columns ⌊x0·W/1000⌋ … ⌊x1·W/1000⌋ and rows ⌊y0·H/1000⌋ … ⌊y1·H/1000⌋, cut at the
-    grid, in float32 arithmetic; a box whose corners are in the wrong order covers nothing.
+    grid, in float32 arithmetic; a box that starts at 1000, or whose corners are in the wrong order,
+    covers nothing.
     Deterministic, as are the gradients; no host synchronisation on a GPU.
 
     Args:
