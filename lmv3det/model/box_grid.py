@@ -89,7 +89,7 @@ def scatter(
     chosen = (page * length + token).flatten()  # B·N·A rows of the flattened text
     # index_select, whose gradient is one index_add: in order on a CPU, and on a GPU, where a page
     # is a single band, with one term for each token.
-    of_band = text.flatten(0, 1).index_select(0, chosen).unflatten(0, (-1, token.shape[2]))
+    of_band = text.flatten(0, 1).index_select(0, chosen).view(*cells.shape[:2], channels)
     with torch.autocast(text.device.type, enabled=False):
         painted = torch.bmm(cells.to(text.dtype).transpose(1, 2), of_band)  # B·N × R·W × C
     painted = painted.view(batch, height, width, channels).permute(0, 3, 1, 2)

@@ -155,7 +155,7 @@ class ConcatFusion(Fusion):
 class ROIFusion(Fusion):
     """The visual maps stay; the text maps go to the ROI heads, which pool them for each region."""
 
-    def forward(self, maps, text, boxes, valid):  # noqa: D102
+    def forward(self, maps, text, boxes, valid):
         painted = [self.paint(maps[level - 2], text, boxes, valid, level) for level in self.levels]
         return list(maps), painted
 
