@@ -1,0 +1,98 @@
+"""The classes of an annotation file, and how those of two files answer to each other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmv3det.data.faults import DataReport
+from lmv3det.data.segmentation import is_int
+from lmv3det.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Category:
+    """A class as an annotation file names it; its class index is its place in a list."""
+
+    id: int
+    name: str
+
+
+def match_categories(expected: Sequence[Category], got: Sequence[Category]) -> list[int]:
+    """Class indices of one list of categories in terms of another.
+
+    Categories match by name (case, spaces, `_` and `-` do not count). Where no name matches at
+    all and the ids are the same, they match by id, with a warning.
+
+    Args:
+        expected: the model's classes; the place in the list is the class index.
+        got: the categories of a file.
+
+    Returns:
+        For each of `got`, its index in `expected`.
+
+    Raises:
+        InputError: a category of `got` is not among `expected`; names that are not unique.
+    """
+    index = {_plain(c.name): k for k, c in enumerate(expected)}
+    names = [_plain(c.name) for c in got]
+    for categories in (expected, got):
+        plain = [_plain(c.name) for c in categories]
+        twice = [c.name for c in categories if plain.count(_plain(c.name)) > 1]
+        if twice:
+            if [(c.id, c.name) for c in expected] == [(c.id, c.name) for c in got]:
+                return list(range(len(got)))
+            raise InputError(f"categories: the names {twice} are not unique; rename them")
+    if all(name in index for name in names):
+        return [index[name] for name in names]
+    ids = {c.id: k for k, c in enumerate(expected)}
+    if not any(name in index for name in names) and {c.id for c in got} == set(ids):
+        pairs = ", ".join(f"{c.id}: {expected[ids[c.id]].name} = {c.name}" for c in got)
+        log.warning("categories have other names, and are matched by id (%s)", pairs)
+        return [ids[c.id] for c in got]
+    unknown = [
+        f"{c.id} {c.name!r}" for c, name in zip(got, names, strict=True) if name not in index
+    ]
+    raise InputError(
+        f"categories do not fit: {', '.join(unknown)} is not among the expected "
+        f"{', '.join(f'{c.id} {c.name!r}' for c in expected)}; rename or map them in the "
+        "annotation file"
+    )
+
+
+def read_categories(content: dict[str, Any], path: Path, report: DataReport) -> list[Category]:
+    """The categories of a COCO file by rising id.
+
+    Raises:
+        InputError: none, or one without a whole number as id and a string as name.
+    """
+    categories: dict[int, Category] = {}
+    for number, entry in enumerate(content["categories"]):
+        key, name = _id_and_name(entry)
+        if not is_int(key) or not isinstance(name, str):
+            raise InputError(
+                f"{path}: categories[{number}]: id {key!r}, name {name!r}; it needs a whole number "
+                "and a string"
+            )
+        if key in categories:
+            where = f"category {key} ({name})"
+            taken = f"the id is that of {categories[key].name!r}"
+            report.add("duplicate category id", where, taken, "left out")
+            continue
+        categories[key] = Category(key, name)
+    if not categories:
+        raise InputError(f"{path}: categories is empty; name at least one class")
+    return [categories[key] for key in sorted(categories)]
+
+
+def _id_and_name(entry: Any) -> tuple[Any, Any]:
+    return (entry.get("id"), entry.get("name")) if isinstance(entry, dict) else (None, None)
+
+
+def _plain(name: str) -> str:
+    return "".join(name.casefold().replace("_", " ").replace("-", " ").split())

@@ -1,0 +1,360 @@
+"""From a data set to batches: collate, the order of pages in training, loader processes.
+
+Training pages come as one endless seeded stream of micro-batches. Of W processes, process r takes
+micro-batches r, r + W, r + 2W, …: two processes with a page each see the same pages in the same
+order as one process that accumulates two micro-batches.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lmv3det.config import Config
+from lmv3det.data.coco import CocoDataset
+from lmv3det.data.transforms import TestTransform, TrainTransform
+from lmv3det.errors import InputError
+from lmv3det.structures import Batch, Sample, Target
+
+
+class PageTokens(Protocol):
+    """What a text encoder makes of a page."""
+
+    @property
+    def ids(self) -> Any:
+        """T or T×K int64 token ids (K word pieces of a line, averaged by the model)."""
+
+    @property
+    def boxes(self) -> Any:
+        """T×4 int64 x0 y0 x1 y1, 0..1000."""
+
+
+TextEncoder = Callable[[list[str], np.ndarray, tuple[int, int]], PageTokens]
+"""(L words, L×4 line boxes in pixels, (height, width)) → tokens."""
+
+
+class Collate:
+    """Samples to a batch.
+
+    Args:
+        pixel_mean: subtracted from R, G, B (0..255).
+        pixel_std: divides R, G, B after that.
+        size_divisibility: height and width are padded to a multiple of this, with 0, at right and
+            bottom.
+        text_encoder: makes tokens of a page's lines; None leaves the text out.
+        with_targets: fill `Batch.targets`.
+        with_polygons: fill their polygons.
+        pad_token_id: fills the places of missing tokens; their boxes are 0, their mask False.
+    """
+
+    def __init__(
+        self,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        size_divisibility: int = 32,
+        text_encoder: TextEncoder | None = None,
+        with_targets: bool = True,
+        with_polygons: bool = True,
+        pad_token_id: int = 1,
+    ) -> None:
+        self.pixel_mean = torch.tensor(pixel_mean, dtype=torch.float32).view(3, 1, 1)
+        self.pixel_std = torch.tensor(pixel_std, dtype=torch.float32).view(3, 1, 1)
+        self.size_divisibility = size_divisibility
+        self.text_encoder = text_encoder
+        self.with_targets, self.with_polygons = with_targets, with_polygons
+        self.pad_token_id = pad_token_id
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
+        batch = Batch(self._images(samples, sizes), sizes, pages=[s.page for s in samples])
+        if self.text_encoder is not None:
+            tokens = [
+                self.text_encoder(sample.words, sample.line_boxes, size)
+                for sample, size in zip(samples, sizes, strict=True)
+            ]
+            batch.input_ids, batch.text_boxes, batch.text_mask = self._text(tokens)
+        if self.with_targets:
+            batch.targets = [
+                Target(
+                    torch.from_numpy(sample.boxes.astype(np.float32)),
+                    torch.from_numpy(sample.classes.astype(np.int64)),
+                    sample.polygons if self.with_polygons else None,
+                )
+                for sample in samples
+            ]
+        return batch
+
+    def _images(self, samples: Sequence[Sample], sizes: list[tuple[int, int]]) -> Tensor:
+        step = self.size_divisibility
+        height, width = (-(-max(side) // step) * step for side in zip(*sizes, strict=True))
+        images = torch.zeros(len(samples), 3, height, width)
+        for target, sample, (h, w) in zip(images, samples, sizes, strict=True):
+            page = target[:, :h, :w]
+            page.copy_(_tensor(sample.image).permute(2, 0, 1))
+            page.sub_(self.pixel_mean).div_(self.pixel_std)
+        return images
+
+    def _text(self, tokens: Sequence[PageTokens]) -> tuple[Tensor, Tensor, Tensor]:
+        ids = [torch.as_tensor(page.ids, dtype=torch.int64) for page in tokens]
+        boxes = [torch.as_tensor(page.boxes, dtype=torch.int64).reshape(-1, 4) for page in tokens]
+        longest = max(len(page) for page in ids)
+        shape: tuple[int, ...] = (len(ids), longest)
+        pieces = [page.shape[1] for page in ids if page.ndim == 2]
+        if pieces:
+            shape = (*shape, max(pieces))
+        input_ids = torch.full(shape, self.pad_token_id, dtype=torch.int64)
+        text_boxes = torch.zeros(len(ids), longest, 4, dtype=torch.int64)
+        text_mask = torch.zeros(len(ids), longest, dtype=torch.bool)
+        for index, (page, page_boxes) in enumerate(zip(ids, boxes, strict=True)):
+            if len(page):
+                # The first T places, and of T×K ids the first K word pieces of each.
+                within = tuple(slice(side) for side in page.shape)
+                input_ids[index][within] = page
+            text_boxes[index, : len(page)] = page_boxes
+            text_mask[index, : len(page)] = True
+        return input_ids, text_boxes, text_mask
+
+
+def _tensor(image: np.ndarray) -> Tensor:
+    """The array as a tensor; arrays of Pillow's are read-only, which torch warns of."""
+    return torch.from_numpy(image if image.flags.writeable else image.copy())
+
+
+class TrainSampler(Sampler[list[tuple[int, int]]]):
+    """An endless, seeded, restorable stream of micro-batches, shared out among processes.
+
+    Every page comes once an epoch, in an order of that epoch. With `group_by_aspect` pages are
+    dealt onto a pile of tall and one of wide pages, and a pile makes a micro-batch as soon as it is
+    high enough; what is left on a pile stays for the next epoch.
+
+    Args:
+        aspect_ratios: height / width of each page.
+        pages_per_batch: pages of a micro-batch.
+        seed: of the run.
+        rank: of this process.
+        world_size: number of processes.
+        start: micro-batches that this process has consumed already.
+        group_by_aspect: batch tall with tall and wide with wide.
+
+    Yields:
+        Micro-batches as lists of (page index, seed of the page's augmentation). The seed depends on
+        the run's seed and the place in the stream of all processes alone.
+    """
+
+    def __init__(
+        self,
+        aspect_ratios: Sequence[float],
+        pages_per_batch: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+        group_by_aspect: bool = True,
+    ) -> None:
+        if not len(aspect_ratios) or pages_per_batch < 1 or not 0 <= rank < world_size:
+            raise ValueError(
+                f"{len(aspect_ratios)} pages, {pages_per_batch} a batch, rank {rank} of "
+                f"{world_size}: need pages, a batch of 1 or more, and a rank below the number"
+            )
+        self.wide = [group_by_aspect and ratio < 1 for ratio in aspect_ratios]
+        self.pages_per_batch, self.seed = pages_per_batch, seed
+        self.rank, self.world_size, self.start = rank, world_size, start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for number, pages in enumerate(self._micro_batches()):
+            turn, rank = divmod(number, self.world_size)
+            if rank == self.rank and turn >= self.start:
+                first = number * self.pages_per_batch
+                yield [(page, self._page_seed(first + k)) for k, page in enumerate(pages)]
+
+    def _micro_batches(self) -> Iterator[list[int]]:
+        piles: tuple[list[int], list[int]] = ([], [])
+        epoch = 0
+        while True:
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.wide))
+            for page in order.tolist():
+                pile = piles[self.wide[page]]
+                pile.append(page)
+                if len(pile) == self.pages_per_batch:
+                    yield pile.copy()
+                    pile.clear()
+            epoch += 1
+
+    def _page_seed(self, position: int) -> int:
+        words = np.random.SeedSequence((self.seed, position)).generate_state(1, np.uint64)
+        return int(words[0])
+
+
+class _TrainPages(Dataset):
+    """Augmented pages by (index, seed)."""
+
+    def __init__(self, dataset: CocoDataset, transform: TrainTransform) -> None:
+        self.dataset, self.transform = dataset, transform
+
+    def __getitem__(self, item: tuple[int, int]) -> Sample | InputError:
+        index, seed = item
+        try:
+            return self.transform(self.dataset[index], np.random.default_rng(seed))
+        except InputError as error:
+            return error
+
+
+class _TestPages(Dataset):
+    """Resized pages by index."""
+
+    def __init__(self, dataset: CocoDataset, transform: TestTransform) -> None:
+        self.dataset, self.transform = dataset, transform
+
+    def __getitem__(self, index: int) -> Sample | InputError:
+        try:
+            return self.transform(self.dataset[index])
+        except InputError as error:
+            return error
+
+
+class _CollateOrError:
+    """Passes an InputError on as a value: raised in a loader process it would lose its one line."""
+
+    def __init__(self, collate: Collate) -> None:
+        self.collate = collate
+
+    def __call__(self, samples: list[Sample | InputError]) -> Batch | InputError:
+        pages = []
+        for sample in samples:
+            if isinstance(sample, InputError):
+                return sample
+            pages.append(sample)
+        try:
+            return self.collate(pages)
+        except InputError as error:
+            return error
+
+
+class _Loader(DataLoader):
+    """A DataLoader that raises the InputErrors which its processes hand over."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+
+
+def build_train_loader(
+    config: Config,
+    dataset: CocoDataset,
+    text_encoder: TextEncoder | None,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    pages_per_batch: int,
+    start: int = 0,
+    with_polygons: bool = True,
+) -> DataLoader:
+    """An endless loader of training batches; what it gives does not depend on its processes.
+
+    Args:
+        config: `seed`, `device`, `input.*`, `data.workers`, `data.group_by_aspect` and
+            `backbone.pad_token_id` are read.
+        dataset: the pages.
+        text_encoder: see `Collate`.
+        rank: of this process.
+        world_size: number of training processes.
+        pages_per_batch: pages of a micro-batch.
+        start: micro-batches that this process has consumed already.
+        with_polygons: give the targets their polygons.
+
+    Raises:
+        InputError: while iterating, at a page that cannot be read.
+    """
+    records = dataset.records
+    sampler = TrainSampler(
+        [record.height / record.width for record in records],
+        pages_per_batch,
+        seed=config.seed,
+        rank=rank,
+        world_size=world_size,
+        start=start,
+        group_by_aspect=config.data.group_by_aspect,
+    )
+    given = config.input
+    transform = TrainTransform(given.min_size_train, given.max_size_train, given.flip, given.crop)
+    collate = _collate(config, text_encoder, with_targets=True, with_polygons=with_polygons)
+    pages = _TrainPages(dataset, transform)
+    return _Loader(pages, batch_sampler=sampler, collate_fn=collate, **_worker_options(config))
+
+
+def build_test_loader(
+    config: Config,
+    dataset: CocoDataset,
+    text_encoder: TextEncoder | None,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader:
+    """The pages rank, rank + world_size, … once, in order, without targets.
+
+    Args:
+        config: `seed`, `device`, `input.*`, `data.workers`, `test.batch_size` and
+            `backbone.pad_token_id` are read.
+        dataset: the pages.
+        text_encoder: see `Collate`.
+        rank: of this process.
+        world_size: number of processes.
+
+    Raises:
+        InputError: while iterating, at a page that cannot be read.
+    """
+    given = config.input
+    pages = _TestPages(dataset, TestTransform(given.min_size_test, given.max_size_test))
+    return _Loader(
+        pages,
+        sampler=range(rank, len(dataset), world_size),
+        batch_size=config.test.batch_size,
+        collate_fn=_collate(config, text_encoder, with_targets=False, with_polygons=False),
+        **_worker_options(config),
+    )
+
+
+def _collate(
+    config: Config, text_encoder: TextEncoder | None, *, with_targets: bool, with_polygons: bool
+) -> _CollateOrError:
+    return _CollateOrError(
+        Collate(
+            config.input.pixel_mean,
+            config.input.pixel_std,
+            config.input.size_divisibility,
+            text_encoder,
+            with_targets,
+            with_polygons,
+            config.backbone.pad_token_id,
+        )
+    )
+
+
+def _worker_options(config: Config) -> dict[str, Any]:
+    workers = config.data.workers
+    on_gpu = torch.cuda.is_available() and config.device.startswith(("auto", "cuda"))
+    return {
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "pin_memory": on_gpu,
+        "worker_init_fn": _start_worker,
+        # The loader draws its processes' seeds from here, not from torch's global generator,
+        # whose state must not depend on how often a loader is started.
+        "generator": torch.Generator().manual_seed(config.seed),
+    }
+
+
+def _start_worker(worker: int) -> None:
+    """One thread for each loader process; torch has seeded `random`, numpy and itself."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -1,0 +1,211 @@
+"""The OCR file of a page: read, check, write.
+
+`{"bbox": [[x, y, w, h], …], "words": ["…", …], "W": int, "H": int}`, pixels of the original page,
+UTF-8, one entry for each line of text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from lmv3det.data.segmentation import is_number
+from lmv3det.errors import InputError
+
+MARGIN = 0.02
+"""A box may stick out of the page by this share of its width or height; it is then clamped."""
+_NOISE = 1e-6
+
+
+@dataclass
+class OcrPage:
+    """The text lines of a page.
+
+    Attributes:
+        boxes: L×4 float64 x0 y0 x1 y1, pixels of the original page.
+        words: the L strings.
+        width: of the original page, pixels; 0 when a malformed file was skipped whole.
+        height: likewise.
+        clamped: how many boxes stuck out of the page a little and were cut.
+        skipped: how many malformed entries were left out.
+    """
+
+    boxes: np.ndarray
+    words: list[str] = field(default_factory=list)
+    width: int = 0
+    height: int = 0
+    clamped: int = 0
+    skipped: int = 0
+
+
+def ocr_path(folder: str | os.PathLike, image_file: str | os.PathLike) -> Path:
+    """Where a page's OCR lies: `<folder>/<image stem>.json`."""
+    return Path(folder) / f"{Path(image_file).stem}.json"
+
+
+def read_ocr(path: str | os.PathLike, *, malformed: Literal["error", "skip"] = "error") -> OcrPage:
+    """Read and check an OCR file.
+
+    An entry of `bbox` is x, y, w, h, or the four corners of a (rotated) line as x, y pairs, whose
+    enclosing box is taken.
+
+    Args:
+        path: the file.
+        malformed: what to do about boxes that are not four finite numbers, have a negative size,
+            or stick out of the page by more than 2 %, and about words that are not strings:
+            `error`, or `skip` the entry. A file whose parts do not fit together (no JSON, no page
+            size, lists of different lengths) is skipped whole.
+
+    Raises:
+        InputError: no such file; a malformed one, naming the entry.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such OCR file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder, not an OCR file") from None
+    except UnicodeDecodeError as error:
+        return _unusable(path, f"not UTF-8 ({error})", 1, malformed)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return _unusable(path, f"not JSON ({error})", 1, malformed)
+    if not isinstance(content, dict):
+        return _unusable(path, f"holds a {type(content).__name__}, not an object", 1, malformed)
+    for key in ("bbox", "words"):
+        if not isinstance(content.get(key), list):
+            return _unusable(path, f"{key} must be a list", 1, malformed)
+    entries, words = content["bbox"], content["words"]
+    if len(entries) != len(words):
+        why = f"bbox has {len(entries)} entries and words {len(words)}; they must be as many"
+        return _unusable(path, why, max(len(entries), len(words)), malformed)
+    for key in ("W", "H"):
+        value = content.get(key)
+        if not is_number(value) or value <= 0:
+            why = f"{key} is {value!r}; it must be the page's size in pixels"
+            return _unusable(path, why, max(len(entries), 1), malformed)
+    return _read_entries(path, entries, words, content["W"], content["H"], malformed)
+
+
+def _read_entries(
+    path: str | os.PathLike,
+    entries: list[Any],
+    words: list[Any],
+    width: float,
+    height: float,
+    malformed: str,
+) -> OcrPage:
+    boxes, kept, clamped = [], [], 0
+    for index, (entry, word) in enumerate(zip(entries, words, strict=True)):
+        try:
+            box = _corners(entry)
+            inside = _clamp(box, width, height)
+            _check_word(word)
+        except ValueError as error:
+            if malformed == "error":
+                raise InputError(
+                    f"{path}: entry {index}, bbox {entry!r}: {error}; mend the file, or set "
+                    "data.malformed_ocr=skip to leave such entries out"
+                ) from None
+            continue
+        clamped += any(abs(a - b) > _NOISE for a, b in zip(box, inside, strict=True))
+        boxes.append(inside)
+        kept.append(word)
+    return OcrPage(
+        np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        kept,
+        round(width),
+        round(height),
+        clamped,
+        len(entries) - len(kept),
+    )
+
+
+def _corners(entry: Any) -> tuple[float, float, float, float]:
+    """x0 y0 x1 y1 of an entry: x y w h, or four points."""
+    if not isinstance(entry, list) or len(entry) not in (4, 8):
+        raise ValueError("it must be [x, y, w, h]")
+    if len(entry) == 4 and all(isinstance(p, list) and len(p) == 2 for p in entry):
+        entry = [value for point in entry for value in point]
+    if not all(is_number(value) for value in entry):
+        raise ValueError("it must hold finite numbers")
+    if len(entry) == 8:
+        return min(entry[0::2]), min(entry[1::2]), max(entry[0::2]), max(entry[1::2])
+    x, y, w, h = entry
+    if w < 0 or h < 0:
+        raise ValueError(f"its size is {w}×{h}; it must not be negative")
+    return x, y, x + w, y + h
+
+
+def _check_word(word: Any) -> None:
+    fits = isinstance(word, str)
+    if not fits:
+        raise ValueError(f"its word is {word!r}, not a string")
+
+
+def _clamp(
+    box: tuple[float, float, float, float], width: float, height: float
+) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box
+    if min(x0, width - x1) < -MARGIN * width or min(y0, height - y1) < -MARGIN * height:
+        raise ValueError(f"it sticks out of the page of {width}×{height} by more than 2 %")
+    return (
+        min(max(x0, 0.0), width),
+        min(max(y0, 0.0), height),
+        min(max(x1, 0.0), width),
+        min(max(y1, 0.0), height),
+    )
+
+
+def _unusable(path: str | os.PathLike, why: str, entries: int, malformed: str) -> OcrPage:
+    if malformed == "error":
+        raise InputError(
+            f"{path}: {' '.join(why.split())}; mend the file, or set data.malformed_ocr=skip to "
+            "take the page without text"
+        )
+    return OcrPage(np.zeros((0, 4)), skipped=entries)
+
+
+def write_ocr(path: str | os.PathLike, page: OcrPage) -> None:
+    """Write an OCR file at once or not at all; folders are made.
+
+    Raises:
+        ValueError: boxes and words of different lengths, or a box that is not finite.
+    """
+    boxes = np.asarray(page.boxes, dtype=np.float64).reshape(-1, 4)
+    if len(boxes) != len(page.words) or not np.isfinite(boxes).all():
+        raise ValueError(f"{path}: {len(boxes)} boxes for {len(page.words)} words, or not finite")
+    entries = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2)
+    content = {
+        "bbox": entries.tolist(),
+        "words": list(page.words),
+        "W": int(page.width),
+        "H": int(page.height),
+    }
+    text = _one_entry_a_line(content)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _one_entry_a_line(content: dict[str, Any]) -> str:
+    def rows(values: Sequence[Any]) -> str:
+        return ",\n  ".join(json.dumps(value, ensure_ascii=False) for value in values)
+
+    bbox, words = rows(content["bbox"]), rows(content["words"])
+    return (
+        f'{{"bbox": [\n  {bbox}\n],\n"words": [\n  {words}\n],\n'
+        f'"W": {content["W"]}, "H": {content["H"]}}}\n'
+    )

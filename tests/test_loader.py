@@ -1,0 +1,291 @@
+"""Batches, the order of pages in training, and loader processes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from lmv3det.config import from_dict
+from lmv3det.data.coco import CocoDataset
+from lmv3det.data.loader import Collate, TrainSampler, build_test_loader, build_train_loader
+from lmv3det.errors import InputError
+from lmv3det.structures import Page, Sample
+
+
+@dataclass
+class Tokens:
+    ids: np.ndarray
+    boxes: np.ndarray
+
+
+def encode(words, line_boxes, size) -> Tokens:
+    """One token a line: the length of its string; box on the 0..1000 grid."""
+    scale = np.array([size[1], size[0], size[1], size[0]]) / 1000
+    ids = np.array([len(word) for word in words], dtype=np.int64)
+    return Tokens(ids, (line_boxes / scale).astype(np.int64))
+
+
+def encode_sentences(words, line_boxes, size) -> Tokens:
+    """K ids a line: the string's code points, K the longest."""
+    longest = max(map(len, words), default=0)
+    ids = np.full((len(words), longest), 1, dtype=np.int64)
+    for row, word in zip(ids, words, strict=True):
+        row[: len(word)] = [ord(c) for c in word]
+    return Tokens(ids, np.zeros((len(words), 4), dtype=np.int64))
+
+
+def page(height, width, value, words=(), boxes=()) -> Sample:
+    image = np.full((height, width, 3), value, dtype=np.uint8)
+    return Sample(
+        image,
+        Page("p", width, height),
+        boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        classes=np.arange(len(boxes)),
+        polygons=[[np.zeros((3, 2))] for _ in boxes],
+        line_boxes=np.tile([0.0, 0.0, width / 2, height / 2], (len(words), 1)),
+        words=list(words),
+    )
+
+
+MEAN, STD = (127.5, 100.0, 0.0), (127.5, 50.0, 255.0)
+
+
+def test_collate_normalises_and_pads():
+    pages = [page(40, 20, 255, boxes=[(1, 2, 3, 4)]), page(33, 70, 0)]
+    batch = Collate(MEAN, STD, 32)(pages)
+    assert batch.images.shape == (2, 3, 64, 96) and batch.images.dtype == torch.float32
+    assert batch.image_sizes == [(40, 20), (33, 70)]
+    assert batch.images[0, :, 39, 19].tolist() == pytest.approx([1, 3.1, 1])
+    assert batch.images[1, :, 32, 69].tolist() == pytest.approx([-1, -2, 0])
+    assert not batch.images[0, :, 40:].any() and not batch.images[0, :, :, 20:].any()
+    assert not batch.images[1, :, 33:].any() and not batch.images[1, :, :, 70:].any()
+    assert batch.input_ids is None and batch.text_boxes is None and batch.text_mask is None
+    assert [p.height for p in batch.pages] == [40, 33]
+
+
+def test_collate_normalises_each_value_as_the_formula():
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    sample = Sample(np.repeat(values[..., None], 3, axis=2), Page("p", 16, 16))
+    images = Collate([127.5] * 3, [127.5] * 3, 32)([sample]).images[0, 1, :16, :16]
+    np.testing.assert_allclose(images, (values - 127.5) / 127.5, atol=1e-7)
+
+
+def test_collate_targets():
+    pages = [page(40, 20, 0, boxes=[(1, 2, 3, 4), (0, 0, 9, 9)]), page(40, 20, 0)]
+    batch = Collate(MEAN, STD)(pages)
+    first, second = batch.targets
+    assert first.boxes.tolist() == [[1, 2, 3, 4], [0, 0, 9, 9]] and first.classes.tolist() == [0, 1]
+    assert first.boxes.dtype == torch.float32 and first.classes.dtype == torch.int64
+    assert second.boxes.shape == (0, 4) and second.polygons == []
+    assert len(first.polygons) == 2
+    assert Collate(MEAN, STD, with_polygons=False)(pages).targets[0].polygons is None
+    assert Collate(MEAN, STD, with_targets=False)(pages).targets is None
+
+
+def test_collate_text():
+    pages = [page(40, 20, 0, ["ab", "abc"]), page(40, 20, 0), page(40, 20, 0, ["x"])]
+    batch = Collate(MEAN, STD, text_encoder=encode, pad_token_id=7)(pages)
+    assert batch.input_ids.tolist() == [[2, 3], [7, 7], [1, 7]]
+    assert batch.text_mask.tolist() == [[True, True], [False, False], [True, False]]
+    assert batch.text_boxes[0, 1].tolist() == [0, 0, 500, 500]
+    assert not batch.text_boxes[1].any() and not batch.text_boxes[2, 1].any()
+    assert batch.text_boxes.dtype == batch.input_ids.dtype == torch.int64
+
+
+def test_collate_of_pages_without_any_text():
+    batch = Collate(MEAN, STD, text_encoder=encode)([page(40, 20, 0)] * 2)
+    assert batch.input_ids.shape == (2, 0) and batch.text_boxes.shape == (2, 0, 4)
+    assert batch.text_mask.shape == (2, 0)
+    batch = Collate(MEAN, STD, text_encoder=encode_sentences)([page(40, 20, 0)] * 2)
+    assert batch.input_ids.shape == (2, 0, 0)
+
+
+def test_collate_sentences():
+    pages = [page(40, 20, 0, ["ab", "c"]), page(40, 20, 0, ["abc"]), page(40, 20, 0)]
+    batch = Collate(MEAN, STD, text_encoder=encode_sentences)(pages)
+    assert batch.input_ids.tolist() == [
+        [[97, 98, 1], [99, 1, 1]],
+        [[97, 98, 99], [1, 1, 1]],
+        [[1, 1, 1], [1, 1, 1]],
+    ]
+    assert batch.text_mask.tolist() == [[True, True], [True, False], [False, False]]
+
+
+RATIOS = [1.4] * 7 + [0.7] * 4
+
+
+def take(count, *args, **options):
+    return list(itertools.islice(TrainSampler(*args, **options), count))
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_every_page_once_an_epoch(group):
+    batches = take(55, RATIOS, 2, seed=3, group_by_aspect=group)  # 10 epochs of 11 pages
+    counts = Counter(index for batch in batches for index, _ in batch)
+    # Pages left on the piles make at most one appearance of difference.
+    assert set(counts) == set(range(11)) and max(counts.values()) - min(counts.values()) <= 1
+    assert all(len(batch) == 2 for batch in batches)
+    if not group:
+        pages = [index for batch in batches for index, _ in batch]
+        for epoch in range(10):
+            assert sorted(pages[11 * epoch : 11 * epoch + 11]) == list(range(11))
+        assert pages[:11] != pages[11:22]
+
+
+def test_groups_do_not_mix():
+    for batch in take(40, RATIOS, 3, seed=0):
+        assert len({RATIOS[index] < 1 for index, _ in batch}) == 1
+
+
+def test_processes_share_the_stream_of_one():
+    one = take(30, RATIOS, 1, seed=5)
+    for world in (2, 3):
+        shares = [take(10, RATIOS, 1, seed=5, rank=r, world_size=world) for r in range(world)]
+        joined = [batch for turn in zip(*shares, strict=True) for batch in turn]
+        assert joined == one[: 10 * world]
+
+
+def test_restart_goes_on_where_it_stopped():
+    options = {"seed": 5, "rank": 1, "world_size": 2}
+    assert take(20, RATIOS, 2, **options)[13:] == take(7, RATIOS, 2, start=13, **options)
+
+
+def test_seeds_differ_by_place_and_run():
+    batches = take(50, RATIOS, 2, seed=5)
+    seeds = [seed for batch in batches for _, seed in batch]
+    assert len(set(seeds)) == len(seeds)
+    assert take(50, RATIOS, 2, seed=5) == batches
+    assert take(50, RATIOS, 2, seed=6) != batches
+
+
+@pytest.mark.parametrize(
+    ("ratios", "pages", "options"),
+    [([], 1, {}), (RATIOS, 0, {}), (RATIOS, 1, {"rank": 2, "world_size": 2})],
+)
+def test_sampler_refuses(ratios, pages, options):
+    with pytest.raises(ValueError, match="need pages"):
+        TrainSampler(ratios, pages, seed=0, **options)
+
+
+def settings(workers=0, **test):
+    return from_dict(
+        {
+            "data": {"workers": workers},
+            "input": {
+                "min_size_train": [32, 48],
+                "max_size_train": 96,
+                "min_size_test": 40,
+                "max_size_test": 96,
+                "flip": 0.5,
+                "crop": 0.5,
+            },
+            "device": "cpu",
+            "test": test,
+        }
+    )
+
+
+@pytest.fixture
+def dataset(tiny_data):
+    return CocoDataset(tiny_data.annotations, tiny_data.images, with_text=True)
+
+
+def train_batches(config, dataset, count, **options):
+    loader = build_train_loader(config, dataset, encode, pages_per_batch=2, **options)
+    return list(itertools.islice(loader, count))
+
+
+def same(a, b) -> bool:
+    return (
+        torch.equal(a.images, b.images)
+        and a.image_sizes == b.image_sizes
+        and torch.equal(a.input_ids, b.input_ids)
+        and torch.equal(a.text_boxes, b.text_boxes)
+        and all(
+            torch.equal(s.boxes, t.boxes) and torch.equal(s.classes, t.classes)
+            for s, t in zip(a.targets, b.targets, strict=True)
+        )
+        and a.pages == b.pages
+    )
+
+
+def test_batches_do_not_depend_on_workers_nor_on_global_seeds(dataset):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    alone = train_batches(settings(), dataset, 8)
+    assert torch.equal(torch.get_rng_state(), before)  # resuming must not move it
+    torch.manual_seed(2)
+    np.random.seed(3)
+    others = train_batches(settings(workers=2), dataset, 8)
+    assert all(map(same, alone, others))
+    assert not same(alone[0], alone[4])
+    later = train_batches(settings(workers=1), dataset, 3, start=5)
+    assert all(map(same, alone[5:], later))
+
+
+def test_two_processes_see_what_one_accumulates(dataset):
+    one = train_batches(settings(), dataset, 8)
+    for rank in range(2):
+        share = train_batches(settings(), dataset, 4, rank=rank, world_size=2)
+        assert all(map(same, one[rank::2], share))
+
+
+def test_workers_have_one_thread(dataset):
+    def threads(words, line_boxes, size):
+        return Tokens(np.array([torch.get_num_threads()]), np.zeros((1, 4), dtype=np.int64))
+
+    config = settings(workers=1)
+    torch.set_num_threads(2)
+    try:
+        loader = build_train_loader(config, dataset, threads, pages_per_batch=1)
+        assert next(iter(loader)).input_ids.tolist() == [[1]]
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_page_stops_with_one_line(tiny_data, dataset, workers):
+    (tiny_data.images / "c.png").write_bytes((tiny_data.images / "c.png").read_bytes()[:300])
+    loader = build_train_loader(settings(workers), dataset, encode, pages_per_batch=1)
+    with pytest.raises(InputError) as error:
+        list(itertools.islice(loader, 8))
+    assert "c.png" in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"c\.png"):
+        list(build_test_loader(settings(workers), dataset, encode))
+
+
+def test_test_loader_keeps_order_and_shares_out(dataset):
+    config = settings(workers=2, batch_size=3)
+    batches = list(build_test_loader(config, dataset, encode))
+    assert [p.image_id for b in batches for p in b.pages] == [10, 11, 12, 13]
+    assert [len(b) for b in batches] == [3, 1] and batches[0].targets is None
+    assert batches[0].image_sizes[:2] == [(60, 40), (50, 40)]
+    assert (batches[0].pages[2].height, batches[0].pages[2].width) == (30, 50)
+    shares = [
+        [
+            p.image_id
+            for b in build_test_loader(config, dataset, None, rank=r, world_size=3)
+            for p in b.pages
+        ]
+        for r in range(3)
+    ]
+    assert shares == [[10, 13], [11], [12]]
+    empty = build_test_loader(config, dataset, None, rank=5, world_size=6)
+    assert len(empty) == 0 and list(empty) == []
+
+
+def test_real_pages(lmv3det_data):
+    folder = lmv3det_data / "publaynet"
+    dataset = CocoDataset(folder / "annotations.json", folder / "images", with_text=True)
+    config = from_dict({"data": {"workers": 0}, "device": "cpu"})
+    batch = next(iter(build_train_loader(config, dataset, encode, pages_per_batch=2)))
+    assert all(side % 32 == 0 for side in batch.images.shape[2:])
+    assert batch.text_mask.any() and batch.text_boxes.max() <= 1000
+    for (height, width), target in zip(batch.image_sizes, batch.targets, strict=True):
+        assert len(target.boxes)
+        assert (target.boxes <= torch.tensor([width, height, width, height]) + 1e-3).all()
