@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from lmv3det.synthetic.figures import Canvas, draw_figure, quoted
+from lmv3det.synthetic.formulas import Formulas
 from lmv3det.synthetic.marks import BLACK, Colour, Marks, colour
 from lmv3det.synthetic.style import SANS, Style
 from lmv3det.synthetic.text import MATH_END, MATH_START, Prose
@@ -23,96 +24,6 @@ def markup(text: str) -> str:
         elif part:
             parts.append(f"#{quoted(part)};")
     return "".join(parts)
-
-
-_VARIABLES = "x y z u v w t s r p q a b c k m n f g h E T V L H alpha beta gamma theta lambda mu rho sigma phi psi omega tau".split()
-
-
-class Formulas:
-    """Made-up display formulas in typst's notation."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-
-    def variable(self) -> str:
-        """A letter, often with an index."""
-        r = self.rng
-        letter = r.choice(_VARIABLES)
-        mark = r.random()
-        if mark < 0.35:
-            return f"{letter}_{r.choice(['i', 'j', 'k', '0', 'n', 't', '1', '2'])}"
-        if mark < 0.45:
-            return f"{letter}^{r.choice(['2', '3', 'n', '*'])}"
-        if mark < 0.5:
-            return f"{r.choice(['hat', 'tilde', 'overline', 'bold'])}({letter})"
-        return letter
-
-    def term(self, depth: int = 0) -> str:
-        """A term: a product, a fraction, a root, a function."""
-        r = self.rng
-        kind = r.random() + 0.25 * depth
-        if kind < 0.22:
-            return f"frac({self.sum(depth + 1)}, {self.sum(depth + 1)})"
-        if kind < 0.3:
-            return f"sqrt({self.sum(depth + 1)})"
-        if kind < 0.4:
-            return f"{r.choice(['exp', 'log', 'sin', 'cos', 'f', 'g', 'F'])}({self.sum(depth + 1)})"
-        if kind < 0.5:
-            return f"({self.sum(depth + 1)})^{r.choice(['2', '(-1)', 'n', '(1 slash 2)'])}"
-        if kind < 0.6:
-            return f"{self.variable()} {self.variable()}"
-        return self.variable()
-
-    def sum(self, depth: int = 0) -> str:
-        """Terms with signs between."""
-        r = self.rng
-        count = r.choice((1, 2, 2, 3)) if depth < 2 else r.choice((1, 1, 2))
-        text = self.term(depth)
-        for _ in range(count - 1):
-            text += f" {r.choice(['+', '-', '+', 'dot.op'])} {self.term(depth)}"
-        return text
-
-    def display(self, wide: bool) -> str:
-        """One formula, with its relation sign."""
-        r = self.rng
-        left = r.choice(
-            [
-                self.variable(),
-                f"{self.variable()}({r.choice(['x', 't', 'x, y', 'bold(r)'])})",
-                f"frac(dif {self.variable()}, dif t)",
-                f"frac(partial u, partial {r.choice('xyt')})",
-                "EE[X]",
-                f"nabla dot.op bold({r.choice('uvBE')})",
-            ]
-        )
-        sign = r.choice(["=", "=", "=", "=", "lt.eq", "approx", ":=", "prop"])
-        kind = r.random()
-        if kind < 0.4:
-            right = self.sum(0 if wide else 1)
-        elif kind < 0.58:
-            low, high = r.choice([("i=1", "n"), ("k=0", "oo"), ("j in cal(N)", ""), ("t=1", "T")])
-            top = f"^({high})" if high else ""
-            right = f"sum_({low}){top} {self.term(1)} {self.variable()}"
-        elif kind < 0.74:
-            low, high = r.choice(
-                [("0", "oo"), ("Omega", ""), ("-oo", "oo"), ("a", "b"), ("0", "t")]
-            )
-            top = f"^({high})" if high else ""
-            right = f"integral_({low}){top} {self.term(1)} dif {r.choice('xyt')}"
-        elif kind < 0.84:
-            rows = r.choice((2, 2, 3))
-            cells = "; ".join(", ".join(self.variable() for _ in range(rows)) for _ in range(rows))
-            right = f"mat({cells})"
-        elif kind < 0.92:
-            right = (
-                f"cases({self.sum(1)} & {quoted(' if ')} {self.variable()} > 0, "
-                f"{self.variable()} & {quoted(' otherwise')})"
-            )
-        else:
-            right = (
-                f"arg min_({self.variable()}) lr(norm({self.sum(1)}))^2 + lambda {self.variable()}"
-            )
-        return f"{left} {sign} {right}{r.choice([',', '.', '', ''])}"
 
 
 class Blocks:
@@ -197,6 +108,10 @@ class Blocks:
                 self.section % 10
             ]
             number = f"{number}." if level == 1 else f"{'ABCDEFGH'[(self.subsection - 1) % 8]}."
+        elif form == "一、":
+            if level == 1:
+                return f"{'一二三四五六七八九十'[(self.section - 1) % 10]}、{text}"
+            return f"（{'一二三四五六七八九十'[(self.subsection - 1) % 10]}）{text}"
         elif level > 1:
             number = f"{self.section}.{self.subsection}"
         elif form == "1.":
@@ -366,12 +281,13 @@ class Blocks:
         if kind == "int":
             return str(r.randint(0, 9999 if r.random() < 0.3 else 99))
         if kind == "pm":
-            return f"{r.uniform(0, 99):.1f} ± {r.uniform(0, 9):.1f}"
+            return f"{r.uniform(0, 99):.1f}\u00a0±\u00a0{r.uniform(0, 9):.1f}"
         if kind == "percent":
             return f"{r.uniform(0, 100):.1f}%"
         if kind == "sign":
-            return r.choice(["✓", "–", "–", "yes", "no"]).replace("✓", "yes")
-        return f"{r.uniform(-1 if r.random() < 0.1 else 0, 99 if r.random() < 0.5 else 1):.{r.choice([1, 2, 2, 3])}f}"
+            return r.choice(["yes", "yes", "no", "no", "–"])
+        most, digits = r.choice([(1, 3), (1, 2), (99, 1), (99, 2), (99, 3)])
+        return f"{r.uniform(-most if r.random() < 0.08 else 0, most):.{digits}f}"
 
     def table(self, width: float) -> str:
         """A table in this page's form, its own region, at most ``width`` points wide."""
@@ -405,7 +321,8 @@ class Blocks:
             stroke = f"(x: none, y: 0.4pt + {rule})"
         elif form in ("booktabs", "striped"):
             extra = (
-                f"table.hline(y: 0, stroke: 0.9pt + {rule}), table.hline(y: 1, stroke: 0.5pt + {rule}), "
+                f"table.hline(y: 0, stroke: 0.9pt + {rule}), "
+                f"table.hline(y: 1, stroke: 0.5pt + {rule}), "
                 f"table.hline(y: {rows + 1}, stroke: 0.9pt + {rule}), "
             )
             if form == "striped":
@@ -421,7 +338,8 @@ class Blocks:
             f"#set par(justify: false, first-line-indent: 0pt, leading: {size * 0.45:.2f}pt)\n"
             f"#table(columns: {widths}, stroke: {stroke}, fill: {fill}, "
             f"inset: (x: {size * r.uniform(0.35, 0.7):.2f}pt, y: {inset:.2f}pt), "
-            f"align: (x, y) => if x == 0 {{ left }} else {{ {align} }}, {extra}{', '.join(cells)})]\n"
+            f"align: (x, y) => if x == 0 {{ left }} else {{ {align} }}, "
+            f"{extra}{', '.join(cells)})]\n"
         )
 
 

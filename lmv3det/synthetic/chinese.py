@@ -1,88 +1,41 @@
-"""Made-up Chinese scientific prose: words by field, sentence patterns, names, references."""
+"""Made-up Chinese scientific prose: sentence patterns, names, references."""
 
 from __future__ import annotations
 
-from lmv3det.synthetic.english import _MATHS, EnglishProse
-from lmv3det.synthetic.text import MATH_END, MATH_START, Prose
-
-FIELDS: dict[str, dict[str, str]] = {
-    "计算": {
-        "noun": """模型 网络 特征 算法 图像 样本 数据集 损失函数 分类器 编码器 节点 用户 语义 文本
-            目标 权重 卷积层 注意力机制 轨迹 词向量 标签 候选区域 任务 服务器 任务队列 拓扑结构""",
-        "adj": """深层 稀疏 多尺度 局部 全局 自适应 分布式 轻量化 端到端 鲁棒 高维 并行 动态 联合""",
-        "act": """训练 检测 识别 分割 预测 聚类 优化 调度 检索 融合 编码 压缩 推理""",
-        "unit": "ms|MB|层|轮|个|次|%",
-        "journal": "计算机学报|软件学报|自动化学报|计算机研究与发展|中文信息学报|电子学报",
-    },
-    "工程": {
-        "noun": """结构 载荷 应力 混凝土 钢筋 试件 裂缝 轴承 电机 转子 传感器 电压 逆变器 滑模面 振动
-            管道 围岩 边坡 桩基 焊缝 齿轮 叶片 流场 温度场 控制器 变压器 阻尼器 刀具 电池""",
-        "adj": """横向 轴向 动态 非线性 高温 复合 预应力 疲劳 弹塑性 大型 高速 低频 稳态 瞬态""",
-        "act": """加载 冷却 控制 监测 加工 诊断 变形 仿真 焊接 辨识 补偿 试验 减振""",
-        "unit": "MPa|kN|mm|℃|Hz|kW|r/min|%",
-        "journal": "机械工程学报|土木工程学报|振动与冲击|中国电机工程学报|岩土工程学报|焊接学报",
-    },
-    "医学": {
-        "noun": """患者 细胞 蛋白 基因 血清 组织 肿瘤 受体 炎症 药物 病灶 剂量 感染 血压 抗体 对照组
-            观察组 小鼠 血糖 通路 疗效 症状 心肌 肝脏 神经元 表达水平 不良反应 生存率""",
-        "adj": """慢性 急性 临床 重症 早期 术后 免疫 代谢 原发性 老年 继发性 局部 长期 双侧""",
-        "act": """治疗 诊断 随访 表达 凋亡 增殖 手术 护理 检测 干预 给药 染色 培养""",
-        "unit": "例|mg|d|mmol/L|岁|周|%|mL",
-        "journal": "中华医学杂志|中国药理学通报|中华内科杂志|中国现代医学杂志|解放军医学杂志",
-    },
-    "地学": {
-        "noun": """流域 降水 土壤 植被 含水层 径流 地下水 沉积物 断裂带 岩体 矿床 气溶胶 冰川 森林
-            生物量 盐度 储层 湖泊 湿地 农田 土地利用 物种 污染物 遥感影像 地表温度 蒸散量 烃源岩""",
-        "adj": """季节性 区域 年均 表层 干旱 高寒 沿海 深部 人为 空间 垂直 多年 典型 热带""",
-        "act": """侵蚀 沉积 迁移 采样 演化 监测 反演 修复 施肥 灌溉 蒸发 富集 模拟""",
-        "unit": "km|mm|a|mg/kg|hm²|m|%|℃",
-        "journal": "地理学报|生态学报|岩石学报|水利学报|土壤学报|石油学报|地球物理学报",
-    },
-}
-COMMON_NOUNS = """方法 结果 系统 参数 过程 条件 问题 数据 影响 关系 变化 性能 误差 实验 精度 效率
-    指标 水平 范围 因素 特性 机理 分布 阶段 理论 情况 规律 状态 比例 质量""".split()
-COMMON_ADJS = (
-    """主要 不同 较大 显著 相关 初始 平均 最大 实际 传统 有效 综合 相对 明显 相应""".split()
+from lmv3det.synthetic.chinese_words import (
+    ACTIVE,
+    COMMON_ADJS,
+    COMMON_NOUNS,
+    FIELDS,
+    GIVEN,
+    ITEM_VERBS,
+    LEADS,
+    PLACES,
+    SCHOOLS,
+    SECTIONS,
+    SURNAMES,
+    TAILS,
+    VERBS,
 )
-VERBS = """影响 决定 提高 降低 反映 取决于 有助于 受限于 优于 改变 促进 抑制 符合 对应于 改善
-    导致 增强 描述 满足 包含 体现 依赖于 区别于 高于 接近""".split()
-ACTIVE = """采用 分析了 研究了 提出了 比较了 测定了 计算了 建立了 考察了 讨论了 验证了 给出了 利用
-    设计了 引入了 统计了 选取了""".split()
-LEADS = """因此|此外|同时|然而|其中|例如|另外|可以看出|结果表明|由此可见|总体而言|具体来说|一般地|
-    值得注意的是|研究发现|与此相反|首先|其次|最后|近年来|在此基础上|综上所述|事实上|相比之下"""
-TAILS = """其差异具有统计学意义|这与已有研究一致|误差在允许范围内|且变化趋势基本相同|效果较为明显|
-    从而满足实际需要|并逐渐趋于稳定|具有较好的应用前景|但增幅逐渐减小|这一点需要进一步研究"""
-SURNAMES = """王 李 张 刘 陈 杨 赵 黄 周 吴 徐 孙 胡 朱 高 林 何 郭 马 罗 梁 宋 郑 谢 韩 唐 冯 于 董 萧
-    程 曹 袁 邓 许 傅 沈 曾 彭 吕""".split()
-GIVEN = """伟 芳 娜 敏 静 丽 强 磊 军 洋 勇 艳 杰 涛 明 超 秀英 霞 平 刚 桂英 建华 文 辉 志强 海燕 晓东
-    国栋 雪梅 子轩 思远 宇航 立新 红梅 卫东 佳怡 鹏飞 永胜 玉兰 天宇""".split()
-PLACES = """北京 上海 南京 武汉 西安 成都 杭州 广州 天津 长沙 沈阳 哈尔滨 兰州 重庆 合肥 济南 大连
-    青岛 昆明 郑州""".split()
-SCHOOLS = """计算机学院 机械工程学院 土木工程学院 医学院 资源与环境学院 材料科学与工程学院 理学院
-    电气工程学院 信息工程学院 第一附属医院 地质研究所 国家重点实验室""".split()
-SECTIONS = """引言|材料与方法|结果与分析|讨论|结论|结束语|相关工作|实验结果|问题描述|数值算例|试验方案|
-    模型建立|系统设计|统计学处理|研究区概况|一般资料|理论分析|性能评价|参数设置|数据来源|致谢"""
-
-
-def _words(text: str) -> list[str]:
-    return [part.strip() for part in "".join(text.split()).split("|")]
-
-
-_LEADS, _TAILS, _SECTIONS = _words(LEADS), _words(TAILS), _words(SECTIONS)
+from lmv3det.synthetic.english import EnglishProse
+from lmv3det.synthetic.english_words import MATHS
+from lmv3det.synthetic.text import MATH_END, MATH_START, Prose, barred, spaced
 
 
 class ChineseProse(Prose):
     """Chinese of one made-up paper."""
 
     language = "zh"
+    foreign_share = 0.3
+    """How many of the references are English."""
 
     def _start(self) -> None:
         field = FIELDS[self.rng.choice(sorted(FIELDS))]
-        self.nouns = field["noun"].split()
-        self.adjs = field["adj"].split()
-        self.acts = field["act"].split()
-        self.units = field["unit"].split("|")
-        self.journals = field["journal"].split("|")
+        self.nouns = spaced(field["noun"])
+        self.adjs = spaced(field["adj"])
+        self.acts = spaced(field["act"])
+        self.units = barred(field["unit"])
+        self.journals = barred(field["journal"])
         for words in (self.nouns, self.adjs, self.acts):
             self.rng.shuffle(words)
         self.foreign = EnglishProse(self.rng)
@@ -115,7 +68,7 @@ class ChineseProse(Prose):
 
     def math(self) -> str:
         """A short inline formula between the marks of mathematics."""
-        return MATH_START + self.zipf(_MATHS) + MATH_END
+        return MATH_START + self.zipf(MATHS) + MATH_END
 
     def quantity(self) -> str:
         """A number with its unit."""
@@ -128,14 +81,18 @@ class ChineseProse(Prose):
         r = self.rng
         kind = r.random()
         if kind < 0.36:
-            return f"{self.phrase()}{r.choice(['', '能够', '可以', '将', '显著', '直接'])}{self.zipf(VERBS)}{self.phrase()}"
+            how = r.choice(["", "能够", "可以", "将", "显著", "直接"])
+            return f"{self.phrase()}{how}{self.zipf(VERBS)}{self.phrase()}"
         if kind < 0.56:
-            return f"{r.choice(['本文', '', '我们', '文献中', '试验中'])}{self.zipf(ACTIVE)}{self.phrase()}"
+            who = r.choice(["本文", "", "我们", "文献中", "试验中"])
+            return f"{who}{self.zipf(ACTIVE)}{self.phrase()}"
         if kind < 0.68:
             value = self.math() if self.math_share and self.chance(0.6) else self.quantity()
             return f"{self.phrase()}{r.choice(['为', '约为', '达到', '取', '由此降至'])} {value}"
         if kind < 0.8:
-            return f"随着{self.phrase()}的{r.choice(['增加', '减小', '变化'])}，{self.phrase()}{r.choice(['逐渐增大', '明显下降', '趋于稳定', '先增后减', '基本不变'])}"
+            change = r.choice(["增加", "减小", "变化"])
+            then = r.choice(["逐渐增大", "明显下降", "趋于稳定", "先增后减", "基本不变"])
+            return f"随着{self.phrase()}的{change}，{self.phrase()}{then}"
         if kind < 0.9:
             mark = r.choice(
                 [
@@ -152,9 +109,9 @@ class ChineseProse(Prose):
         r = self.rng
         parts = [self.clause() for _ in range(r.choice((1, 2, 2, 3)))]
         if self.chance(0.28):
-            parts[0] = self.zipf(_LEADS) + "，" + parts[0]
+            parts[0] = self.zipf(LEADS) + "，" + parts[0]
         if self.chance(0.15):
-            parts.append(self.zipf(_TAILS))
+            parts.append(self.zipf(TAILS))
         if self.math_share and self.chance(self.math_share):
             parts.append(f"其中 {self.math()} 为{self.phrase()}")
         text = "，".join(parts)
@@ -178,7 +135,7 @@ class ChineseProse(Prose):
     def heading(self) -> str:
         """A section's title, without its number."""
         if self.chance(0.5):
-            return self.zipf(_SECTIONS)
+            return self.zipf(SECTIONS)
         return self.rng.choice(
             [
                 f"{self.phrase(1)}的{self.zipf(self.acts)}",
@@ -230,7 +187,7 @@ class ChineseProse(Prose):
     def reference(self) -> str:
         """One entry of a reference list, without its mark (GB/T 7714)."""
         r = self.rng
-        if self.chance(0.3):
+        if self.chance(self.foreign_share):
             return self.foreign.reference()
         names = "，".join(self.person() for _ in range(r.choice((1, 2, 3, 3))))
         if self.chance(0.3):
@@ -250,7 +207,7 @@ class ChineseProse(Prose):
 
     def list_item(self) -> str:
         """One item of a list in the text."""
-        verb = self.rng.choice("计算 更新 选择 测量 检查 删除 重复 设置 记录 确定".split())
+        verb = self.rng.choice(ITEM_VERBS)
         if self.chance(0.6):
             return f"{verb}{self.phrase()}，{self.clause()}。"
         return self.sentence()
@@ -292,7 +249,7 @@ class ChineseProse(Prose):
                 f"万方数据库　{r.randint(2000, 2022)}-{r.randint(1, 12):02d}",
                 f"{self.zipf(self.journals)}编辑部",
                 f"http://www.example.cn/{r.randint(100, 999)}",
-                f"本刊网址：www.example.com.cn　E-mail：bjb@example.cn",
+                "本刊网址：www.example.com.cn　E-mail：bjb@example.cn",
             ]
         )
 

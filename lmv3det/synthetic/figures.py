@@ -18,9 +18,12 @@ from lmv3det.synthetic.marks import BLACK, Colour, Marks, colour
 from lmv3det.synthetic.text import Prose
 
 PREAMBLE = """
-#let lab(x, y, where, angle, size, ink, body) = place(dx: (x - 150) * 1pt, dy: (y - 150) * 1pt,
-  rotate(angle * 1deg, block(width: 300pt, height: 300pt, align(where,
-    text(size: size * 1pt, fill: ink, body)))))
+#let lab(x, y, side, angle, size, ink, body) = context {
+  let words = text(size: size * 1pt, fill: ink, body)
+  let m = measure(words)
+  place(dx: x * 1pt - m.width * side, dy: y * 1pt - m.height / 2,
+    rotate(angle * 1deg, box(width: m.width + 0.1pt, words)))
+}
 #let pts(list) = list.map(p => (p.at(0) * 1pt, p.at(1) * 1pt))
 #let way(stroke, list) = {
   let q = pts(list)
@@ -45,6 +48,13 @@ Point = tuple[float, float]
 def quoted(text: str) -> str:
     """A typst string."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def shortened(text: str, most: int) -> str:
+    """The first words of a text, at most so many letters (one word may be cut)."""
+    while len(text) > most and " " in text:
+        text = text.rpartition(" ")[0]
+    return text[:most].rstrip("/(")
 
 
 @dataclass
@@ -74,22 +84,12 @@ class Canvas:
         """A pen."""
         return f'stroke(paint: {self.paint(base)}, thickness: {width:.2f}pt, dash: "{dash}")'
 
-    def label(
-        self, x: float, y: float, text: str, where: str = "center + horizon", angle: int = 0
-    ) -> None:
-        """Words, their own unit; ``where`` is the point of the label that lies at (x, y)."""
-        # The label stands in a square centred on (x, y): its alignment there says which way it
-        # grows, so a label to the left of the point is one padded on its right.
+    def label(self, x: float, y: float, text: str, side: float = 0.5, angle: int = 0) -> None:
+        """Words, their own unit, level with y; ``side`` of their width lies left of x, 0 to 1."""
         code = self.marks.unit(self.region, self.size, upright=angle == 0)
-        body = f"text({quoted(text)})"
-        if where == "right + horizon":
-            body = f"box(width: 150pt, align(right, {body}))"
-            where = "left + horizon"
-        elif where == "left + horizon":
-            body = f"box(width: 150pt, align(left, {body}))"
-            where = "right + horizon"
         self.parts.append(
-            f"lab({x:.2f}, {y:.2f}, {where}, {angle}, {self.size:.2f}, {colour(code)}, {body})"
+            f"lab({x:.2f}, {y:.2f}, {side}, {angle}, {self.size:.2f}, {colour(code)}, "
+            f"{quoted(text)})"
         )
 
     def way(self, points: list[Point], width: float, base: Colour, dash: str = "solid") -> None:
@@ -162,7 +162,7 @@ def _axes(c: Canvas, x: float, y: float, w: float, h: float, *, labels: bool = T
             left - s * 0.4,
             py + (s * 0.4 if i == ticks else 0),
             f"{i * step:.{digits}f}",
-            "right + horizon",
+            1,
         )
     if labels:
         c.label((left + x + w) / 2, y + h - s * 0.6, c.prose.figure_word_label())
@@ -173,7 +173,7 @@ def _axes(c: Canvas, x: float, y: float, w: float, h: float, *, labels: bool = T
 def _legend(c: Canvas, x: float, y: float, bases: list[Colour], dashes: list[str]) -> None:
     for i, (base, dash) in enumerate(zip(bases, dashes, strict=True)):
         c.way([(x, y + i * c.size * 1.3), (x + 10, y + i * c.size * 1.3)], 1.0, base, dash)
-        c.label(x + 12, y + i * c.size * 1.3, c.prose.figure_word_label()[:14], "left + horizon")
+        c.label(x + 12, y + i * c.size * 1.3, shortened(c.prose.figure_word_label(), 14), 0)
 
 
 def line_plot(c: Canvas, x: float, y: float, w: float, h: float) -> None:
@@ -302,7 +302,7 @@ def diagram(c: Canvas, x: float, y: float, w: float, h: float) -> None:
                     BLACK,
                 )
             words = c.prose.figure_word_label()
-            c.label(bx + bw / 2, by + bh / 2, words[:limit].strip())
+            c.label(bx + bw / 2, by + bh / 2, shortened(words, limit))
             if j + 1 < columns:
                 arrow((bx + bw, by + bh / 2), (bx + sw, by + bh / 2))
             if i + 1 < rows and (j == 0 or r.random() < 0.4):
@@ -324,6 +324,7 @@ def texture(c: Canvas, x: float, y: float, w: float, h: float) -> None:
     noise = np.random.default_rng(r.getrandbits(64))
     pw, ph = max(24, int(w * 1.2)), max(24, int(h * 1.2))
     kind = r.choice(["cloud", "cells", "land", "layers", "heat"])
+    value: np.ndarray
     base = 0.5 * _smooth(noise, ph, pw, 4) + 0.3 * _smooth(noise, ph, pw, 11)
     base = base + 0.2 * _smooth(noise, ph, pw, 37)
     yy, xx = np.mgrid[0:ph, 0:pw].astype(np.float32)

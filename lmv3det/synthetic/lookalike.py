@@ -6,10 +6,12 @@ picture of the page says nothing about the toss, the first words of the lines do
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lmv3det.synthetic.figures import quoted
 from lmv3det.synthetic.marks import colour
+from lmv3det.synthetic.text import MATH_END, MATH_START
 
 if TYPE_CHECKING:
     from lmv3det.synthetic.blocks import Blocks
@@ -30,21 +32,31 @@ class LookAlikes:
         """Whether the next block that could be a look-alike is one."""
         return self.rng.random() < self.share
 
+    def _near(self, make: Callable[[], str], length: float, tries: int) -> str:
+        """Of some texts the one whose length is nearest: lengths must not tell the class."""
+        return min((make() for _ in range(tries)), key=lambda text: abs(len(text) - length))
+
     def _slot(self, kind: str, caption: bool, length: int) -> str:
         """A caption or a paragraph in the body's type, of about ``length`` characters."""
         b, s = self.blocks, self.blocks.style
         if caption:
             region = b.marks.region("Figure caption" if kind == "figure" else "Table caption")
-            label, text = b.caption_text(kind, length=max(1, length - 8))
+            number = b.numbers[kind]
             separator = ". " if s.language == "en" else "　"
-            text = label + separator + text
+
+            def make() -> str:
+                b.numbers[kind] = number
+                return separator.join(b.caption_text(kind, length=max(1, length - 8)))
+
+            text = self._near(make, length * 1.1, 6)
         else:
             region = b.marks.region("Text")
-            text = b.prose.paragraph(length)
+            text = self._near(lambda: b.prose.paragraph(length), length * 1.1, 6)
         code = b.marks.unit(region, s.size)
         words = b.words_in(text)
         return (
-            f"#block(width: 100%, breakable: false)[#set par(first-line-indent: 0pt, "
+            f"#block(width: 100%, breakable: false)[#set align(left)\n"
+            f"#set par(first-line-indent: 0pt, "
             f"leading: {s.leading:.2f}pt, justify: {'true' if s.justify else 'false'})\n"
             f"#set text(size: {s.size:.2f}pt, fill: {colour(code)})\n{words}]\n"
         )
@@ -92,13 +104,10 @@ class LookAlikes:
         size = s.size * r.choice([0.9, 1.0, 1.0, 1.1])
         weight = r.choice(["regular", "bold"])
         align = r.choice(["left", "left", "center"])
-        low, high = (8, 26) if s.language == "zh" else (22, 52)
+        length = r.uniform(11, 20) if s.language == "zh" else r.uniform(22, 48)
         toss = r.random() < 0.5
-        text = ""
-        for _ in range(40):
-            text = b.prose.sure_running_head() if toss else self._numbered_heading()
-            if low <= len(text) <= high:
-                break
+        make = b.prose.sure_running_head if toss else self._numbered_heading
+        text = self._near(make, length, 40)
         region = b.marks.region("Header" if toss else "Title")
         code = b.marks.unit(region, size)
         return (
@@ -114,26 +123,32 @@ class LookAlikes:
         number = str(r.randint(1, 7))
         if r.random() < 0.5:
             number += f".{r.randint(1, 6)}"
-        return f"{number}{gap}{b.prose.heading()}"
+        words = b.prose.heading() if r.random() < 0.6 else b.prose.title()
+        return f"{number}{gap}{words}"
+
+    def _plain_sentence(self) -> str:
+        prose = self.blocks.prose
+        for _ in range(20):
+            text = prose.sentence()
+            if MATH_START not in text:
+                return text
+        return text.replace(MATH_START, "").replace(MATH_END, "")
 
     def short_line(self, level: int) -> str:
         """A line of its own in the body's type: a section's title or a one-line paragraph."""
         b, r, s = self.blocks, self.rng, self.blocks.style
         toss = r.random() < 0.5
         most = int(0.9 * s.column_width / (s.size * (1.0 if s.language == "zh" else 0.5)))
-        least = min(5 if s.language == "zh" else 14, most)
-        text = ""
-        for _ in range(60):
-            text = self._numbered_heading() if toss else b.prose.sentence().split("\x01")[0]
-            if least <= len(text) <= most:
-                break
-        else:
-            text = text[:most]
+        least = 9 if s.language == "zh" else 26
+        length = r.uniform(least, max(least + 1, min(most, 18 if s.language == "zh" else 50)))
+        make = self._numbered_heading if toss else self._plain_sentence
+        text = self._near(make, length, 30)
         region = b.marks.region("Title" if toss else "Text")
         code = b.marks.unit(region, s.size)
+        above, below = s.line * 0.6 + s.leading, s.line * 0.4 + s.leading
         return (
-            f"#block(above: {s.line * 0.6 + s.leading:.2f}pt, below: {s.line * 0.4 + s.leading:.2f}pt"
-            f", sticky: true, breakable: false, width: 100%)["
+            f"#block(above: {above:.2f}pt, below: {below:.2f}pt, "
+            f"sticky: true, breakable: false, width: 100%)["
             f"#set par(first-line-indent: 0pt, justify: false)\n"
             f"#set text(fill: {colour(code)}, hyphenate: false)\n{b.words_in(text)}]\n\n"
         )
@@ -144,15 +159,23 @@ class LookAlikes:
         size = s.size * r.choice([0.88, 0.92, 1.0])
         mark = r.choice(["1.", "1.", "none", "none", "1", "[1]"])
         count = r.randint(4, 12)
-        length = int(r.choice([90, 120, 150]) // (2 if s.language == "zh" else 1))
+        longest = 62 if s.language == "zh" else 130
+        lengths = [r.uniform(0.55, 1.0) * longest for _ in range(count)]
+        if b.prose.reference_style == "physics":
+            b.prose.reference_style = "plain"
+        b.prose.foreign_share = 0.0
         gap = s.leading * size / s.size + r.choice([0.0, 0.25, 0.5]) * size
         first = r.choice([1, 1, r.randint(2, 30)])
         headed = r.random() < 0.5
         toss = r.random() < 0.5
         kind = "reference" if toss else "list"
-        texts = b.item_texts(kind, count, length)
+
+        def entry(length: float) -> str:
+            return self._near(lambda: b.item_texts(kind, 1, int(length))[0], length, 14)
+
+        texts = [entry(length) for length in lengths]
         block = b.entries("Reference" if toss else "Text", texts, mark, size, first, gap)
         if headed:
             title = b.prose.references_title() if toss else b.prose.heading()
             block = b.heading(text=title) + block
-        return block, count * (s.lines_of(length) + 0.2) * s.line
+        return block, count * (s.lines_of(longest) + 0.2) * s.line

@@ -133,7 +133,11 @@ def draw_style(rng: random.Random, language: str) -> Style:
         paragraph_skip=leading if indented else leading + size * r.uniform(0.4, 0.9),
         indent=(2.0 if language == "zh" else r.choice([1.0, 1.5, 2.0])) * size if indented else 0.0,
         justify=r.random() < 0.87,
-        heading_form=r.choice(["1", "1.", "1", "I.", "", "", "upper"]),
+        heading_form=r.choice(
+            ["1", "1.", "1", "一、", "", "一、"]
+            if language == "zh"
+            else ["1", "1.", "1", "I.", "", "", "upper"]
+        ),
         heading_weight=r.choice(["bold", "bold", "bold", "regular"]),
         heading_align=r.choice(["left", "left", "left", "center"]),
         heading_colour=r.choice([BLACK] * 7 + [(0x10, 0x30, 0x80), (0x90, 0x10, 0x20)]),

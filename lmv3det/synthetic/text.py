@@ -21,6 +21,16 @@ MATH_START, MATH_END = "\x01", "\x02"
 CJK = re.compile(r"[\u3400-\u9fff]")
 
 
+def spaced(text: str) -> list[str]:
+    """The words of a text that spaces part."""
+    return text.split()
+
+
+def barred(text: str) -> list[str]:
+    """The phrases of a text that upright bars part; line breaks in it count as spaces."""
+    return [" ".join(part.split()) for part in text.split("|")]
+
+
 @lru_cache(maxsize=256)
 def _zipf_sums(count: int) -> tuple[float, ...]:
     total, sums = 0.0, []
@@ -90,6 +100,7 @@ class Prose(ABC):
     language: str
     figure_word: str
     table_word: str
+    foreign_share = 0.0
 
     def __init__(self, rng: random.Random, paragraphs: Sequence[str] = ()) -> None:
         self.rng = rng

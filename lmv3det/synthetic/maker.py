@@ -1,0 +1,282 @@
+"""One page made and written: typeset, read back, scanned, with its OCR file and its record."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import math
+import os
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmv3det.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lmv3det.synthetic.text import Corpus
+
+Box = tuple[int, int, int, int]
+VERSION = 1
+"""Grows whenever the same seed gives other pages."""
+TALL = 1000
+"""Height in pixels of a page when no dpi is asked for."""
+MEND = "install them with: pip install 'lmv3det[synthetic]'"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a page beside its number; kept in the folder's ``settings.json``."""
+
+    seed: int
+    setting: str
+    share: float
+    language: str
+    corpus: str | None
+    degrade: bool
+    dpi: int | None
+    ocr_noise: float
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs.
+
+    Attributes:
+        out: the data set's folder.
+        settings: what decides the pages.
+        corpus: the corpus file, or None.
+        scratch: a folder for what the typesetter reads; its ``fonts`` holds the fonts.
+    """
+
+    out: Path
+    settings: Settings
+    corpus: Path | None
+    scratch: Path
+
+
+def stem(index: int) -> str:
+    """File name of page ``index`` (from 0), without its ending."""
+    return f"page_{index + 1:06d}"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def font_files(language: str) -> list[Path]:
+    """The font files that pages in ``language`` are set in, besides typst's own.
+
+    Raises:
+        InputError: a package that brings typst or a font is not installed.
+    """
+    wanted = [
+        ("matplotlib", "mpl-data/fonts/ttf", ["STIXGeneral*.ttf"]),
+        ("font_source_sans_pro", "files", [f"SourceSansPro-{w}.ttf" for w in _WEIGHTS]),
+        ("font_source_serif_pro", "files", [f"SourceSerifPro-{w}.ttf" for w in _WEIGHTS]),
+    ]
+    if language in ("zh", "mixed"):
+        wanted.append(("pylopdf_fonts_zh_cn", ".", ["Noto*SC-Regular.otf"]))
+    files: list[Path] = []
+    absent = [p for p in ("typst", "pypdfium2") if importlib.util.find_spec(p) is None]
+    for package, folder, patterns in wanted:
+        spec = importlib.util.find_spec(package)
+        places = list(spec.submodule_search_locations or ()) if spec else []
+        found = [
+            file
+            for place in places
+            for pattern in patterns
+            for file in sorted((Path(place) / folder).glob(pattern))
+        ]
+        if len(found) < len(patterns):
+            absent.append(package.replace("_", "-"))
+        files.extend(found)
+    if absent:
+        hint = ""
+        if absent == ["pylopdf-fonts-zh-cn"]:
+            hint = " (the Chinese font; --language en does without)"
+        raise InputError(f"synthetic: not installed: {', '.join(absent)}{hint}; {MEND}")
+    return files
+
+
+_WEIGHTS = ("Regular", "Bold", "It", "BoldIt")
+
+
+def gather_fonts(language: str, scratch: Path) -> None:
+    """Copy the fonts to ``scratch/fonts``: what else their packages hold must not change a page."""
+    folder = scratch / "fonts"
+    folder.mkdir()
+    for file in font_files(language):
+        shutil.copyfile(file, folder / file.name)
+
+
+class Maker:
+    """Makes pages one after another, with a typesetter that keeps its fonts."""
+
+    def __init__(self, job: Job) -> None:
+        import typst
+
+        self.job = job
+        self.corpus: Corpus | None = None
+        if job.corpus is not None:
+            from lmv3det.synthetic.text import Corpus
+
+            self.corpus = Corpus.read(job.corpus, job.settings.language)
+        self.root = job.scratch / f"root-{os.getpid()}"
+        self.root.mkdir(exist_ok=True)
+        fonts = typst.Fonts(
+            include_system_fonts=False,
+            include_embedded_fonts=True,
+            font_paths=[str(job.scratch / "fonts")],
+        )
+        self.compiler = typst.Compiler(
+            root=str(self.root), font_paths=fonts, ignore_system_fonts=True
+        )
+
+    def make(self, index: int) -> None:
+        """Make page ``index``: image, OCR file, and last the record that says it is done."""
+        import typst
+
+        from lmv3det.synthetic.degrade import move_boxes, scan
+        from lmv3det.synthetic.truth import read_page
+        from lmv3det.synthetic.typeset import write_page
+
+        s = self.job.settings
+        rng = random.Random(f"{s.version}/{s.seed}/{index}")
+        page = write_page(
+            rng,
+            language=s.language,
+            setting=s.setting,
+            share=s.share,
+            corpus=self.corpus,
+            folder=self.root,
+            name=stem(index),
+        )
+        try:
+            pdf = self.compiler.compile(page.source.encode(), format="pdf", pdf_tags=False)
+        except typst.TypstError as error:
+            raise RuntimeError(f"{stem(index)} with {s}: not typeset: {error}") from error
+        assert isinstance(pdf, bytes)
+        for file in self.root.iterdir():
+            file.unlink()
+        scale = s.dpi / 72 if s.dpi is not None else TALL / page.style.height
+        truth = read_page(pdf, page.marks, scale)
+        image = truth.image
+        if s.degrade:
+            image, matrix = scan(image, rng)
+            for region in truth.regions:
+                region.boxes = move_boxes(region.boxes, matrix)
+                for line in region.lines:
+                    line.boxes = move_boxes(line.boxes, matrix)
+        width, height = image.size
+        lines: list[tuple[Box, str]] = []
+        records = []
+        for region in truth.regions:
+            box = whole_pixels(region.boxes, width, height)
+            if box is None:
+                continue
+            records.append({"category": region.category, "box": box})
+            for line in region.lines:
+                line_box = whole_pixels(line.boxes, width, height)
+                if line_box is not None:
+                    lines.append((line_box, line.text))
+        lines = _as_engines_do(lines)
+        if s.ocr_noise:
+            lines = misread(lines, s.ocr_noise, rng, width, height)
+        ending = "jpg" if s.degrade else "png"
+        buffer = io.BytesIO()
+        if s.degrade:
+            image.save(buffer, "JPEG", quality=88)
+        else:
+            image.save(buffer, "PNG", compress_level=3)
+        out, name = self.job.out, stem(index)
+        write_atomically(out / "images" / f"{name}.{ending}", buffer.getvalue())
+        write_atomically(
+            out / "OCR" / f"{name}.json", ocr_json(lines, width, height).encode("utf-8")
+        )
+        record = {
+            "file_name": f"{name}.{ending}",
+            "width": width,
+            "height": height,
+            "language": page.style.language,
+            "columns": page.style.columns,
+            "regions": records,
+        }
+        write_atomically(out / ".pages" / f"{name}.json", json.dumps(record).encode())
+
+
+def whole_pixels(boxes: np.ndarray, width: int, height: int) -> Box | None:
+    """The smallest box of whole pixels around boxes N×4, cut at the page; None if off it."""
+    x0, y0 = boxes[:, :2].min(axis=0)
+    x1, y1 = boxes[:, 2:].max(axis=0)
+    left, top = max(0, math.floor(x0)), max(0, math.floor(y0))
+    right, bottom = min(width, math.ceil(x1)), min(height, math.ceil(y1))
+    return (left, top, right, bottom) if right > left and bottom > top else None
+
+
+def _as_engines_do(lines: list[tuple[Box, str]]) -> list[tuple[Box, str]]:
+    """Lines from top to bottom; those on a level from left to right, as OCR engines list them."""
+    lines = sorted(lines, key=lambda x: (x[0][1], x[0][0]))
+    rows: list[list[tuple[Box, str]]] = []
+    for line in lines:
+        top, bottom = line[0][1], line[0][3]
+        if rows and top - rows[-1][0][0][1] < 0.5 * (bottom - top):
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return [line for row in rows for line in sorted(row, key=lambda x: x[0][0])]
+
+
+_MISREADINGS = dict(
+    zip(
+        "OoIl1S5B8ZzcegqrnmuvwyhbtfaisMNDECG0-.,:;未己人日大土王木",
+        "0ollI5S882sceqgmhnnvuvvyhhttaeisNMOFGC6_,.;:末已入曰太士玉本",
+        strict=False,
+    )
+)
+
+
+def misread(
+    lines: list[tuple[Box, str]], noise: float, rng: random.Random, width: int, height: int
+) -> list[tuple[Box, str]]:
+    """Lines as a poor OCR engine reads them: wrong or lost letters, stray boxes, lost lines."""
+    read: list[tuple[Box, str]] = []
+    for (x0, y0, x1, y1), text in lines:
+        if len(text) <= 2 and rng.random() < 2 * noise:
+            continue
+        letters = []
+        for letter in text:
+            toss = rng.random()
+            if toss < noise * 0.7:
+                letter = _MISREADINGS.get(letter, rng.choice("acenorst") if letter != " " else "")
+            elif toss < noise:
+                letter = ""
+            letters.append(letter)
+        words = "".join(letters).strip()
+        if not words:
+            continue
+        reach = max(1, round((y1 - y0) * 0.12))
+        x0, y0 = x0 + rng.randint(-reach, 1), y0 + rng.randint(-reach, 1)
+        x1, y1 = x1 + rng.randint(-1, reach), y1 + rng.randint(-1, reach)
+        x0, y0, x1, y1 = max(0, x0), max(0, y0), min(width, x1), min(height, y1)
+        if x1 > x0 and y1 > y0:
+            read.append(((x0, y0, x1, y1), words))
+    return read
+
+
+def ocr_json(lines: list[tuple[Box, str]], width: int, height: int) -> str:
+    """An OCR file's text, an entry a line."""
+    boxes = ",\n".join(json.dumps([x0, y0, x1 - x0, y1 - y0]) for (x0, y0, x1, y1), _ in lines)
+    words = ",\n".join(json.dumps(text, ensure_ascii=False) for _, text in lines)
+    return f'{{"bbox": [\n{boxes}\n],\n"words": [\n{words}\n],\n"W": {width}, "H": {height}}}\n'
