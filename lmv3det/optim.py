@@ -1,0 +1,225 @@
+"""Parameter groups, AdamW, the learning rate's course, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import bisect
+import copy
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lmv3det.config import SolverConfig
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+_LAYER = re.compile(r"backbone\.layers\.(\d+)\.")
+
+
+def rate_scale(name: str, layers: int, backbone_multiplier: float, layer_decay: float) -> float:
+    """The factor on the learning rate of one parameter.
+
+    Layer-wise decay as in BEiT (Bao et al., 2021, https://arxiv.org/abs/2106.08254, appendix):
+    whatever stands on the encoder has factor 1, the encoder's last layer `layer_decay`, each layer
+    below one factor more, and the embeddings one more than the first layer.
+
+    Args:
+        name: the parameter's name in the detector.
+        layers: number of encoder layers.
+    """
+    if not name.startswith("backbone."):
+        return 1.0
+    layer = _LAYER.match(name)
+    depth = layers - int(layer[1]) if layer else layers + 1
+    return backbone_multiplier * layer_decay**depth
+
+
+def parameter_groups(
+    model: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    backbone_multiplier: float = 1.0,
+    layer_decay: float = 1.0,
+    no_decay_norm_bias: bool = False,
+) -> list[dict[str, Any]]:
+    """The trainable parameters in as few groups as differ in rate or decay.
+
+    Args:
+        model: the detector.
+        lr: peak learning rate.
+        weight_decay: AdamW's decay; of every parameter, unless `no_decay_norm_bias` leaves out
+            the parameters of norms and everything called bias.
+
+    Returns:
+        Groups with `params`, `names`, `peak_lr`, `lr` and `weight_decay`.
+    """
+    layers = len({m[1] for n, _ in model.named_parameters() if (m := _LAYER.match(n))})
+    exempt: set[int] = set()
+    if no_decay_norm_bias:
+        for module in model.modules():
+            own = dict(module.named_parameters(recurse=False))
+            chosen = own.values() if isinstance(module, _NORMS) else [own.get("bias")]
+            exempt.update(id(parameter) for parameter in chosen if parameter is not None)
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate = lr * rate_scale(name, layers, backbone_multiplier, layer_decay)
+        decay = 0.0 if id(parameter) in exempt else weight_decay
+        group = groups.setdefault(
+            (rate, decay),
+            {"params": [], "names": [], "peak_lr": rate, "lr": rate, "weight_decay": decay},
+        )
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return list(groups.values())
+
+
+def build_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups`, in its fused form where the device has one.
+
+    The fused kernel leaves parameters and moments alone where `found_inf` is set, which skips a
+    step without asking the device for the decision (`step_unless`).
+    """
+    groups = parameter_groups(
+        model,
+        lr=solver.lr,
+        weight_decay=solver.weight_decay,
+        backbone_multiplier=solver.backbone_multiplier,
+        layer_decay=solver.layer_decay,
+        no_decay_norm_bias=solver.no_decay_norm_bias,
+    )
+    fused = all(p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
+    betas = (solver.betas[0], solver.betas[1])
+    # A rate of exactly 0 is legal; the groups carry their own.
+    return torch.optim.AdamW(groups, lr=solver.lr, betas=betas, eps=solver.eps, fused=fused)
+
+
+def step_unless(optimizer: torch.optim.AdamW, bad: Tensor) -> None:
+    """One optimizer step, or none where `bad` (a bool scalar on the device) is true.
+
+    The fused optimizer decides on the device; the other one waits for the value.
+    """
+    if not optimizer.defaults["fused"]:
+        if not bool(bad):
+            optimizer.step()
+        return
+    optimizer.grad_scale, optimizer.found_inf = None, bad.float()  # type: ignore[attr-defined]
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.grad_scale, optimizer.found_inf  # type: ignore[attr-defined]
+
+
+def rate_factor(step: int, solver: SolverConfig) -> float:
+    """The learning rate of a step (0-based) as a share of the peak rate.
+
+    The schedule runs over the whole run: cosine ½ (1 + cos(π · step / steps)), multistep
+    gamma^(milestones reached), or constant. Up to `warmup_steps` (the whole run where that is
+    shorter) a straight line leads from `warmup_factor` to the schedule's value at its end.
+    """
+    warmup = min(solver.warmup_steps, solver.steps)
+    if step >= warmup:
+        return _schedule(step, solver)
+    share = step / warmup
+    start = solver.warmup_factor * _schedule(0, solver)
+    return (1 - share) * start + share * _schedule(warmup, solver)
+
+
+def _schedule(step: int, solver: SolverConfig) -> float:
+    if solver.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * step / solver.steps))
+    if solver.schedule == "multistep":
+        return solver.gamma ** bisect.bisect_right(sorted(solver.milestones), step)
+    return 1.0
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Give every group `factor` times its own peak rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+    """The optimizer's state by parameter name: independent of how parameters are grouped."""
+    return {
+        name: dict(optimizer.state[parameter])
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+        if parameter in optimizer.state
+    }
+
+
+def load_optimizer_state(
+    optimizer: torch.optim.Optimizer, state: dict[str, dict[str, Tensor]]
+) -> None:
+    """Take over what `optimizer_state` gave; rates and decay stay those of the groups.
+
+    Raises:
+        KeyError: a parameter of the state is not among the optimizer's.
+    """
+    names = [name for group in optimizer.param_groups for name in group["names"]]
+    number = {name: index for index, name in enumerate(names)}
+    content = optimizer.state_dict()
+    content["state"] = {number[name]: values for name, values in state.items()}
+    optimizer.load_state_dict(content)
+
+
+class MovingAverage:
+    """Exponential moving average of a model's weights.
+
+    The decay of step t is min(decay, (1 + t) / (10 + t)), so that the random start is soon
+    forgotten. Buffers are copied.
+
+    Attributes:
+        model: the averaged copy, in evaluation mode.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after optimizer step number `step` (from 1)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        mine = [p.detach() for p in self.model.parameters()]
+        theirs = [p.detach() for p in model.parameters()]
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+        copy_buffers(model.buffers(), self.model.buffers())
+
+
+@torch.no_grad()
+def copy_buffers(source, target) -> None:
+    """Copy tensors one by one into others."""
+    for theirs, mine in zip(source, target, strict=True):
+        mine.copy_(theirs)
+
+
+class _ReachAll(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, loss, *parameters):
+        ctx.number = len(parameters)
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad, *([None] * ctx.number)
+
+
+def reach_all(loss: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """The same loss, whose backward pass visits every parameter, with no gradient for those that
+    it does not depend on (the text tables for pages without text, say). DistributedDataParallel
+    waits for a visit of each; this costs less than its search for unused parameters."""
+    return _ReachAll.apply(loss, *parameters)
+
+
+def fill_missing_gradients(parameters: Sequence[Tensor]) -> None:
+    """Zeros for parameters without gradient: alone as among several processes, AdamW then treats
+    every parameter in every step."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
