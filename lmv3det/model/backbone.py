@@ -213,6 +213,7 @@ class LayoutLMv3(nn.Module):
         self.mask_padding = mask_padding
         self.size_divisibility = size_divisibility
         self.patch_size = patch_size
+        self.heads = heads
         side = input_size // patch_size
         self.patch_embedding = nn.Conv2d(3, hidden_size, patch_size, patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
@@ -334,8 +335,8 @@ class LayoutLMv3(nn.Module):
         seen = self._seen_keys(x, text_length, grid, text_mask, image_sizes)  # B×1×1×L or None
         if self.relative_bias is None and self.spatial_bias_x is None:
             return seen
-        scale = 1 / math.sqrt(x.shape[2] / self.layers[0].attention.heads)
-        bias: Tensor | float = 0.0
+        scale = 1 / math.sqrt(x.shape[2] / self.heads)
+        bias = x.new_zeros(1, 1, 1, 1)
         visual_length = 1 + grid[0] * grid[1]
         if self.relative_bias is not None:
             positions = torch.cat(
@@ -348,7 +349,7 @@ class LayoutLMv3(nn.Module):
                 boxes = torch.cat([text_boxes, boxes], dim=1)  # B×L×4
             bias = bias + self.spatial_bias_x(boxes[..., 0]) + self.spatial_bias_y(boxes[..., 3])
         bias = bias * scale
-        return bias if seen is None else bias.masked_fill(~seen, float("-inf"))  # type: ignore[union-attr]
+        return bias if seen is None else bias.masked_fill(~seen, float("-inf"))
 
     def _seen_keys(self, x, text_length, grid, text_mask, image_sizes) -> Tensor | None:
         pad_patches = self.mask_padding and image_sizes is not None

@@ -8,7 +8,7 @@ P cells of a pooled region, F width of a head, C classes (index C is the backgro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,12 +60,12 @@ class BoxPredictor(nn.Module):
 
 class _ScaleGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, scale):  # noqa: D102
+    def forward(ctx, x, scale):
         ctx.scale = scale
         return x
 
     @staticmethod
-    def backward(ctx, grad):  # noqa: D102
+    def backward(ctx, grad):
         return grad * ctx.scale, None
 
 
@@ -82,8 +82,13 @@ class Regions:
     gt_index: Tensor | None = None
 
     def __getitem__(self, index: Tensor) -> Regions:
-        parts = (self.boxes, self.page, self.classes, self.gt_boxes, self.gt_index)
-        return Regions(*(part if part is None else part[index] for part in parts))
+        return Regions(
+            self.boxes[index],
+            self.page[index],
+            None if self.classes is None else self.classes[index],
+            None if self.gt_boxes is None else self.gt_boxes[index],
+            None if self.gt_index is None else self.gt_index[index],
+        )
 
 
 @dataclass
@@ -201,10 +206,11 @@ class CascadeHeads(nn.Module):
         image_sizes: Sequence[tuple[int, int]],
         targets: Sequence[Target] | None,
         text_maps: Sequence[Tensor] | None,
-    ):
-        """Run the stages one after another; yields a `StageOutput` each."""
+    ) -> Iterator[StageOutput]:
+        """Run the stages one after another."""
+        stage: StageOutput | None = None
         for number, (head, predictor) in enumerate(zip(self.heads, self.predictors, strict=True)):
-            if number:
+            if stage is not None:
                 with torch.no_grad():
                     boxes = self.refine(stage, self.box_weights[number - 1], image_sizes)
                     regions = Regions(boxes, regions.page)
@@ -271,9 +277,7 @@ class CascadeHeads(nn.Module):
         classes = torch.where(label == 1, gt_classes[index], self.num_classes)
         return Regions(boxes, page, classes, gt_boxes[index], index)
 
-    def stage_losses(
-        self, stage: StageOutput, weights: Sequence[float]
-    ) -> tuple[Tensor, Tensor]:
+    def stage_losses(self, stage: StageOutput, weights: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy of all regions; regression of the foreground over their number."""
         regions, logits = stage.regions, _wide(stage.logits)
         assert regions.classes is not None and regions.gt_boxes is not None

@@ -37,8 +37,8 @@ class LayoutDetector(nn.Module):
         pyramid: nn.Module,
         fpn: nn.Module,
         rpn: nn.Module,
-        cascade: nn.Module,
-        mask_head: nn.Module | None = None,
+        cascade: CascadeHeads,
+        mask_head: MaskHead | None = None,
         fusion: nn.Module | None = None,
     ) -> None:
         super().__init__()

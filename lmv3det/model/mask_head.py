@@ -8,6 +8,7 @@ Shapes: N regions, D channels, S cells of a pooled region (14), M = 2S cells of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -34,8 +35,7 @@ class MaskHead(nn.Module):
         self.pooler = pooler
         channels = [in_channels, *[dim] * num_convs]
         self.convs = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1)
-            for before, after in zip(channels, channels[1:], strict=False)
+            nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(channels)
         )
         self.deconv = nn.ConvTranspose2d(channels[-1], dim, 2, stride=2)
         self.predictor = nn.Conv2d(dim, num_classes, 1)

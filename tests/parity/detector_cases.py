@@ -7,8 +7,15 @@ import re
 
 import numpy as np
 import torch
-from fixture import FLOAT32_LOSSES, TOLERANCE, Fixture, Options
-from fixture import build_config, deterministic_model, make_batch
+from fixture import (
+    FLOAT32_LOSSES,
+    TOLERANCE,
+    Fixture,
+    Options,
+    build_config,
+    deterministic_model,
+    make_batch,
+)
 
 from lmv3det.model.cascade import select_detections
 from lmv3det.model.detector import LayoutDetector
@@ -149,9 +156,7 @@ def check_training_case(fixture: Fixture, options: Options, case: str) -> None:
         if key in fixture:
             fixture.compare(key, buffer)
     counters = count(model, batch)
-    for name, value in zip(
-        fixture[f"{case}.stat_names"], fixture[f"{case}.stats"], strict=True
-    ):
+    for name, value in zip(fixture[f"{case}.stat_names"], fixture[f"{case}.stats"], strict=True):
         key = f"{case}.stats: {name}"
         fixture.arrays[key] = np.asarray(value)
         fixture.compare(key, counters[str(name)])
@@ -191,9 +196,7 @@ def count(model: LayoutDetector, batch: Batch) -> dict[str, float]:
             )
     fg = sampled[sampled.classes < background]
     outlines = [outline for target in targets for outline in target.polygons]
-    truth = torch.from_numpy(
-        rasterise([outlines[n] for n in fg.gt_index], fg.boxes.numpy(), 28)
-    )
+    truth = torch.from_numpy(rasterise([outlines[n] for n in fg.gt_index], fg.boxes.numpy(), 28))
     logits = model.mask_head(pyramid, fg.boxes, fg.page)[torch.arange(len(fg.classes)), fg.classes]
     wrong = (logits > 0) != truth
     counters["mask_rcnn/accuracy"] = 1 - wrong.double().mean().item()

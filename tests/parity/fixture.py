@@ -91,7 +91,10 @@ class Fixture:
             return
         if stored.dtype.kind in "iub":  # indices, classes, bits: equal or not
             tolerance = min(tolerance, 0.0) if tolerance == TOLERANCE else tolerance
-        stored, ours = np.atleast_1d(stored).astype(np.float64), np.atleast_1d(ours).astype(np.float64)
+        stored, ours = (
+            np.atleast_1d(stored).astype(np.float64),
+            np.atleast_1d(ours).astype(np.float64),
+        )
         difference = np.abs(stored - ours) / np.maximum(1.0, np.abs(stored))
         difference[np.isnan(stored) & np.isnan(ours)] = 0.0
         difference[(stored == ours)] = 0.0
