@@ -1,0 +1,35 @@
+"""Document layout detection with LayoutLMv3 in plain PyTorch.
+
+The names below are imported when first used, so that `import lmv3det` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lmv3det.checkpoint import load_checkpoint
+    from lmv3det.config import load_config
+    from lmv3det.model.detector import build_detector
+    from lmv3det.predict import Detector
+
+__version__ = "0.1.0"
+__all__ = ["Detector", "build_detector", "load_checkpoint", "load_config"]
+
+_HOMES = {
+    "Detector": "lmv3det.predict",
+    "build_detector": "lmv3det.model.detector",
+    "load_checkpoint": "lmv3det.checkpoint",
+    "load_config": "lmv3det.config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

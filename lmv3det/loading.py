@@ -1,0 +1,101 @@
+"""A detector back from its checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmv3det.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from lmv3det.checkpoint import Checkpoint
+    from lmv3det.config import Config
+    from lmv3det.data.tokens import TextEncoder
+    from lmv3det.model.detector import LayoutDetector
+
+
+def load_detector(
+    path: str | os.PathLike, device: torch.device | str = "cpu", overrides: Sequence[str] = ()
+) -> tuple[LayoutDetector, Checkpoint]:
+    """Build the detector of a checkpoint, in evaluation mode.
+
+    Args:
+        path: a checkpoint of ours.
+        device: where to put it.
+        overrides: `key=value` settings laid over those of the checkpoint. With `model.mask_on`
+            false the mask head is left out.
+
+    Returns:
+        The detector, and the checkpoint with the overridden config (its weights emptied).
+
+    Raises:
+        InputError: a checkpoint that cannot be used, a setting that is wrong or does not fit the
+            weights.
+    """
+    from lmv3det.checkpoint import load_checkpoint
+    from lmv3det.model.detector import build_detector
+
+    checkpoint = load_checkpoint(path)
+    config = _override(checkpoint.config, overrides, path)
+    if config.model.num_classes != len(checkpoint.categories):
+        raise InputError(
+            f"{path}: model.num_classes is {config.model.num_classes}, but the checkpoint names "
+            f"{len(checkpoint.categories)} classes; leave model.num_classes as it was trained"
+        )
+    model = build_detector(config)
+    weights = checkpoint.weights
+    if not config.model.mask_on:
+        weights = {k: v for k, v in weights.items() if not k.startswith("mask_head.")}
+    own = model.state_dict()
+    wrong = [f"{name} is missing" for name in own if name not in weights]
+    wrong += [f"{name} is not expected" for name in weights if name not in own]
+    wrong += [
+        f"{name} is {tuple(value.shape)}, not {tuple(own[name].shape)}"
+        for name, value in weights.items()
+        if name in own and value.shape != own[name].shape
+    ]
+    if wrong:
+        why = f"with {' '.join(overrides)}: such settings need a new training" if overrides else (
+            "the checkpoint is damaged"
+        )  # fmt: skip
+        raise InputError(
+            f"{path}: the weights do not fit the config ({len(wrong)} differences: "
+            f"{'; '.join(wrong[:3])}{'; …' if len(wrong) > 3 else ''}); {why}"
+        )
+    model.load_state_dict(weights)
+    return model.to(device).eval(), dataclasses.replace(checkpoint, config=config, weights={})
+
+
+def _override(config: Config, overrides: Sequence[str], path: str | os.PathLike) -> Config:
+    from lmv3det.config import load_config, to_yaml
+
+    if not overrides:
+        return config
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.yaml"
+        file.write_text(to_yaml(config), encoding="utf-8")
+        try:
+            return load_config(file, overrides)
+        except InputError as error:
+            raise InputError(str(error).replace(str(file), str(path))) from None
+
+
+def checkpoint_text_encoder(checkpoint: Checkpoint) -> TextEncoder | None:
+    """The text encoder of a checkpoint, with the tokenizer that it carries; None without text.
+
+    A `text.tokenizer` is loaded only where the checkpoint carries none.
+    """
+    from lmv3det.data import tokens
+
+    if checkpoint.config.text.selection == "none" or not checkpoint.tokenizer_files:
+        return tokens.build_text_encoder(checkpoint.config)
+    options = tokens.text_options(checkpoint.config)
+    encoder = tokens.TextEncoder.from_files(checkpoint.tokenizer_files, **options)
+    tokens.check_text_encoder(encoder, checkpoint.config)
+    return encoder
