@@ -315,7 +315,9 @@ def test_a_known_page(tmp_path: Path) -> None:
         f"""#set page(width: 200pt, height: 120pt, margin: 10pt, columns: 2)
 #set columns(gutter: 20pt)
 #set text(size: 10pt, font: ("New Computer Modern", "Noto Serif SC"))
-#text(fill: {colour(flow)})[One two\\ three $x^2$ four\\ five\\ six\\ seven\\ eight\\ nine\\ ten\\ affine.]
+#set text(fill: {colour(flow)})
+One two\\ three $x^2$ four\\ five\\ six\\ seven\\ eight\\ nine\\ ten\\ affine.
+
 #text(fill: {colour(box)})[$ a/b $]
 #text(fill: {colour(pair)})[left#h(1fr)right]
 #place(bottom, text(fill: {colour(chinese)})[中文 标题])

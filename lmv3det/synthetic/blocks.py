@@ -90,9 +90,9 @@ class Blocks:
             return f"#par(first-line-indent: 0pt)[{body}]\n\n"
         return f"#par[{body}]\n\n"
 
-    def heading_text(self, level: int = 1) -> str:
+    def heading_text(self, level: int = 1, words: str = "") -> str:
         """A heading's number and words in this page's form."""
-        text, form = self.prose.heading(), self.style.heading_form
+        text, form = words or self.prose.heading(), self.style.heading_form
         if level == 1:
             self.section += 1
             self.subsection = 0

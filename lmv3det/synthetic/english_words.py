@@ -167,7 +167,7 @@ SECTIONS = barred(
 MATHS = barred(
     """alpha|beta_i|x_i|sigma^2|lambda|n|k|T_0|phi(x)|epsilon|p < 0.05|N = 128|x in RR^d|
     delta_(i j)|tau|mu|R^2|theta|f(x)|Delta t|i = 1, dots, n|z^*|chi^2|kappa|L_2|O(n log n)|
-    rho|omega_0|a_1|y_t|P(y|x)|Gamma|q^2|norm(x)_2|gamma|Omega|k = 3|sqrt(n)|hat(x)|v_max|
+    rho|omega_0|a_1|y_t|P(A)|Gamma|q^2|norm(x)_2|gamma|Omega|k = 3|sqrt(n)|hat(x)|v_max|
     t >= 0|E[X]|nabla f|m_e|psi_n"""
 )
 ITEM_VERBS = spaced("""Compute Update Select Choose Measure Check Remove Repeat Set Store""")

@@ -259,14 +259,14 @@ def bar_chart(c: Canvas, x: float, y: float, w: float, h: float) -> None:
                 )
 
 
-def diagram(c: Canvas, x: float, y: float, w: float, h: float) -> None:
-    """Boxes with words, joined by arrows."""
+def diagram(c: Canvas, x: float, y: float, w: float, h: float) -> float:
+    """Boxes with words, joined by arrows; returns the height used, at most ``h``."""
     r, s = c.rng, c.size
     columns = max(1, min(r.randint(2, 4), int(w / (s * 7.5))))
     rows = max(1, min(r.randint(1, 4), int(h / (s * 3.2))))
     if columns == rows == 1:
         rows = 2
-    sw, sh = w / columns, h / rows
+    sw, sh = w / columns, min(h / rows, s * 7)
     bw, bh = sw * 0.74, min(sh * 0.6, s * 3.4)
     face = r.choice([None, None, (0xE0, 0xE0, 0xF0), (0xF0, 0xE0, 0xC0), (0xD0, 0xF0, 0xD0)])
 
@@ -286,7 +286,7 @@ def diagram(c: Canvas, x: float, y: float, w: float, h: float) -> None:
     limit = max(3, int(bw / (s * (0.95 if c.prose.language == "zh" else 0.56))))
     for i in range(rows):
         for j in range(columns):
-            bx, by = x + sw * j + (sw - bw) / 2, y + sh * i + (sh - bh) / 2
+            bx, by = x + sw * j + (sw - bw) / 2, y + sh * i
             if r.random() < 0.85:
                 c.rec(bx, by, bw, bh, face, 0.6)
             else:
@@ -307,6 +307,7 @@ def diagram(c: Canvas, x: float, y: float, w: float, h: float) -> None:
                 arrow((bx + bw, by + bh / 2), (bx + sw, by + bh / 2))
             if i + 1 < rows and (j == 0 or r.random() < 0.4):
                 arrow((bx + bw / 2, by + bh), (bx + bw / 2, by + sh))
+    return sh * (rows - 1) + bh
 
 
 def _smooth(noise: np.random.Generator, h: int, w: int, cells: int) -> np.ndarray:
@@ -391,7 +392,7 @@ def draw_figure(canvas: Canvas) -> str:
                     letter = "abcdefgh"[i * columns + j]
                     canvas.label(x + pw / 2, y + ph + canvas.size * 0.9, f"({letter})")
     elif kind < 0.5:
-        diagram(canvas, 0, 0, w, h)
+        canvas.height = diagram(canvas, 0, 0, w, h)
     else:
         r.choice([line_plot, line_plot, scatter_plot, bar_chart, texture, texture])(
             canvas, 0, 0, w, h

@@ -47,7 +47,9 @@ class PageWriter(Furniture):
             block, height = self.title_block()
             parts.append(block)
             used += height
-            parts.append(self.heading())
+            self.section = 0
+            words = ("引言" if zh else "Introduction") if r.random() < 0.7 else ""
+            parts.append(self.heading(text=self.heading_text(words=words)))
         refs_from = goal * r.uniform(0.0, 0.7) if kind in ("references", "last") else goal * 9
         if self.look is not None and self.look.chance() and r.random() < 0.75:
             block, height = self.look.entry_list()
@@ -137,7 +139,7 @@ class PageWriter(Furniture):
                 height * s.columns,
                 kind,
             )
-        if r.random() < 0.45 + 0.1 * s.columns:
+        if r.random() < (0.4, 0.75, 0.85)[s.columns - 1]:
             where = r.choice(["top", "bottom", "auto"])
             if self.titled and s.columns == 1:
                 where = "bottom"  # Not above the paper's title.
