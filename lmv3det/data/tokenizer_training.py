@@ -164,7 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a tokenizer in DIR")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Run `lmv3det train-tokenizer`."""
     out = Path(args.out)
     if (out / "tokenizer.json").exists() and not args.overwrite:
@@ -176,3 +176,4 @@ def run(args: argparse.Namespace) -> None:
         f"{out}: {size} entries. Train with text.tokenizer={out} backbone.vocab_size={size} "
         "backbone.pad_token_id=1"
     )
+    return 0

@@ -1,0 +1,99 @@
+"""What an OCR engine is.
+
+A constructor checks what the engine needs and is cheap; models are loaded with the first page, in
+the process that reads it. An engine can be pickled, and is then without its models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lmv3det.data.ocr_files import OcrPage, read_ocr, write_ocr
+
+
+class Engine(ABC):
+    """Reads the text lines of a page.
+
+    Attributes:
+        from_pdf: True where `read_pdf` takes the place of `recognize`.
+    """
+
+    from_pdf = False
+
+    @abstractmethod
+    def recognize(self, image: np.ndarray) -> OcrPage:
+        """The lines of a page.
+
+        Args:
+            image: H×W×3 uint8 RGB.
+
+        Returns:
+            L lines, boxes L×4 float64 in pixels of the image. L may be 0.
+        """
+
+    def read_pdf(self, path: str | os.PathLike, number: int, dpi: int) -> OcrPage:
+        """The lines of a page of a PDF, in pixels of the page drawn at `dpi` (if `from_pdf`)."""
+        raise NotImplementedError(f"{type(self).__name__} reads images")
+
+
+def enclosing_lines(
+    corners: Iterable[Sequence[Sequence[float]] | np.ndarray],
+    words: Iterable[str],
+    image_size: tuple[int, int],
+) -> OcrPage:
+    """A page from lines given by corner points: each gets the box that encloses all its corners.
+
+    Args:
+        corners: L sequences of x, y points, pixels; four for a rotated line.
+        words: the L strings; lines without any visible character are left out.
+        image_size: (height, width); boxes are cut at the page's edge, and left out beyond it.
+    """
+    height, width = image_size
+    boxes, kept = [], []
+    for points, word in zip(corners, words, strict=True):
+        points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+        x0, y0 = points.min(axis=0).clip(0, (width, height))
+        x1, y1 = points.max(axis=0).clip(0, (width, height))
+        if word.strip() and x1 > x0 and y1 > y0:
+            boxes.append((x0, y0, x1, y1))
+            kept.append(word.strip())
+    return OcrPage(np.array(boxes, dtype=np.float64).reshape(-1, 4), kept, width, height)
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Words with spaces between, but none between two Chinese (or Japanese) characters."""
+    return re.sub(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])", "",
+                  " ".join(words))  # fmt: skip
+
+
+class Cached(Engine):
+    """An engine that remembers pages by their pixels.
+
+    Args:
+        engine: what reads new pages.
+        folder: where the OCR files lie, named by the hash of pixels and engine.
+    """
+
+    def __init__(self, engine: Engine, folder: str | os.PathLike) -> None:
+        self.engine = engine
+        self.folder = Path(folder)
+
+    def recognize(self, image: np.ndarray) -> OcrPage:
+        options = {
+            name: value
+            for name, value in vars(self.engine).items()
+            if name != "threads" and not name.startswith("_")
+        }
+        key = f"{type(self.engine).__name__} {sorted(options.items())} {image.shape}"
+        content = hashlib.sha256(key.encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+        path = self.folder / f"{content[:32]}.json"
+        if not path.exists():
+            write_ocr(path, self.engine.recognize(image))
+        return read_ocr(path)

@@ -1,0 +1,248 @@
+"""The OCR engines, by name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lmv3det.data.ocr_files import OcrPage
+from lmv3det.errors import InputError
+from lmv3det.ocr.engine import Engine, enclosing_lines, join_words
+from lmv3det.ocr.pdf_text import PdfText
+
+
+class RapidOcr(Engine):
+    """RapidOCR with onnxruntime, Chinese and English; its models come inside its package.
+
+    Args:
+        min_score: lines below this confidence are left out.
+        threads: of the inference; 0 leaves it to onnxruntime (all cores).
+        models: folder with other models, one `*det*.onnx`, `*cls*.onnx` and `*rec*.onnx` each.
+            None: those of the package. Nothing is ever downloaded.
+    """
+
+    def __init__(
+        self, min_score: float = 0.5, threads: int = 0, models: str | os.PathLike | None = None
+    ) -> None:
+        _require_package("rapidocr", "lmv3det[ocr]")
+        _require_package("onnxruntime", "lmv3det[ocr]")
+        if models is None:
+            spec = importlib.util.find_spec("rapidocr")
+            assert spec is not None and spec.origin is not None
+            folder = Path(spec.origin).parent / "models"
+        else:
+            folder = Path(models)
+        self.min_score = min_score
+        self.threads = threads
+        self.paths = {part: _find_model(folder, part.lower()) for part in ("Det", "Cls", "Rec")}
+        self._model: Any = None
+
+    def recognize(self, image: np.ndarray) -> OcrPage:
+        if self._model is None:
+            from rapidocr import RapidOCR
+
+            parameters: dict[str, Any] = {
+                f"{part}.model_path": str(path) for part, path in self.paths.items()
+            }
+            parameters["Global.text_score"] = self.min_score
+            parameters["Global.log_level"] = "error"
+            if self.threads:
+                parameters["EngineConfig.onnxruntime.intra_op_num_threads"] = self.threads
+            self._model = RapidOCR(params=parameters)
+        result = self._model(np.ascontiguousarray(image[..., ::-1]))  # it takes BGR
+        if result.boxes is None or result.txts is None:
+            return enclosing_lines([], [], image.shape[:2])
+        return enclosing_lines(result.boxes, result.txts, image.shape[:2])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_model": None}
+
+
+class PaddleOcr(Engine):
+    """PaddleOCR 3.x with models from local folders.
+
+    It fetches from the network any model that is not named together with its folder, so that both
+    are asked for.
+
+    Args:
+        text_detection_model_name: such as PP-OCRv5_server_det.
+        text_detection_model_dir: folder with that model's `inference.*`.
+        text_recognition_model_name: such as PP-OCRv5_server_rec.
+        text_recognition_model_dir: folder with that model's `inference.*`.
+        min_score: lines below this confidence are left out.
+        device: such as cpu or gpu:0; None lets Paddle choose.
+        threads: of the inference on a CPU; 0 leaves it to Paddle.
+    """
+
+    def __init__(
+        self,
+        text_detection_model_name: str = "",
+        text_detection_model_dir: str = "",
+        text_recognition_model_name: str = "",
+        text_recognition_model_dir: str = "",
+        min_score: float = 0.5,
+        device: str | None = None,
+        threads: int = 0,
+    ) -> None:
+        self.models = {
+            "text_detection_model_name": text_detection_model_name,
+            "text_detection_model_dir": text_detection_model_dir,
+            "text_recognition_model_name": text_recognition_model_name,
+            "text_recognition_model_dir": text_recognition_model_dir,
+        }
+        missing = [name for name, value in self.models.items() if not value]
+        if missing:
+            raise InputError(
+                f"engine paddleocr: {', '.join(missing)} not given. Without the names and the "
+                "folders of both models PaddleOCR fetches them from the network: give each as "
+                "--option NAME=VALUE"
+            )
+        for name in ("text_detection_model_dir", "text_recognition_model_dir"):
+            if not Path(self.models[name]).is_dir():
+                raise InputError(f"engine paddleocr: {name} {self.models[name]}: no such folder")
+        _require_package("paddleocr", "lmv3det[paddle] paddlepaddle")
+        self.min_score = min_score
+        self.device = device
+        self.threads = threads
+        self._model: Any = None
+
+    def recognize(self, image: np.ndarray) -> OcrPage:
+        if self._model is None:
+            # Its import otherwise asks several hosts for models.
+            os.environ.setdefault("DISABLE_MODEL_SOURCE_CHECK", "True")
+            os.environ.setdefault("PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK", "True")
+            from paddleocr import PaddleOCR
+
+            options: dict[str, Any] = {"device": self.device} if self.device else {}
+            if self.threads:
+                options["cpu_threads"] = self.threads
+            self._model = PaddleOCR(
+                **self.models,
+                **options,
+                use_doc_orientation_classify=False,
+                use_doc_unwarping=False,
+                use_textline_orientation=False,
+                text_rec_score_thresh=self.min_score,
+            )
+        pages = self._model.predict(np.ascontiguousarray(image[..., ::-1]))  # it takes BGR
+        corners = [points for page in pages for points in page["rec_polys"]]
+        words = [word for page in pages for word in page["rec_texts"]]
+        return enclosing_lines(corners, words, image.shape[:2])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_model": None}
+
+
+class Tesseract(Engine):
+    """The `tesseract` program, through pytesseract.
+
+    Args:
+        language: its language data, such as eng or chi_sim+eng.
+        min_score: words below this confidence (0 to 1) are left out.
+    """
+
+    def __init__(self, language: str = "eng", min_score: float = 0.0) -> None:
+        _require_package("pytesseract", "lmv3det[tesseract]")
+        if shutil.which("tesseract") is None:
+            raise InputError(
+                "engine tesseract: the program is not installed: `apt install tesseract-ocr`, or "
+                "take --engine rapidocr"
+            )
+        import pytesseract
+
+        known = pytesseract.get_languages()
+        unknown = [name for name in language.split("+") if name not in known]
+        if unknown:
+            raise InputError(
+                f"engine tesseract: no data for language {', '.join(unknown)} (there is "
+                f"{', '.join(known)}): `apt install tesseract-ocr-{unknown[0].replace('_', '-')}`"
+            )
+        self.language = language
+        self.min_score = min_score
+
+    def recognize(self, image: np.ndarray) -> OcrPage:
+        import pytesseract
+
+        # One thread: pages are read side by side.
+        os.environ.setdefault("OMP_THREAD_LIMIT", "1")
+        table = pytesseract.image_to_data(
+            image, lang=self.language, output_type=pytesseract.Output.DICT
+        )
+        lines: dict[tuple[int, int, int], tuple[list[str], list[tuple[float, float]]]] = {}
+        for i, word in enumerate(table["text"]):
+            if not word.strip() or float(table["conf"][i]) < 100 * self.min_score:
+                continue
+            key = (table["block_num"][i], table["par_num"][i], table["line_num"][i])
+            words, points = lines.setdefault(key, ([], []))
+            x, y = table["left"][i], table["top"][i]
+            words.append(word)
+            points += [(x, y), (x + table["width"][i], y + table["height"][i])]
+        return enclosing_lines(
+            [points for _, points in lines.values()],
+            [join_words(words) for words, _ in lines.values()],
+            image.shape[:2],
+        )
+
+
+def get_engine(name: str = "rapidocr", **options: Any) -> Engine:
+    """An engine by name: rapidocr, paddleocr, tesseract or pdf-text.
+
+    Args:
+        name: one of `ENGINES`.
+        options: of the engine's class.
+
+    Raises:
+        InputError: an unknown name or option; a package, program, model or language that is not
+            there, with the mend.
+    """
+    if name not in ENGINES:
+        near = difflib.get_close_matches(name, ENGINES, n=1, cutoff=0.4)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(f"OCR engine {name!r} is not one of {', '.join(ENGINES)}{hint}")
+    engine = ENGINES[name]
+    known = list(inspect.signature(engine).parameters)
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"engine {name}: unknown option {option!r}; it has {', '.join(known) or 'none'}"
+            )
+    return engine(**options)
+
+
+def accepts(name: str, option: str) -> bool:
+    """Whether an engine (by name) has an option."""
+    return name in ENGINES and option in inspect.signature(ENGINES[name]).parameters
+
+
+def _require_package(package: str, install: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise InputError(
+            f"OCR needs the package {package}, which is not installed: `pip install {install}`"
+        )
+
+
+def _find_model(folder: Path, part: str) -> Path:
+    found = sorted(folder.glob(f"*{part}*.onnx"))
+    if len(found) != 1:
+        raise InputError(
+            f"engine rapidocr: {folder} has {len(found)} models *{part}*.onnx, not one; install a "
+            "release that carries its models (`pip install -U lmv3det[ocr]`), or name a folder "
+            "with --option models=DIR"
+        )
+    return found[0]
+
+
+ENGINES: dict[str, type[Engine]] = {
+    "rapidocr": RapidOcr,
+    "paddleocr": PaddleOcr,
+    "tesseract": Tesseract,
+    "pdf-text": PdfText,
+}
+"""Engines by the name that `--engine` takes."""
