@@ -320,7 +320,7 @@ One two\\ three $x^2$ four\\ five\\ six\\ seven\\ eight\\ nine\\ ten\\ affine.
 
 #text(fill: {colour(box)})[$ a/b $]
 #text(fill: {colour(pair)})[left#h(1fr)right]
-#place(bottom, text(fill: {colour(chinese)})[中文 标题])
+#place(bottom, text(fill: {colour(chinese)})[图 3　中文，标题])
 #rect(width: 10pt, height: 10pt)""",
     )
     truth = read_page(pdf, marks, 2.0)
@@ -344,7 +344,7 @@ One two\\ three $x^2$ four\\ five\\ six\\ seven\\ eight\\ nine\\ ten\\ affine.
     assert hull(flows[1].boxes)[0] >= 219
     assert texts["Equation"] == ["ab"]
     assert texts["Footer"] == ["left", "right"]
-    assert texts["Title"] == ["中文标题"] or texts["Title"] == ["中文 标题"]
+    assert texts["Title"] == ["图 3 中文，标题"]
     equation = next(r for r in truth.regions if r.category == "Equation")
     x0, y0, x1, y1 = hull(equation.boxes)
     assert 4 < x1 - x0 < 30

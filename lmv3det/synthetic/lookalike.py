@@ -153,12 +153,15 @@ class LookAlikes:
             f"#set text(fill: {colour(code)}, hyphenate: false)\n{b.words_in(text)}]\n\n"
         )
 
-    def entry_list(self) -> tuple[str, float]:
-        """A reference list or an ordered list, anywhere on the page; and its height, about."""
+    def entry_list(self, count: int = 0) -> tuple[str, float]:
+        """A reference list or an ordered list, anywhere on the page; and its height, about.
+
+        Without ``count`` it has a few entries.
+        """
         b, r, s = self.blocks, self.rng, self.blocks.style
         size = s.size * r.choice([0.88, 0.92, 1.0])
         mark = r.choice(["1.", "1.", "none", "none", "1", "[1]"])
-        count = r.randint(4, 12)
+        count = count or r.randint(4, 12)
         longest = 62 if s.language == "zh" else 130
         lengths = [r.uniform(0.55, 1.0) * longest for _ in range(count)]
         if b.prose.reference_style == "physics":

@@ -205,6 +205,13 @@ def _split(letters: list[_Letter], unit: UnitMark) -> list[tuple[str, _Boxes]]:
     return lines
 
 
+def _parted(last: str, char: str, gap: float) -> bool:
+    """Whether a gap, in parts of the type size, between two letters is a space."""
+    if last in "，。；：、）．”》】" or char in "（“《【":
+        return False  # Their ink fills half of their width.
+    return gap > (0.75 if CJK.match(last) or CJK.match(char) else 0.22)
+
+
 def _pieces(row: list[_Letter], unit: UnitMark) -> list[tuple[str, _Boxes]]:
     """A row, cut where a wide gap stands; spaces put where the gaps say so."""
     pieces: list[tuple[str, _Boxes]] = []
@@ -220,13 +227,7 @@ def _pieces(row: list[_Letter], unit: UnitMark) -> list[tuple[str, _Boxes]]:
             if gap > 1.9 * unit.size and not unit.stacked:
                 pieces.append((text.strip(), boxes))
                 text, boxes = "", []
-            elif (
-                gap > 0.22 * unit.size
-                and not text.endswith(" ")
-                and not CJK.match(letter.char)
-                and not CJK.match(text[-1])
-                and text[-1] not in "，。；：、（）．“”"
-            ):
+            elif not text.endswith(" ") and _parted(text[-1], letter.char, gap / unit.size):
                 text += " "
         text += letter.char
         boxes.append(letter.box)

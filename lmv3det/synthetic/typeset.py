@@ -64,13 +64,8 @@ class PageWriter(Furniture):
                 block, last = "", "list"
                 continue
             if used >= refs_from and last != "heading":
-                if r.random() < 0.85:
-                    parts.append(self.heading(text=self.prose.references_title()))
-                each = s.line * 0.95 * max(2.0, s.lines_of(110 if not zh else 55))
-                count = max(3, int((goal - used) * (1.0 if kind != "last" else 0.9) / each))
-                parts.append(
-                    self.references(min(count, 60), first=r.choice([1, 1, r.randint(2, 40)]))
-                )
+                each = s.line * 0.95 * max(2.0, s.lines_of(55 if zh else 110))
+                parts.append(self._closing_list(min(60, max(3, int((goal - used) / each)))))
                 break
             drawn, add, last = self._next(last, used, kind, floats)
             floats += last in ("figure", "table")
@@ -98,6 +93,16 @@ class PageWriter(Furniture):
             continued=used == 0 and last == "start" and r.random() < 0.6,
         )
         return drawn, (s.lines_of(length) + 0.5) * s.line, "paragraph"
+
+    def _closing_list(self, count: int) -> str:
+        """The references at the end; as a look-alike perhaps an ordered list instead."""
+        if self.look is not None and self.look.chance():
+            return self.look.entry_list(count)[0]
+        drawn = ""
+        if self.rng.random() < 0.85:
+            drawn = self.heading(text=self.prose.references_title())
+        first = self.rng.choice([1, 1, self.rng.randint(2, 40)])
+        return drawn + self.references(count, first=first)
 
     def _heading(self, level: int) -> tuple[str, float, str]:
         s = self.style
