@@ -42,7 +42,8 @@ ENCODER_RULES = [
     ("layers.#.output_norm.", "encoder.layer.#.output.LayerNorm."),
 ]
 
-# (ours, detectron2's) of the whole detector.
+# (ours, detectron2's) of the whole detector. The last ones have no counterpart in the published
+# detector: the names on the right are this project's assumption (docs/weights.md).
 DETECTOR_RULES = [
     *((f"backbone.{ours}", ENCODER + theirs) for ours, theirs in ENCODER_RULES),
     ("pyramid.up4.", ENCODER + "encoder.fpn1."),
@@ -58,10 +59,23 @@ DETECTOR_RULES = [
     *((f"mask_head.convs.{n}.", f"roi_heads.mask_head.mask_fcn{n + 1}.") for n in range(16)),
     ("mask_head.deconv.", "roi_heads.mask_head.deconv."),
     ("mask_head.predictor.", "roi_heads.mask_head.predictor."),
+    ("fusion.gate.p5.", ENCODER + "encoder.score_conv."),
+    ("fusion.gate.p#.", ENCODER + "encoder.score_conv_p#."),
+    ("fusion.attention.p5.", ENCODER + "encoder.channel_attention."),
+    ("fusion.attention.p#.", ENCODER + "encoder.channel_attention_p#."),
+    ("fusion.", "fusion."),
+    ("cascade.text_pooler.", "roi_heads.text_pooler."),
+    ("cascade.relation.", "roi_heads.relation."),
 ]
 
 POSITION_IDS = ENCODER + "embeddings.position_ids"
 """A constant that the original keeps among its weights."""
+
+HUGGINGFACE_PREFIX = "layoutlmv3."
+"""Prefix of the encoder in a Hugging Face model with a head."""
+
+PUBLISHED = ("backbone.", "pyramid.", "fpn.", "rpn.", "cascade.heads.", "cascade.predictors.")
+"""Our prefixes that the published detector has too (and `mask_head.`, where it is on)."""
 
 
 def _compile(rules: list[tuple[str, str]]) -> list[tuple[re.Pattern, str]]:
@@ -100,7 +114,7 @@ def our_name(detectron2: str) -> str | None:
 
 def encoder_name(huggingface: str) -> str | None:
     """Our name, within the backbone, of a Hugging Face LayoutLMv3 parameter; None for another."""
-    return _translate(huggingface.removeprefix("layoutlmv3."), _ENCODER_TO_OURS)
+    return _translate(huggingface.removeprefix(HUGGINGFACE_PREFIX), _ENCODER_TO_OURS)
 
 
 def huggingface_name(ours: str) -> str | None:

@@ -1,0 +1,24 @@
+"""Weights in and out: other people's formats, folders, and the start of a training.
+
+`from_detectron2` and `to_detectron2` rename; `load_initial_weights` fills a model before training;
+`save_pretrained` and `from_pretrained` write and read folders; `lmv3det convert` is `run`.
+"""
+
+from __future__ import annotations
+
+from lmv3det.convert.command import add_arguments, run
+from lmv3det.convert.fit import load_initial_weights
+from lmv3det.convert.folder import from_pretrained, save_pretrained
+from lmv3det.convert.report import Report
+from lmv3det.names import from_detectron2, to_detectron2
+
+__all__ = [
+    "Report",
+    "add_arguments",
+    "from_detectron2",
+    "from_pretrained",
+    "load_initial_weights",
+    "run",
+    "save_pretrained",
+    "to_detectron2",
+]

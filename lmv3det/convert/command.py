@@ -1,0 +1,355 @@
+"""`lmv3det convert`: weights of any known format to any other."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from lmv3det import names
+from lmv3det.checkpoint import Checkpoint, save_checkpoint, write_torch
+from lmv3det.config import Config, from_dict, merge, read_yaml, to_dict
+from lmv3det.convert.fit import fit_weights, settings_in_config
+from lmv3det.convert.folder import save_huggingface, save_pretrained, write_folder
+from lmv3det.convert.infer import backbone_settings, infer_config
+from lmv3det.convert.report import Report
+from lmv3det.convert.sources import SETTINGS, Source, read_source
+from lmv3det.convert_config import convert_config, literals, to_detectron2_yaml
+from lmv3det.data.categories import Category, read_categories
+from lmv3det.data.faults import DataReport
+from lmv3det.data.tokens import build_text_encoder
+from lmv3det.errors import InputError
+from lmv3det.model.detector import build_detector
+from lmv3det.results import write_json
+
+FORMATS = {
+    "lmv3det": "a checkpoint of ours, FILE.pth",
+    "pretrained": "a folder of ours: safetensors, config, categories, tokenizer",
+    "detectron2": "FILE.pth with detectron2's names, or a folder with its yaml beside",
+    "huggingface": "a folder with the encoder alone, for transformers",
+}
+
+_SIZES = ("backbone", "neck", "roi", "mask")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `lmv3det convert`."""
+    parser.add_argument(
+        "source",
+        metavar="FROM",
+        help="our checkpoint or folder, a detectron2 .pth, or a Hugging Face LayoutLMv3 folder",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of the result")
+    formats = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
+    parser.add_argument("--to", required=True, choices=FORMATS, metavar="FORMAT", help=formats)
+    parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="what to write")
+    parser.add_argument("--yaml", type=Path, metavar="FILE", help="the detectron2 yaml of FROM")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a config of ours for FROM")
+    parser.add_argument("--classes", metavar="A,B,C", help="class names in order")
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="FILE",
+        help="COCO JSON that has the classes",
+    )
+    parser.add_argument(
+        "--rename",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="names in FROM that begin with OLD begin with NEW; may be repeated",
+    )
+    parser.add_argument("--allow-missing", action="store_true", help="start missing tensors anew")
+    parser.add_argument("--allow-unexpected", action="store_true", help="leave out unknown tensors")
+    parser.add_argument("--seed", type=int, default=42, help="of tensors that start anew")
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lmv3det convert`: read, translate, check, write; the report goes to standard output."""
+    out: Path = args.out
+    if out.is_file() or (out.is_dir() and (out.suffix == ".pth" or any(out.iterdir()))):
+        raise InputError(f"--out {out}: is there already; remove it or write elsewhere")
+    source = read_source(args.source, [_pair(text) for text in args.rename])
+    checkpoint, report = to_checkpoint(
+        source,
+        yaml_file=args.yaml,
+        config_file=args.config,
+        overrides=args.overrides,
+        categories=read_classes(args.classes, args.annotations),
+        allow_missing=args.allow_missing,
+        allow_unexpected=args.allow_unexpected,
+        seed=args.seed,
+    )
+    if args.to == "lmv3det":
+        save_checkpoint(out, checkpoint)
+    elif args.to == "pretrained":
+        save_pretrained(checkpoint, out)
+    elif args.to == "detectron2":
+        _save_detectron2(checkpoint, out, report)
+    else:
+        _save_encoder(checkpoint, out, report)
+    print(report)
+    print(f"wrote {out} ({args.to})")
+    return 0
+
+
+def to_checkpoint(
+    source: Source,
+    *,
+    yaml_file: Path | None = None,
+    config_file: Path | None = None,
+    overrides: Sequence[str] = (),
+    categories: Sequence[Category] | None = None,
+    allow_missing: bool = False,
+    allow_unexpected: bool = False,
+    seed: int = 42,
+) -> tuple[Checkpoint, Report]:
+    """A checkpoint of ours from any source.
+
+    Args:
+        source: as `read_source` gives.
+        yaml_file: the detectron2 yaml of the source: thresholds, sizes, recipe.
+        config_file: a config of ours, laid over it.
+        overrides: `key=value`, laid over both.
+        categories: the classes in order; needed where the source does not know them.
+        allow_missing: let what is missing or of a wrong shape start anew.
+        allow_unexpected: let what has no place go.
+        seed: of what starts anew.
+
+    Raises:
+        InputError: the class names are missing or too many, settings contradict the weights, or
+            something is left over that is not allowed.
+    """
+    given: dict[str, Any] = {}
+    notes: list[str] = []
+    if yaml_file is not None:
+        given, notes = _from_yaml(yaml_file)
+    for values in (read_yaml(config_file) if config_file else {}, parse_overrides(overrides)):
+        given = merge(given, values)
+    given.get("model", {}).pop("weights", None)
+    old = source.checkpoint
+    if old is not None and not given and categories is None:
+        return old, Report(source=source.description, loaded=sorted(old.weights))
+    if categories is None and old is not None:
+        categories = old.categories
+    values, assumed_notes = _settings(source, given, categories)
+    config = from_dict(values, f"{source.description} with the settings given")
+    if categories is None:
+        raise InputError(
+            f"{source.description} does not name its {config.model.num_classes} classes: give "
+            "--classes A,B,C in the order of the class indices, or --annotations FILE"
+        )
+    if config.model.num_classes != len(categories):
+        raise InputError(
+            f"{source.description} has {config.model.num_classes} classes, but "
+            f"{len(categories)} are named ({', '.join(c.name for c in categories)}): name each, in "
+            "the order of the class indices, without background"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_detector(config)
+    weights, report = fit_weights(model.state_dict(), source, config, complete=True)
+    report.notes = notes + assumed_notes + [n for n in report.notes if "name its" not in n]
+    report.check(allow_missing, allow_unexpected)
+    return Checkpoint(
+        weights=weights,
+        config=config,
+        categories=list(categories),
+        tokenizer_files=_tokenizer_files(config, given, old, report),
+        step=old.step if old else 0,
+    ), report
+
+
+def read_classes(listed: str | None, annotations: Path | None) -> list[Category] | None:
+    """Classes from `A,B,C` (ids 1, 2, 3) or a COCO file; None where neither is given.
+
+    Raises:
+        InputError: both are given, a name is empty or twice there, or the file cannot be read.
+    """
+    if listed is not None and annotations is not None:
+        raise InputError("--classes and --annotations both name the classes; give one of them")
+    if listed is not None:
+        found = [name.strip() for name in listed.split(",")]
+        if "" in found or len(set(found)) < len(found):
+            raise InputError(f"--classes {listed!r}: each class needs a name of its own")
+        return [Category(number, name) for number, name in enumerate(found, start=1)]
+    if annotations is None:
+        return None
+    try:
+        content = json.loads(annotations.read_text(encoding="utf-8"))
+        content["categories"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"--annotations {annotations}: not a COCO file with categories "
+            f"({type(error).__name__}: {error})"
+        ) from None
+    faults = DataReport()
+    categories = read_categories(content, annotations, faults)
+    if len(faults):
+        raise InputError(f"--annotations {annotations}: {faults.summary()}")
+    return categories
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """`key=value` words as nested values; the values are YAML."""
+    nested: dict[str, Any] = {}
+    for word in overrides:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise InputError(f"{word!r} is not key=value, such as test.score_threshold=0.3")
+        try:
+            value = literals(yaml.safe_load(text))
+        except yaml.YAMLError:
+            raise InputError(f"{word!r}: the value is not YAML") from None
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        nested = merge(nested, value)
+    return nested
+
+
+def _from_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Settings of a detectron2 yaml, and remarks.
+
+    Raises:
+        InputError: it describes another model than this project builds.
+    """
+    converted = convert_config(path)
+    grave = [c for c in converted.conflicts if not c[0].startswith("SOLVER.")]
+    if grave:
+        what = "; ".join(f"{key} is {value!r} ({why})" for key, value, why in grave)
+        raise InputError(f"{path}: of another kind of model: {what}")
+    return converted.values, [
+        f"{key}: {value!r}: {why}" for key, value, why in converted.conflicts + converted.changed
+    ]
+
+
+def _settings(
+    source: Source, given: Mapping[str, Any], categories: Sequence[Category] | None
+) -> tuple[dict[str, Any], list[str]]:
+    """All settings of the result, and remarks on what was assumed.
+
+    Raises:
+        InputError: a size that is given is not that of the weights.
+    """
+    if source.checkpoint is not None:
+        return merge(to_dict(source.checkpoint.config), dict(given)), []
+    if source.kind == "huggingface":
+        backbone = settings_in_config({**source.settings, **backbone_settings(source.weights)})
+        values = merge({"backbone": backbone}, dict(given))
+        if categories is not None:
+            values.setdefault("model", {}).setdefault("num_classes", len(categories))
+        elif "num_classes" not in values.get("model", {}):
+            raise InputError(
+                f"{source.description} is an encoder without detector: name the classes it shall "
+                "find with --classes A,B,C or --annotations FILE"
+            )
+        return values, []
+    proven, assumed, notes = infer_config(source.weights)
+    sizes = {key: value for key, value in proven.items() if key in _SIZES}
+    sizes["model"] = {"num_classes": proven["model"]["num_classes"]}
+    for section, inner in sizes.items():
+        for key, value in inner.items():
+            stated = given.get(section, {}).get(key, value)
+            if stated != value:
+                raise InputError(
+                    f"{source.description}: the weights have {section}.{key} {value}, the "
+                    f"settings given say {stated}: they belong to different models"
+                )
+    values = merge(merge(merge(assumed, proven), dict(given)), sizes)
+    stated_heads = given.get("backbone", {}).get("heads")
+    if stated_heads is not None or "text" in given:
+        notes = [
+            note
+            for note in notes
+            if not (stated_heads is not None and "heads" in note)
+            and not ("text" in given and note.startswith("text.selection"))
+        ]
+    if values.get("text", {}).get("selection") == "none" and "fusion" not in given:
+        values.pop("fusion", None)
+    return values, notes
+
+
+def _tokenizer_files(
+    config: Config, given: Mapping[str, Any], old: Checkpoint | None, report: Report
+) -> dict[str, Tensor]:
+    """The files of the tokenizer that was named, or those of the old checkpoint."""
+    if config.text.selection == "none":
+        return {}
+    if given.get("text", {}).get("tokenizer"):
+        encoder = build_text_encoder(config)
+        return encoder.files() if encoder is not None else {}
+    if old is not None and old.tokenizer_files:
+        return old.tokenizer_files
+    report.notes.append("no tokenizer is kept with the weights: give text.tokenizer=DIR")
+    return {}
+
+
+def _save_detectron2(checkpoint: Checkpoint, out: Path, report: Report) -> None:
+    """FILE.pth, or a folder of model_final.pth, config.yaml and config.json."""
+    extra = sorted({name.split(".")[0] + "." for name in checkpoint.weights if _is_extra(name)})
+    if extra:
+        report.notes.append(
+            f"{', '.join(extra)}* has no place in the published detector; the names are assumed "
+            "ones (docs/weights.md)"
+        )
+    content = {
+        "model": names.to_detectron2(checkpoint.weights),
+        "__author__": "lmv3det",
+        "classes": [category.name for category in checkpoint.categories],
+    }
+    if out.suffix in (".pth", ".pt"):
+        write_torch(out, content)
+        return
+
+    def write(draft: Path) -> None:
+        write_torch(draft / "model_final.pth", content)
+        text = to_detectron2_yaml(checkpoint.config)
+        (draft / "config.yaml").write_text(text, encoding="utf-8")
+        write_json(draft / "config.json", huggingface_config(checkpoint))
+
+    write_folder(out, write)
+
+
+def _is_extra(name: str) -> bool:
+    return not name.startswith((*names.PUBLISHED, "mask_head."))
+
+
+def _save_encoder(checkpoint: Checkpoint, out: Path, report: Report) -> None:
+    weights = {}
+    for name, tensor in checkpoint.weights.items():
+        inner = name.removeprefix("backbone.")
+        theirs = names.huggingface_name(inner) if inner != name else None
+        if theirs is None:
+            report.left_out[name] = "not of the encoder"
+        else:
+            weights[theirs] = tensor
+    report.loaded = [name for name in report.loaded if name not in report.left_out]
+    save_huggingface(weights, huggingface_config(checkpoint), out)
+
+
+def huggingface_config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The `config.json` of the encoder for `transformers.LayoutLMv3Model`."""
+    backbone = checkpoint.config.backbone
+    return {
+        "architectures": ["LayoutLMv3Model"],
+        "model_type": "layoutlmv3",
+        **{theirs: getattr(backbone, ours) for ours, theirs in SETTINGS.items()},
+        "hidden_act": "gelu",
+        "has_relative_attention_bias": backbone.relative_bias,
+        "has_spatial_attention_bias": backbone.spatial_bias,
+        "text_embed": any(n.startswith("backbone.text_embedding.") for n in checkpoint.weights),
+        "visual_embed": True,
+    }
+
+
+def _pair(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise InputError(f"--rename {text!r} is not OLD=NEW")
+    return old, new
