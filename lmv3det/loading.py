@@ -26,7 +26,7 @@ def load_detector(
     """Build the detector of a checkpoint, in evaluation mode.
 
     Args:
-        path: a checkpoint of ours.
+        path: a checkpoint of ours, or a folder that `save_pretrained` wrote.
         device: where to put it.
         overrides: `key=value` settings laid over those of the checkpoint. With `model.mask_on`
             false the mask head is left out.
@@ -41,7 +41,12 @@ def load_detector(
     from lmv3det.checkpoint import load_checkpoint
     from lmv3det.model.detector import build_detector
 
-    checkpoint = load_checkpoint(path)
+    if Path(path).is_dir():
+        from lmv3det.convert import from_pretrained
+
+        checkpoint = from_pretrained(path)
+    else:
+        checkpoint = load_checkpoint(path)
     config = _override(checkpoint.config, overrides, path)
     if config.model.num_classes != len(checkpoint.categories):
         raise InputError(

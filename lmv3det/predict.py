@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages, to_array
-from lmv3det.data.ocr_files import OcrPage, read_ocr
 from lmv3det.errors import InputError
 from lmv3det.loading import checkpoint_text_encoder, load_detector
 from lmv3det.report import draw_detections
@@ -24,13 +23,14 @@ if TYPE_CHECKING:
 
     from lmv3det.config import Config
     from lmv3det.data.categories import Category
+    from lmv3det.data.ocr_files import OcrPage
     from lmv3det.data.tokens import TextEncoder
     from lmv3det.model.detector import LayoutDetector
     from lmv3det.ocr import Engine
     from lmv3det.structures import Detections, Page, Sample
 
 DEFAULT_ENGINE = "rapidocr"
-PageText = Callable[[np.ndarray, "Page", int], OcrPage]
+PageText = Callable[[np.ndarray, "Page", int], "OcrPage"]
 """(H×W×3 uint8 RGB, the page's origin, pages of its file) → its text lines."""
 
 
@@ -184,6 +184,7 @@ class Detector:
         """
         if not self.uses_text:
             return None
+        from lmv3det.data.ocr_files import OcrPage
         from lmv3det.ocr import ENGINES, Engine, get_engine
 
         if isinstance(ocr, OcrPage):
@@ -201,6 +202,7 @@ class Detector:
         return lambda image, page, _: _recognize(engine, image, page, dpi)
 
     def _from_folder(self, folder: Path) -> PageText:
+        from lmv3det.data.ocr_files import OcrPage, read_ocr
         from lmv3det.ocr import ocr_name
 
         data = self.config.data
@@ -215,6 +217,8 @@ class Detector:
 
 
 def _next_text(pages: Iterator[Any], count: int) -> OcrPage:
+    from lmv3det.data.ocr_files import OcrPage
+
     for page in pages:
         if not isinstance(page, OcrPage):
             raise InputError(f"ocr: a page's text is {type(page).__name__}; give an OcrPage")

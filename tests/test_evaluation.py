@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +14,11 @@ import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from tiny_detector import CATEGORIES, tiny_checkpoint, tiny_config
 from torch import nn
 
 from lmv3det.checkpoint import Checkpoint, save_checkpoint
 from lmv3det.cli import main
-from lmv3det.config import Config, from_dict
 from lmv3det.data.categories import Category
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.loader import build_test_loader
@@ -28,44 +27,6 @@ from lmv3det.evaluation import evaluate_detector, score
 from lmv3det.loading import load_detector
 from lmv3det.model.detector import build_detector
 from lmv3det.structures import Detections
-
-CATEGORIES = [Category(3, "Table"), Category(7, "Text")]
-
-
-def tiny_config(**sections: dict[str, Any]) -> Config:
-    """A detector of a few thousand parameters that takes pages of 64 to 96 pixels."""
-    values: dict[str, Any] = {
-        "device": "cpu",
-        "data": {"workers": 0},
-        "input": {"min_size_test": 64, "max_size_test": 96},
-        "model": {"num_classes": 2},
-        "backbone": {
-            "hidden_size": 32,
-            "layers": 4,
-            "heads": 2,
-            "intermediate_size": 64,
-            "taps": [0, 1, 2, 3],
-            "coordinate_size": 6,
-            "shape_size": 4,
-            "vocab_size": 50,
-        },
-        "neck": {"out_channels": 16},
-        "rpn": {"pre_nms_test": 50, "post_nms_test": 20, "anchor_sizes": [8, 16, 32, 48, 64]},
-        "roi": {"fc_dim": 32, "sampling_ratio": 2},
-        "mask": {"convs": 1, "dim": 16, "sampling_ratio": 2},
-    }
-    for name, section in sections.items():
-        values[name] = {**values.get(name, {}), **section}
-    return from_dict(values)
-
-
-def tiny_checkpoint(path: Path, config: Config | None = None, **fields: Any) -> Path:
-    """A checkpoint with random weights of `tiny_config`."""
-    config = config or tiny_config()
-    torch.manual_seed(0)
-    weights = build_detector(config).state_dict()
-    save_checkpoint(path, Checkpoint(weights, config, CATEGORIES, **fields))
-    return path
 
 
 class Oracle(nn.Module):
@@ -333,8 +294,8 @@ def test_two_processes_score_like_one(tiny_data, tmp_path):
     tiny_data.save()
     checkpoint = tiny_checkpoint(tmp_path / "model.pth")
     root = Path(__file__).resolve().parent.parent
-    words = [str(root / "evaluate.py"), str(checkpoint), "--annotations",
-             str(tiny_data.annotations), "--images", str(tiny_data.images), "--worst", "0"]  # fmt: skip
+    words = [str(root / "evaluate.py"), str(checkpoint), "--worst", "0"]
+    words += ["--annotations", str(tiny_data.annotations), "--images", str(tiny_data.images)]
     assert main(["evaluate", *words[1:], "--out", str(tmp_path / "one")]) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
               "--master_addr", "127.0.0.1", "--master_port", "0", "--standalone"]  # fmt: skip
