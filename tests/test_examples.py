@@ -1,0 +1,102 @@
+"""The examples run as files, and their classes plug in from a YAML config."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmv3det.config import load_config
+from lmv3det.errors import InputError
+from lmv3det.model.detector import build_detector
+from lmv3det.structures import Batch, Target
+
+ROOT = Path(__file__).parent.parent
+SMALL = """
+model: {num_classes: 3, mask_on: false}
+backbone: {hidden_size: 32, layers: 4, heads: 2, intermediate_size: 64, taps: [0, 1, 2, 3],
+           coordinate_size: 6, shape_size: 4, vocab_size: 100}
+neck: {out_channels: 32}
+roi: {fc_dim: 48, sampling_ratio: 2}
+text: {selection: first}
+"""
+
+
+@pytest.fixture
+def examples(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+
+
+def make_page() -> Batch:
+    return Batch(
+        images=torch.randn(1, 3, 64, 96),
+        image_sizes=[(64, 96)],
+        input_ids=torch.tensor([[5, 9]]),
+        text_boxes=torch.tensor([[[100, 100, 450, 300], [0, 0, 90, 400]]]),
+        text_mask=torch.ones(1, 2, dtype=torch.bool),
+        targets=[Target(torch.tensor([[10.0, 8.0, 60.0, 30.0]]), torch.tensor([1]))],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("custom_fusion", "FiLMFusion on levels (4, 5)"), ("custom_head", "ConvHead, ConvHead")],
+)
+def test_the_file_runs(name: str, said: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / f"{name}.py")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert said in run.stdout and "detections" in run.stdout
+
+
+def test_fusion_from_a_config(examples, tmp_path: Path) -> None:
+    path = tmp_path / "film.yaml"
+    path.write_text(
+        SMALL + "fusion: {kind: 'custom_fusion:FiLMFusion', levels: [3], reduce: mean}\n",
+        encoding="utf-8",
+    )
+    torch.manual_seed(0)
+    detector = build_detector(load_config(path))
+    assert type(detector.fusion).__name__ == "FiLMFusion"
+    assert detector.fusion.levels == (3,) and detector.fusion.reduce == "mean"
+    page = make_page()
+    detector.eval()
+    start = detector.features(page)[0]
+    plain = detector.fpn(
+        detector.pyramid(
+            detector.backbone(page.images, page.input_ids, page.text_boxes, page.text_mask)[0]
+        )
+    )
+    assert all(map(torch.equal, start, plain)), "FiLM starts as the identity"
+    sum(detector.train().losses(page).values()).backward()
+    assert detector.fusion.film["p3"].weight.grad.abs().max() > 0
+
+
+def test_head_from_a_config(examples, tmp_path: Path) -> None:
+    path = tmp_path / "head.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    torch.manual_seed(0)
+    detector = build_detector(load_config(path, ["roi.head=custom_head:ConvHead"]))
+    assert [type(head).__name__ for head in detector.cascade.heads] == ["ConvHead"] * 3
+    sum(detector.train().losses(make_page()).values()).backward()
+    for head in detector.cascade.heads:
+        assert all(p.grad is not None and p.grad.abs().max() > 0 for p in head.parameters())
+
+
+def test_a_head_that_is_not_there(examples, tmp_path: Path) -> None:
+    path = tmp_path / "head.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    config = load_config(path, ["roi.head=custom_head:NoSuchHead"])
+    with pytest.raises(InputError, match=r"roi.head is 'custom_head:NoSuchHead'"):
+        build_detector(config)
