@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,8 @@ def recognize_files(
 ) -> Report:
     """Read the text of images, folders and PDF, and write an OCR file for every page.
 
-    Finished pages are left as they are. A page that fails does not stop the rest. When
-    interrupted, pages begun are finished, and kept like those before.
+    Finished pages are left as they are, so that an interrupted job goes on where it stopped. A
+    page that fails does not stop the rest.
 
     Args:
         inputs: files and folders.
@@ -199,7 +199,7 @@ _engine: Engine | None = None
 def _start_worker(engine: Engine) -> None:
     global _engine
     _engine = engine
-    # Ctrl-C reaches the whole group; the main process decides, and lets begun pages finish.
+    # Ctrl-C reaches the whole group; the main process ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -212,6 +212,7 @@ def _read_in_processes(
     engine: Engine, tasks: Iterator[_Task], workers: int, report: Report, bar: tqdm
 ) -> None:
     running: dict[Future[int], str] = {}
+    others = set(active_children())
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (engine,))
     try:
         for task in tasks:
@@ -220,6 +221,10 @@ def _read_in_processes(
                 _collect(running, report, bar)
         while running:
             _collect(running, report, bar)
+    except KeyboardInterrupt:
+        for process in set(active_children()) - others:
+            process.terminate()
+        raise
     except BrokenProcessPool:
         raise InputError(
             "a worker process died, perhaps for want of memory: run the same command with fewer "
