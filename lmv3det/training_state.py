@@ -60,10 +60,16 @@ def seed_everything(seed: int) -> None:
 def random_state(device: torch.device) -> dict[str, Any]:
     """The state of this process's random generators, as tensors, numbers and lists."""
     version, words, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    of_numpy: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]
+    inner = of_numpy["state"]
     state = {
         "python": [version, list(words), gauss],
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "numpy": {
+            "name": of_numpy["bit_generator"],
+            "key": torch.from_numpy(inner["key"].astype(np.int64)),
+            "position": int(inner["pos"]),
+            "gauss": [int(of_numpy["has_gauss"]), float(of_numpy["gauss"])],
+        },
         "torch": torch.get_rng_state(),
     }
     if device.type == "cuda":
@@ -78,8 +84,9 @@ def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
     device's generator as it is."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    saved = state["numpy"]
+    key = saved["key"].numpy().astype(np.uint32)
+    np.random.set_state((saved["name"], key, saved["position"], *saved["gauss"]))
     torch.set_rng_state(state["torch"])
     if "device" in state and device.type == "cuda":
         torch.cuda.set_rng_state(state["device"], device)
