@@ -19,7 +19,7 @@ WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 def random_boxes(number: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     corner = torch.rand(number, 2, generator=generator, dtype=torch.float64) * 100
-    side = torch.rand(number, 2, generator=generator, dtype=torch.float64) * 80 + 1
+    side = torch.rand(number, 2, generator=generator, dtype=torch.float64) * 80 + 4
     return torch.cat([corner, corner + side], dim=1)
 
 

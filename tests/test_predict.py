@@ -165,7 +165,7 @@ def test_batches_change_nothing_and_hold_few_pages(detector, pages):
             yield make_sample(image, Page("", 60, 80), 1, None)
 
     for number, _ in enumerate(detector.stream(samples(), batch_size=2)):
-        assert len(taken) <= number + 3
+        assert len(taken) <= number + 2
     assert len(taken) == 6
 
 
@@ -209,7 +209,7 @@ def test_files_that_are_no_pages(detector, tmp_path, content, name, message):
 
 
 def test_inputs_of_the_wrong_kind(detector, tmp_path):
-    with pytest.raises(InputError, match="none.png: no such file"):
+    with pytest.raises(InputError, match=r"none\.png: no such file"):
         detector.predict(tmp_path / "none.png")
     with pytest.raises(InputError, match="cannot be a int"):
         detector.predict([3])
@@ -312,6 +312,8 @@ def test_faults_of_the_text(text_detector, tmp_path):
         text_detector.predict(page, ocr=[line(), line()])
     with pytest.raises(InputError, match="neither a folder of OCR files nor an engine"):
         text_detector.predict(page, ocr="tesserakt")
+    with pytest.raises(InputError, match="page of 0×0 pixels"):
+        text_detector.predict(page, ocr=OcrPage(np.array([[1.0, 2, 3, 4]]), ["one"]))
     with pytest.raises(InputError, match="is dict; give an OcrPage"):
         text_detector.predict(page, ocr=[{"words": []}])
 
@@ -319,7 +321,7 @@ def test_faults_of_the_text(text_detector, tmp_path):
         def recognize(self, image):
             raise RuntimeError("no model")
 
-    with pytest.raises(InputError, match="text cannot be read.*no model"):
+    with pytest.raises(InputError, match=r"text cannot be read.*no model"):
         text_detector.predict(page, ocr=Broken())
 
 
@@ -346,7 +348,7 @@ def read(path: Path) -> list[dict]:
 
 
 def test_command(command, pages, pdf, tmp_path, detector):
-    code, out, err = command(pages, pdf, "--batch-size", 2, "--score", 0.1)
+    code, _, err = command(pages, pdf, "--batch-size", 2, "--score", 0.1)
     assert code == 0, err
     entries = read(tmp_path / "out")
     assert [(Path(e["file"]).name, e["page"], e["width"], e["height"]) for e in entries] == [
