@@ -54,7 +54,7 @@ def shortened(text: str, most: int) -> str:
     """The first words of a text, at most so many letters (one word may be cut)."""
     while len(text) > most and " " in text:
         text = text.rpartition(" ")[0]
-    return text[:most].rstrip("/(")
+    return text[: max(1, most)].rstrip("/(")
 
 
 @dataclass
@@ -165,8 +165,12 @@ def _axes(c: Canvas, x: float, y: float, w: float, h: float, *, labels: bool = T
             1,
         )
     if labels:
-        c.label((left + x + w) / 2, y + h - s * 0.6, c.prose.figure_word_label())
-        c.label(x + s * 0.6, (y + bottom) / 2, c.prose.figure_word_label(), angle=-90)
+        letter = s * (1.0 if c.prose.language == "zh" else 0.56)
+        across, up = int((x + w - left) / letter), int((bottom - y) / letter)
+        c.label((left + x + w) / 2, y + h - s * 0.6, shortened(c.prose.figure_word_label(), across))
+        c.label(
+            x + s * 0.6, (y + bottom) / 2, shortened(c.prose.figure_word_label(), up), angle=-90
+        )
     return left, bottom
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -123,8 +124,9 @@ def _check(
 def _claim(out: Path, settings: Settings) -> None:
     """Make the folder ours, or see that it is ours with the same settings."""
     file = out / "settings.json"
-    for left in out.glob("*/.page_*.part"):  # By a run that was killed.
-        left.unlink(missing_ok=True)
+    for left in out.glob("*/.page_*.part"):
+        if time.time() - left.stat().st_mtime > 600:  # By a run that was killed.
+            left.unlink(missing_ok=True)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; name a folder for the pages")
     if not file.exists():

@@ -55,7 +55,6 @@ class Truth:
     Attributes:
         image: RGB.
         regions: in the order in which they were written.
-        loose: lines that belong to no region.
     """
 
     image: Image.Image
@@ -105,7 +104,25 @@ def read_page(pdf: bytes, marks: Marks, scale: float) -> Truth:
             for text, boxes in _split(found, unit)
         ]
     rules = {region: _flip(np.array(boxes), height) * scales for region, boxes in ink.items()}
-    return Truth(image, _regions(marks, units, rules, scale))
+    regions = _regions(marks, units, rules, scale)
+    grey = np.asarray(image.convert("L"))
+    for region in regions:
+        if region.category == "Figure":
+            _shrink_to_ink(region, grey)
+    return Truth(image, regions)
+
+
+def _shrink_to_ink(region: Region, grey: np.ndarray) -> None:
+    """Cut a figure's boxes at its ink: PDF bounds of sharp bends reach further than the line."""
+    x0, y0, x1, y1 = hull(region.boxes)
+    left, top = max(0, math.floor(x0)), max(0, math.floor(y0))
+    ink = grey[top : math.ceil(y1), left : math.ceil(x1)] < 250
+    columns, rows = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
+    if len(columns) == 0:
+        return
+    low = np.array([left + columns[0], top + rows[0]] * 2, dtype=float)
+    high = np.array([left + columns[-1] + 1, top + rows[-1] + 1] * 2, dtype=float)
+    region.boxes = np.clip(region.boxes, low, high)
 
 
 def _flip(boxes: np.ndarray, height: float) -> np.ndarray:
