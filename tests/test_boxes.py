@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import box_iou
@@ -31,6 +31,7 @@ def test_deltas_by_hand() -> None:
     torch.testing.assert_close(deltas, torch.tensor(expected, dtype=torch.float64))
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_decode_undoes_encode(seed: int) -> None:
     source, target = random_boxes(5, seed), random_boxes(5, seed + 1)
@@ -119,6 +120,7 @@ def test_clip_and_not_empty() -> None:
     assert box_ops.not_empty(clipped).tolist() == [True, False, False]
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1000))
 def test_nms_by_page_against_the_definition(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmv3det.model.matcher import match, sample
@@ -40,6 +40,7 @@ def test_no_truth() -> None:
     assert index.tolist() == [0] * 4 and label.tolist() == [0] * 4
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 10), st.integers(1, 40))
 def test_sample_counts(positives: int, negatives: int, ignored: int, number: int) -> None:
     label = torch.tensor([1] * positives + [0] * negatives + [-1] * ignored, dtype=torch.int8)

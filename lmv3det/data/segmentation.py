@@ -6,11 +6,12 @@ list or compressed to a string (six bits a character, differences to the run bef
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from lmv3det.structures import Polygons
+if TYPE_CHECKING:
+    from lmv3det.structures import Polygons
 
 
 def outline(segmentation: Any, box: np.ndarray, height: int, width: int) -> Polygons:
