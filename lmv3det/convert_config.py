@@ -232,7 +232,9 @@ def to_detectron2_yaml(config: Config) -> str:
         value = values
         for part in ours.split("."):
             value = value[part]
-        _put(theirs, key, _WRITE[ours](config) if ours in _WRITE else value)
+        value = _WRITE[ours](config) if ours in _WRITE else value
+        if value is not None:
+            _put(theirs, key, value)
     layers = [f"layer{tap}" for tap in backbone.taps]
     size = "large" if backbone.hidden_size == LARGE["hidden_size"] else "base"
     _put(theirs, "MODEL.VIT.NAME", f"layoutlmv3_{size}")
@@ -338,7 +340,6 @@ _WRITE: dict[str, Callable[[Config], Any]] = {
     "solver.evaluate_every": lambda c: c.solver.evaluate_every * c.solver.accumulate,
     "solver.checkpoint_every": lambda c: c.solver.checkpoint_every * c.solver.accumulate,
     "solver.milestones": lambda c: [m * c.solver.accumulate for m in c.solver.milestones],
-    "model.num_classes": lambda c: c.model.num_classes or 0,
 }
 """How a value of ours becomes theirs, where it is not the same."""
 

@@ -282,7 +282,7 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     state = {}
     for name, value in content.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            value = torch.from_numpy(np.ascontiguousarray(value))
+            value = torch.from_numpy(np.array(value, value.dtype.newbyteorder("=")))
         if isinstance(value, Tensor):
             state[str(name)] = value.detach()
     if not state:
