@@ -151,11 +151,14 @@ class Detector:
         for sample in samples:
             resized = self.transform(sample)
             padded = tuple(-(-side // step) for side in resized.image.shape[:2])
-            if waiting and (len(waiting) == most or padded != shape):
+            if waiting and padded != shape:
                 yield from self._detect(waiting, threshold)
                 waiting = []
             shape = padded
             waiting.append((sample, resized))
+            if len(waiting) == most:
+                yield from self._detect(waiting, threshold)
+                waiting = []
         if waiting:
             yield from self._detect(waiting, threshold)
 
@@ -274,6 +277,11 @@ def make_sample(image: np.ndarray, page: Page, pages: int, text: PageText | None
         lines = text(image, page, pages)
         sample.words = list(lines.words)
         if len(lines.boxes):
+            if not (lines.width > 0 and lines.height > 0):
+                raise InputError(
+                    f"{page.file or 'page'}: its text is of a page of {lines.width}×{lines.height} "
+                    "pixels; give OcrPage the page's width and height"
+                )
             scale = np.array([page.width / lines.width, page.height / lines.height])
             sample.line_boxes = lines.boxes * np.tile(scale, 2)
     return sample

@@ -34,25 +34,60 @@ def boxes_xywh(detections: Detections, decimals: int) -> list[list[float]]:
 def encode_masks(detections: Detections, threshold: float = 0.5) -> list[dict[str, Any]]:
     """The masks as N COCO run-length encodings `{"size": [h, w], "counts": str}` of the frame.
 
+    As those of `paste`, but drawn within the boxes alone: most of a page is outside of them.
+
     Args:
         detections: with masks.
-        threshold: probability from which a pixel belongs to a region.
+        threshold: probability from which a pixel belongs to a region, above 0.
     """
+    import torch
     from pycocotools import mask as coco_mask
 
     from lmv3det.model.mask_head import paste
 
     assert detections.masks is not None
     height, width = detections.image_size
-    chunk = max(1, 2**27 // (height * width))  # 128 MiB of pixels at a time
-    encoded: list[dict[str, Any]] = []
-    for masks, boxes in zip(
-        detections.masks.split(chunk), detections.boxes.split(chunk), strict=True
-    ):
-        # COCO runs down the columns: N×W×H in memory is H×W×N in Fortran order.
-        pixels = paste(masks, boxes.to(masks.dtype), (height, width), threshold).mT.contiguous()
-        encoded += coco_mask.encode(pixels.cpu().numpy().view(np.uint8).T)
-    return [{"size": [height, width], "counts": mask["counts"].decode()} for mask in encoded]
+    masks = detections.masks.float().cpu()
+    boxes = detections.boxes.float().cpu()
+    # Interpolation reaches half a cell of the mask beyond the box.
+    margin = (boxes[:, 2:] - boxes[:, :2]) / (2 * masks.shape[-1]) + 1
+    limit = torch.tensor([width, height])
+    first = torch.minimum((boxes[:, :2] - margin).floor().clamp(min=0), limit)
+    last = torch.minimum((boxes[:, 2:] + margin).ceil().clamp(min=0), limit)
+    shifted = boxes - first.repeat(1, 2)
+    sizes = (last - first).long().tolist()
+    encoded = []
+    for number, (x, y) in enumerate(first.long().tolist()):  # windows differ in size
+        w, h = sizes[number]
+        one = slice(number, number + 1)
+        pixels = paste(masks[one], shifted[one], (h, w), threshold)[0].numpy()
+        counts = _run_lengths(pixels, x, y, height, width)
+        encoded.append({"size": [height, width], "counts": counts})
+    compressed = coco_mask.frPyObjects(encoded, height, width) if encoded else []
+    return [{"size": [height, width], "counts": mask["counts"].decode()} for mask in compressed]
+
+
+def _run_lengths(pixels: np.ndarray, x: int, y: int, height: int, width: int) -> list[int]:
+    """COCO's run lengths (down the columns, zeros first) of a page that holds a window.
+
+    Args:
+        pixels: h×w bool, the window.
+        x: its left column.
+        y: its upper row.
+        height: of the page.
+        width: of the page.
+    """
+    h, w = pixels.shape
+    padded = np.zeros((w, h + 2), dtype=np.int8)
+    padded[:, 1:-1] = pixels.T
+    steps = np.diff(padded, axis=1)  # w×(h+1): 1 where a run starts, -1 behind its end
+    column, row = np.nonzero(steps)
+    places = (x + column) * height + y + row  # start, end, start, end …
+    # A run that reaches the foot of a column goes on at the head of the next.
+    joined = np.flatnonzero(places[1:-1:2] == places[2::2])
+    places = np.delete(places, np.concatenate([2 * joined + 1, 2 * joined + 2]))
+    counts = np.diff(places, prepend=0, append=height * width).tolist()
+    return counts if counts[-1] else counts[:-1]  # no zeros behind a mask that fills the corner
 
 
 def page_entries(detections: Detections, mask_threshold: float | None = None) -> list[dict]:
