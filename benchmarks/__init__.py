@@ -1,0 +1,1 @@
+"""Time and memory against a baseline in the same run: `python -m benchmarks`."""
