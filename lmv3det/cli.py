@@ -27,6 +27,7 @@ COMMANDS = {
     "check": ("lmv3det.data.check", "look for faults in a data set"),
     "convert-config": ("lmv3det.convert_config", "turn a detectron2 yaml into a config"),
     "train-tokenizer": ("lmv3det.data.tokenizer_training", "make a tokenizer from OCR files"),
+    "ablation": ("lmv3det.ablation", "train several systems and print their table"),
     "synthetic": ("lmv3det.synthetic", "make pages with exact annotations"),
 }
 """Command → (module, one line of help)."""
