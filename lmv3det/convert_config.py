@@ -162,6 +162,8 @@ def convert_config(path: Path) -> Converted:
     converted = Converted()
     if "large" in vit:
         converted.values["backbone"] = dict(LARGE)
+    elif "MODEL.VIT.NAME" in theirs:
+        converted.values["backbone"] = {"heads": Config().backbone.heads}
     taken = {"MODEL.VIT.NAME", "SOLVER.CLIP_GRADIENTS.ENABLED"}
     for ours, key in DETECTRON2_KEYS.items():
         if ours in _BY_HAND or (key not in theirs and key not in DEFAULTS):
@@ -190,7 +192,9 @@ def _sort_rest(theirs: dict[str, Any], taken: set[str], converted: Converted) ->
         if key in taken:
             continue
         reason = _reason(key)
-        if key in ONLY:
+        if key == "MODEL.FPN.IN_FEATURES" and value != theirs.get("MODEL.VIT.OUT_FEATURES", value):
+            converted.conflicts.append((key, value, "always MODEL.VIT.OUT_FEATURES here"))
+        elif key in ONLY:
             if value != ONLY[key]:
                 converted.conflicts.append((key, value, f"always {ONLY[key]!r} here"))
         else:

@@ -144,6 +144,7 @@ ONLY: dict[str, Any] = {
     "MODEL.FPN.FUSE_TYPE": "sum",
     "MODEL.FPN.NORM": "",
     "MODEL.KEYPOINT_ON": False,
+    "MODEL.LOAD_PROPOSALS": False,
     "MODEL.META_ARCHITECTURE": "VLGeneralizedRCNN",
     "MODEL.PROPOSAL_GENERATOR.MIN_SIZE": 0,
     "MODEL.PROPOSAL_GENERATOR.NAME": "RPN",
@@ -174,6 +175,8 @@ ONLY: dict[str, Any] = {
     "SOLVER.CLIP_GRADIENTS.NORM_TYPE": 2.0,
     "SOLVER.OPTIMIZER": "ADAMW",
     "SOLVER.WARMUP_METHOD": "linear",
+    "TEST.AUG.ENABLED": False,
+    "TEST.PRECISE_BN.ENABLED": False,
 }
 """Settings that this project does not have, with the one value it always behaves as."""
 
@@ -193,7 +196,6 @@ NOT_TAKEN = {
     "MODEL.CONFIG_PATH": "sizes come from MODEL.VIT.NAME or the weights",
     "MODEL.DEVICE": "device: auto finds the GPU",
     "MODEL.FPN.IN_FEATURES": "the same as MODEL.VIT.OUT_FEATURES",
-    "MODEL.LOAD_PROPOSALS": "no stored proposals here",
     "MODEL.PANOPTIC_FPN": "of another architecture",
     "MODEL.RESNETS": "of another architecture",
     "MODEL.RETINANET": "of another architecture",

@@ -91,13 +91,12 @@ def _descriptions(cls: type) -> dict[str, str]:
 
 
 def _default(item: dataclasses.Field) -> Any:
-    default: Any = item.default
-    if default is dataclasses.MISSING and item.default_factory is not dataclasses.MISSING:
-        default = item.default_factory()
-    # pydantic wraps a default that it checks
-    default = getattr(default, "default", default)
-    factory = getattr(item.default, "default_factory", None)
-    return factory() if factory is not None else default
+    """A field's default; pydantic may have wrapped it in a field of its own."""
+    for field in (item.default, item):
+        factory = getattr(field, "default_factory", None)
+        if callable(factory):
+            return factory()
+    return getattr(item.default, "default", item.default)
 
 
 def _type(hint: Any) -> str:

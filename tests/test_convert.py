@@ -27,6 +27,7 @@ from lmv3det.convert.sources import read_source
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.model.detector import LayoutDetector, build_detector
+from lmv3det.predict import Detector
 
 sys.path.insert(0, str(Path(__file__).parent / "parity"))
 
@@ -319,6 +320,14 @@ def test_deterministic_checkpoint_gives_the_original_s_detections(tmp_path):
     fixture.compare("default0.classes", found.classes)
     assert len(fixture.results) == 3 and len(found) > 10
     assert all(result.holds for result in fixture.results), fixture.results
+
+    # The same file as a user runs it: in float32, the page at its own size.
+    page = fixture["image0"]
+    sizes = [f"input.min_size_test={min(page.shape[:2])}", "input.max_size_test=2000"]
+    seen = Detector.load(out, "cpu", sizes).predict(page)[0]
+    assert torch.equal(seen.classes, found.classes)
+    torch.testing.assert_close(seen.boxes.double(), found.boxes, rtol=0, atol=0.02)
+    torch.testing.assert_close(seen.scores.double(), found.scores, rtol=0, atol=1e-4)
 
 
 def test_conversion_there_and_back_is_exact(tmp_path, detectron2_file):

@@ -151,10 +151,7 @@ def to_checkpoint(
             f"{len(categories)} are named ({', '.join(c.name for c in categories)}): name each, in "
             "the order of the class indices, without background"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = build_detector(config)
-    weights, report = fit_weights(model.state_dict(), source, config, complete=True)
+    weights, report = _fitted(source, config, categories, seed)
     report.notes = notes + assumed_notes + [n for n in report.notes if "name its" not in n]
     report.check(allow_missing, allow_unexpected)
     return Checkpoint(
@@ -164,6 +161,22 @@ def to_checkpoint(
         tokenizer_files=_tokenizer_files(config, given, old, report),
         step=old.step if old else 0,
     ), report
+
+
+def _fitted(
+    source: Source, config: Config, categories: Sequence[Category], seed: int
+) -> tuple[dict[str, Tensor], Report]:
+    """`fit_weights` for a model of `config`; it is initialised only where something starts anew."""
+    if source.kind == "detectron2":
+        with torch.device("meta"):
+            shapes = build_detector(config).state_dict()
+        weights, report = fit_weights(shapes, source, config, complete=True)
+        if not any(tensor.is_meta for tensor in weights.values()):
+            return weights, report
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_detector(config)
+    return fit_weights(model.state_dict(), source, config, categories=categories, complete=True)
 
 
 def read_classes(listed: str | None, annotations: Path | None) -> list[Category] | None:
@@ -220,13 +233,15 @@ def _from_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
         InputError: it describes another model than this project builds.
     """
     converted = convert_config(path)
-    grave = [c for c in converted.conflicts if not c[0].startswith("SOLVER.")]
+    grave = [c for c in converted.conflicts if c[0].startswith(("MODEL.", "INPUT.FORMAT"))]
     if grave:
         what = "; ".join(f"{key} is {value!r} ({why})" for key, value, why in grave)
         raise InputError(f"{path}: of another kind of model: {what}")
-    return converted.values, [
-        f"{key}: {value!r}: {why}" for key, value, why in converted.conflicts + converted.changed
-    ]
+    notes = [f"{key}: {value!r}: {why}" for key, value, why in converted.conflicts]
+    notes += [f"{key}: {value!r}: {why}" for key, value, why in converted.changed]
+    if converted.left_out:
+        notes.append(f"lmv3det convert-config {path} lists what of it has no effect here")
+    return converted.values, notes
 
 
 def _settings(

@@ -104,7 +104,8 @@ def read_source(source: str, rename: Sequence[tuple[str, str]] = ()) -> Source:
     """
     path = Path(source).expanduser()
     if not path.exists():
-        if not _HUB_NAME.match(source):
+        local = path.suffix in (".pth", ".pt", ".bin", ".safetensors", ".json", ".pkl")
+        if local or path.parent.exists() or not _HUB_NAME.match(source):
             raise InputError(f"{source}: no such file or folder")
         path = download(source)
     if path.is_dir():
@@ -325,8 +326,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _refuse_pointer(path: Path) -> None:
-    with open(path, "rb") as stream:
-        if stream.read(40).startswith(b"version https://git-lfs"):
-            raise InputError(
-                f"{path}: a Git LFS pointer, not the weights; run `git lfs pull` in its repository"
-            )
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(40)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    if start.startswith(b"version https://git-lfs"):
+        raise InputError(
+            f"{path}: a Git LFS pointer, not the weights; run `git lfs pull` in its repository"
+        )
