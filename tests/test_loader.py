@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import Counter
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -246,6 +248,20 @@ def test_workers_have_one_thread(dataset):
         assert next(iter(loader)).input_ids.tolist() == [[1]]
     finally:
         torch.set_num_threads(1)
+
+
+def test_sending_a_batch_imports_nothing(dataset):
+    """An import in a loader process' sending thread may fail, and the batch is lost."""
+    modules = []
+
+    def imported(words, line_boxes, size):
+        modules.append(set(sys.modules))
+        return Tokens(np.zeros(0, dtype=np.int64), np.zeros((0, 4), dtype=np.int64))
+
+    loader = build_train_loader(settings(), dataset, imported, pages_per_batch=1)
+    batch = next(iter(loader))
+    ForkingPickler.dumps(batch)
+    assert set(sys.modules) - modules[0] == set()
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -7,8 +7,10 @@ order as one process that accumulates two micro-batches.
 
 from __future__ import annotations
 
+import multiprocessing.resource_sharer  # noqa: F401, see _load_pickling
 import os
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Protocol
 
 import numpy as np
@@ -341,6 +343,7 @@ def _collate(
 
 def _worker_options(config: Config) -> dict[str, Any]:
     workers = config.data.workers
+    _load_pickling()
     on_gpu = torch.cuda.is_available() and config.device.startswith(("auto", "cuda"))
     return {
         "num_workers": workers,
@@ -353,8 +356,20 @@ def _worker_options(config: Config) -> dict[str, Any]:
     }
 
 
+def _load_pickling() -> None:
+    """Load the modules that sending a tensor to another process takes.
+
+    Torch imports them at the first tensor sent, which is in a loader process' sending thread. An
+    import there can fail when garbage collection runs another at that moment; the batch is then
+    lost, and training waits for it for ever. Done before the processes start, nothing is left to
+    import.
+    """
+    ForkingPickler.dumps(torch.zeros(0))
+
+
 def _start_worker(worker: int) -> None:
     """One thread for each loader process; torch has seeded `random`, numpy and itself."""
+    _load_pickling()
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

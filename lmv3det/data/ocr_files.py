@@ -34,6 +34,7 @@ class OcrPage:
         height: likewise.
         clamped: how many boxes stuck out of the page a little and were cut.
         skipped: how many malformed entries were left out.
+        faults: what was wrong with them.
     """
 
     boxes: np.ndarray
@@ -42,6 +43,7 @@ class OcrPage:
     height: int = 0
     clamped: int = 0
     skipped: int = 0
+    faults: list[str] = field(default_factory=list)
 
 
 def ocr_path(folder: str | os.PathLike, image_file: str | os.PathLike) -> Path:
@@ -102,18 +104,20 @@ def _read_entries(
     height: float,
     malformed: str,
 ) -> OcrPage:
-    boxes, kept, clamped = [], [], 0
+    boxes, kept, faults, clamped = [], [], [], 0
     for index, (entry, word) in enumerate(zip(entries, words, strict=True)):
         try:
             box = _corners(entry)
             inside = _clamp(box, width, height)
             _check_word(word)
         except ValueError as error:
+            fault = f"entry {index}, bbox {entry!r:.80}: {error}"
             if malformed == "error":
                 raise InputError(
-                    f"{path}: entry {index}, bbox {entry!r}: {error}; mend the file, or set "
-                    "data.malformed_ocr=skip to leave such entries out"
+                    f"{path}: {fault}; mend the file, or set data.malformed_ocr=skip to leave "
+                    "such entries out"
                 ) from None
+            faults.append(fault)
             continue
         clamped += any(abs(a - b) > _NOISE for a, b in zip(box, inside, strict=True))
         boxes.append(inside)
@@ -125,6 +129,7 @@ def _read_entries(
         round(height),
         clamped,
         len(entries) - len(kept),
+        faults,
     )
 
 
@@ -165,12 +170,13 @@ def _clamp(
 
 
 def _unusable(path: str | os.PathLike, why: str, entries: int, malformed: str) -> OcrPage:
+    why = " ".join(why.split())
     if malformed == "error":
         raise InputError(
-            f"{path}: {' '.join(why.split())}; mend the file, or set data.malformed_ocr=skip to "
+            f"{path}: {why}; mend the file, or set data.malformed_ocr=skip to "
             "take the page without text"
         )
-    return OcrPage(np.zeros((0, 4)), skipped=entries)
+    return OcrPage(np.zeros((0, 4)), skipped=entries, faults=[why])
 
 
 def write_ocr(path: str | os.PathLike, page: OcrPage) -> None:

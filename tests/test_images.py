@@ -1,0 +1,266 @@
+"""Reading pages: every kind of pixel, EXIF, frames, PDF, damaged files, the Python API's input."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lmv3det.data import images
+from lmv3det.data.images import (
+    count_pages,
+    find_pages,
+    iter_pages,
+    read_image,
+    read_size,
+    to_array,
+)
+from lmv3det.errors import InputError
+
+GREY = np.arange(6 * 8, dtype=np.uint8).reshape(6, 8) * 5
+COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=-1)
+
+
+def test_colour_and_grey(tmp_path):
+    path = tmp_path / "page.png"
+    Image.fromarray(COLOUR).save(path)
+    out = read_image(path)
+    assert out.dtype == np.uint8 and out.flags.writeable and np.array_equal(out, COLOUR)
+    Image.fromarray(GREY).save(path)
+    assert np.array_equal(read_image(path), np.repeat(GREY[..., None], 3, axis=2))
+
+
+def test_one_bit_and_palette(tmp_path):
+    path = tmp_path / "page.png"
+    bits = GREY > 100
+    Image.fromarray(bits).save(path)
+    assert np.array_equal(read_image(path)[..., 1], bits * np.uint8(255))
+    picture = Image.fromarray(COLOUR // 64 * 64).convert("P", palette=Image.Palette.ADAPTIVE)
+    picture.save(path)
+    assert Image.open(path).mode == "P"
+    assert np.array_equal(read_image(path), np.asarray(picture.convert("RGB")))
+
+
+def test_sixteen_bits_are_scaled_not_cut(tmp_path):
+    deep = np.array([[0, 128, 129, 257], [32768, 65278, 65407, 65535]], dtype=np.uint16)
+    expected = [[0, 0, 1, 1], [128, 254, 255, 255]]
+    for name in ("page.png", "page.tif"):
+        Image.fromarray(deep).save(tmp_path / name)
+        assert read_image(tmp_path / name)[..., 0].tolist() == expected
+    (tmp_path / "page.pgm").write_bytes(b"P5 4 2 65535\n" + deep.astype(">u2").tobytes())
+    assert read_image(tmp_path / "page.pgm")[..., 2].tolist() == expected
+    assert to_array(deep)[..., 0].tolist() == expected
+
+
+def test_float_grey(tmp_path):
+    Image.fromarray(np.array([[0, 0.5, 1]], dtype=np.float32)).save(tmp_path / "page.tif")
+    assert read_image(tmp_path / "page.tif")[0, :, 0].tolist() == [0, 128, 255]
+    Image.fromarray(np.array([[0, -5, 1]], dtype=np.float32)).save(tmp_path / "page.tif")
+    with pytest.raises(InputError, match=r"page\.tif.*-5"):
+        read_image(tmp_path / "page.tif")
+
+
+def test_transparency_lies_over_white(tmp_path):
+    path = tmp_path / "page.png"
+    rgba = np.zeros((1, 3, 4), dtype=np.uint8)
+    rgba[0, :, 3] = [0, 128, 255]
+    Image.fromarray(rgba).save(path)
+    assert read_image(path)[0, :, 0].tolist() == [255, 127, 0]
+    assert to_array(rgba)[0, :, 0].tolist() == [255, 127, 0]
+    Image.fromarray(rgba).convert("LA").save(path)
+    assert read_image(path)[0, :, 2].tolist() == [255, 127, 0]
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    palette.putdata([0, 1])
+    palette.save(path, transparency=0)
+    assert read_image(path).tolist() == [[[255, 255, 255], [40, 50, 60]]]
+    Image.fromarray(COLOUR).save(path, transparency=tuple(COLOUR[0, 0].tolist()))
+    assert read_image(path)[0, 0].tolist() == [255, 255, 255]
+    assert read_image(path)[1, 1].tolist() == COLOUR[1, 1].tolist()
+
+
+def test_cmyk(tmp_path):
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "page.jpg", quality=95)
+    red = read_image(tmp_path / "page.jpg")[8, 8].astype(int)
+    assert red[0] > 245 and red[1:].max() < 10
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(tmp_path, orientation, suffix):
+    upright = np.zeros((48, 64, 3), dtype=np.uint8)
+    upright[:16, :16] = 255
+    upright[32:, 16:32] = 128
+    undo = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    image = Image.fromarray(upright)
+    image = image if undo is None else image.transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"page.{suffix}"
+    image.save(path, exif=exif)
+    out = read_image(path)
+    assert out.shape == upright.shape
+    assert np.abs(out.astype(int) - upright).mean() < 6
+    assert read_size(path) == (48, 64)
+    if suffix != "tif":  # Pillow itself turns a TIFF
+        assert read_image(path, upright=False).shape == (image.height, image.width, 3)
+        assert read_size(path, upright=False) == (image.height, image.width)
+
+
+def test_frames_of_a_tiff(tmp_path):
+    path = tmp_path / "pages.tif"
+    frames = [Image.new("L", (10 + k, 20), 50 * k) for k in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert count_pages(path) == 3
+    assert read_image(path).shape == (20, 10, 3)
+    pages = list(iter_pages(path))
+    assert [number for number, _ in pages] == [0, 1, 2]
+    assert [page.shape[1] for _, page in pages] == [10, 11, 12]
+    assert [int(page[0, 0, 0]) for _, page in pages] == [0, 50, 100]
+
+
+def test_pages_of_a_pdf(tmp_path):
+    path = tmp_path / "pages.pdf"
+    first, second = Image.new("RGB", (72, 144), (200, 30, 40)), Image.new("RGB", (144, 72))
+    first.save(path, save_all=True, append_images=[second], resolution=72)
+    assert count_pages(path) == 2
+    pages = dict(iter_pages(path, dpi=144))
+    assert pages[0].shape == (288, 144, 3) and pages[1].shape == (144, 288, 3)
+    assert np.abs(pages[0][140, 70].astype(int) - (200, 30, 40)).max() < 6  # RGB, not BGR
+    with pytest.raises(InputError, match="dpi"):
+        next(iter_pages(path, dpi=0))
+    single = tmp_path / "one.png"
+    Image.fromarray(COLOUR).save(single)
+    assert count_pages(single) == 1
+    assert [number for number, _ in iter_pages(single)] == [0]
+
+
+def test_damaged_pdf(tmp_path):
+    path = tmp_path / "page.pdf"
+    path.write_bytes(b"%PDF-1.7 nothing")
+    for read in (count_pages, lambda p: list(iter_pages(p))):
+        with pytest.raises(InputError, match=r"page\.pdf"):
+            read(path)
+
+
+def bomb() -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 1, 0, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n"
+    return start + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def truncated() -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(
+        buffer, "PNG"
+    )
+    return buffer.getvalue()[:2000]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "empty"),
+        (b"hello, this is no image", "not an image"),
+        (truncated(), "cannot be read"),
+        (bomb(), "pixels"),
+        (None, "no such file"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_image, count_pages, lambda p: list(iter_pages(p))])
+def test_files_that_cannot_be_read(tmp_path, content, says, read):
+    path = tmp_path / "page.png"
+    if content is not None:
+        path.write_bytes(content)
+    if read is count_pages and content == truncated():
+        assert read(path) == 1  # the header is whole
+        return
+    with pytest.raises(InputError) as error:
+        read(path)
+    assert says in str(error.value) and "page.png" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "gif", "bmp"])
+def test_damage_anywhere_is_an_input_error_or_an_image(tmp_path, suffix):
+    path = tmp_path / f"page.{suffix}"
+    Image.fromarray(COLOUR).resize((40, 40)).save(path)
+    whole = path.read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(60):
+        broken = bytearray(whole)
+        for place in generator.integers(0, len(whole), 4):
+            broken[place] = generator.integers(256)
+        path.write_bytes(broken[: generator.integers(1, len(whole) + 1)])
+        try:
+            assert read_image(path).ndim == 3
+        except InputError as error:
+            assert path.name in str(error)
+
+
+def test_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 47)
+    Image.fromarray(COLOUR).save(tmp_path / "page.png")
+    with pytest.raises(InputError, match="8×6 pixels, more than the 47 allowed"):
+        read_image(tmp_path / "page.png")
+    Image.fromarray(COLOUR).save(tmp_path / "page.pdf")
+    with pytest.raises(InputError, match=r"page\.pdf.*pixels"):
+        list(iter_pages(tmp_path / "page.pdf"))
+
+
+def test_find_pages(tmp_path):
+    for name in ("p10.png", "p2.JPG", "a.pdf", "notes.txt", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "inner.png").write_bytes(b"x")
+    single = tmp_path / "notes.txt"
+    found = [p.name for p in find_pages([str(single), str(tmp_path)])]
+    assert found == ["notes.txt", "a.pdf", "p2.JPG", "p10.png"]
+    with pytest.raises(InputError, match=r"nowhere\.png: no such"):
+        find_pages([str(tmp_path / "nowhere.png")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: no image"):
+        find_pages([str(tmp_path / "empty")])
+
+
+def test_to_array_takes_what_callers_have(tmp_path):
+    path = tmp_path / "page.png"
+    Image.fromarray(COLOUR).save(path)
+    tensor = torch.from_numpy(COLOUR).permute(2, 0, 1)
+    for given in (path, str(path), Image.fromarray(COLOUR), COLOUR, tensor, tensor / 255):
+        out = to_array(given)
+        assert out.dtype == np.uint8 and np.array_equal(out, COLOUR)
+    for given in (GREY, GREY[..., None], torch.from_numpy(GREY), Image.fromarray(GREY)):
+        assert np.array_equal(to_array(given), np.repeat(GREY[..., None], 3, axis=2))
+    assert np.array_equal(to_array((COLOUR / 255).astype(np.float32)), COLOUR)
+    assert to_array(GREY > 100).max() == 255
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.zeros((3, 4, 5, 6), np.uint8),
+        np.zeros((4, 5, 2), np.uint8),
+        np.zeros((0, 5, 3), np.uint8),
+        np.full((4, 5, 3), 200.0),
+        np.full((4, 5, 3), np.nan),
+        np.zeros((4, 5, 3), np.int64),
+        torch.zeros(40, 50, 3),
+        42,
+        None,
+    ],
+)
+def test_to_array_refuses(given):
+    with pytest.raises(InputError):
+        to_array(given)
