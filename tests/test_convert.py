@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from lmv3det.convert import (
 from lmv3det.convert.fit import resize_position_table
 from lmv3det.convert.sources import read_source
 from lmv3det.data.categories import Category
+from lmv3det.data.tokenizer_training import train_tokenizer
 from lmv3det.errors import InputError
 from lmv3det.model.detector import LayoutDetector, build_detector
 from lmv3det.predict import Detector
@@ -572,6 +574,72 @@ def test_missing_unexpected_and_wrong_shapes_are_refused_unless_allowed(tmp_path
     assert report.wrong_shape == [("rpn.head.conv.bias", (5,), (8,))]
 
 
+@pytest.mark.parametrize("theirs", [{}, TEXT, {**TEXT, "fusion": {"kind": "gated"}}])
+@pytest.mark.parametrize(
+    "ours",
+    [
+        {},
+        {**TEXT, "fusion": {"kind": "roi"}, "model": {"num_classes": 5}},
+        {"model": {"num_classes": 3, "mask_on": False}, "neck": {"norm": "frozen"}},
+        {"relation": {"enabled": True, "dim": 16, "heads": 2}},
+    ],
+)
+def test_every_tensor_of_both_sides_is_in_the_report(tmp_path, theirs, ours):
+    save_checkpoint(tmp_path / "a.pth", checkpoint_of(config_of(**theirs)))
+    config = config_of(**ours)
+    wanted = [*ABC[:2], *(Category(n, f"new{n}") for n in range(3, 9))]
+    wanted = wanted[: config.model.num_classes]
+    model = build_detector(config)
+    report = load_initial_weights(
+        model, str(tmp_path / "a.pth"), config, categories=wanted, strict=False
+    )
+    wrong = {name for name, _, _ in report.wrong_shape}
+    groups = [set(report.loaded), set(report.fresh), set(report.missing), wrong]
+    assert set().union(*groups) == set(model.state_dict())
+    assert sum(map(len, groups)) == len(model.state_dict())
+    source = set(load_checkpoint(tmp_path / "a.pth").weights)
+    assert set(report.left_out) | set(report.unexpected) == source - set(model.state_dict())
+    assert not report.missing and not report.unexpected and not wrong
+
+
+def test_wider_classifier_with_other_classes(image_only):
+    config = config_of(**TEXT, fusion={"kind": "roi"})
+    model = model_of(config, seed=5)
+    wanted = [Category(1, "New"), Category(2, "B"), Category(3, "A")]
+    load_initial_weights(model, str(image_only), config, categories=wanted)
+    old = load_checkpoint(image_only).weights["cascade.predictors.0.cls_score.weight"]
+    score = model.cascade.predictors[0].cls_score.weight
+    assert score.shape == (4, 16)
+    assert torch.equal(score[1:, :8], old[[1, 0, 3]]) and not score[:, 8:].any()
+
+
+def test_settings_of_our_checkpoint_are_changed(tmp_path, image_only):
+    out = tmp_path / "o.pth"
+    given = ["--to", "lmv3det", "--out", str(out), "--classes", "X,B,C"]
+    assert main(["convert", str(image_only), *given, "test.score_threshold=3e-1"]) == 0
+    changed, before = load_checkpoint(out), load_checkpoint(image_only)
+    assert changed.config.test.score_threshold == 0.3
+    assert [c.name for c in changed.categories] == ["X", "B", "C"]
+    row = "cascade.predictors.0.cls_score.bias"
+    assert torch.equal(changed.weights[row], before.weights[row])
+
+
+def test_tokenizer_is_kept_with_the_weights(tmp_path):
+    texts = ["some words of a page", "and of another"]
+    size = train_tokenizer(texts, tmp_path / "tokenizer", vocab_size=300)
+    config = config_of(backbone={"vocab_size": size}, **TEXT)
+    torch.save({"model": to_detectron2(model_of(config).state_dict())}, tmp_path / "notes.pth")
+    out, folder = tmp_path / "ours.pth", tmp_path / "folder"
+    given = ["--classes", "A,B,C", f"text.tokenizer={tmp_path / 'tokenizer'}", *SIZES]
+    source = ["convert", str(tmp_path / "notes.pth"), "--to", "lmv3det", *given]
+    assert main([*source, "--out", str(out)]) == 0
+    shutil.rmtree(tmp_path / "tokenizer")
+    assert main(["convert", str(out), "--to", "pretrained", "--out", str(folder)]) == 0
+    assert (folder / "tokenizer" / "tokenizer.json").is_file()
+    assert Detector.load(folder, "cpu").uses_text
+    same(from_pretrained(folder).tokenizer_files, load_checkpoint(out).tokenizer_files)
+
+
 # -- refusals ------------------------------------------------------------------------------------
 
 
@@ -585,6 +653,7 @@ class Payload:
         return (Path.touch, (self.target,))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("place", ["value", "whole"])
 def test_payload_does_not_run(tmp_path, capsys, place):
     trap, path = tmp_path / "trap", tmp_path / "evil.pth"

@@ -151,7 +151,7 @@ def to_checkpoint(
             f"{len(categories)} are named ({', '.join(c.name for c in categories)}): name each, in "
             "the order of the class indices, without background"
         )
-    weights, report = _fitted(source, config, categories, seed)
+    weights, report = _fitted(source, config, seed)
     report.notes = notes + assumed_notes + [n for n in report.notes if "name its" not in n]
     report.check(allow_missing, allow_unexpected)
     return Checkpoint(
@@ -163,10 +163,11 @@ def to_checkpoint(
     ), report
 
 
-def _fitted(
-    source: Source, config: Config, categories: Sequence[Category], seed: int
-) -> tuple[dict[str, Tensor], Report]:
-    """`fit_weights` for a model of `config`; it is initialised only where something starts anew."""
+def _fitted(source: Source, config: Config, seed: int) -> tuple[dict[str, Tensor], Report]:
+    """`fit_weights` for a model of `config`, which is initialised only where something starts anew.
+
+    Class names say here what the source's rows are called, so that rows stay where they are.
+    """
     if source.kind == "detectron2":
         with torch.device("meta"):
             shapes = build_detector(config).state_dict()
@@ -176,7 +177,7 @@ def _fitted(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_detector(config)
-    return fit_weights(model.state_dict(), source, config, categories=categories, complete=True)
+    return fit_weights(model.state_dict(), source, config, complete=True)
 
 
 def read_classes(listed: str | None, annotations: Path | None) -> list[Category] | None:
