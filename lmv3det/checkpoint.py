@@ -23,6 +23,8 @@ from lmv3det.errors import InputError
 
 FORMAT = "lmv3det checkpoint"
 VERSION = 1
+CONTENT = ("weights", "config", "categories", "tokenizer_files", "step", "training", "libraries")
+"""What a checkpoint file holds beside `format` and `version`."""
 LIBRARIES = ("torch", "torchvision", "transformers", "timm", "numpy", "lmv3det")
 
 
@@ -103,15 +105,17 @@ def read_torch(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
-        if "weights_only" in reason.lower() or "unsupported" in reason.lower():
-            blamed = next((w for w in ("GLOBAL", "Unsupported") if w in reason), "")
-            detail = reason[reason.find(blamed) :][:160] if blamed else "it is not plain tensors"
-            raise InputError(
-                f"{path}: refused, because reading it would run code from the file ({detail}). "
-                "Save it again as tensors only: torch.save(model.state_dict(), path)"
-            ) from None
-        raise InputError(f"{path}: not a torch file ({reason[:160]})") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        # Zip archives and pickles (protocol 2 and later) can hold code; other bytes cannot.
+        with open(path, "rb") as stream:
+            could_run_code = stream.read(2) in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+        if not could_run_code:
+            raise InputError(f"{path}: not a torch file; is it the right one?") from None
+        detail = reason[max(0, reason.find("GLOBAL")) :][:160]
+        raise InputError(
+            f"{path}: refused, because reading it would run code from the file ({detail}). "
+            "Save it again as tensors only: torch.save(model.state_dict(), path)"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"{path}: cut off or not a torch file ({reason}); copy or download it again"
@@ -130,10 +134,16 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
             f"{path}: a torch file, but not a checkpoint of lmv3det; convert it first: "
             f"lmv3det convert {path} --to lmv3det"
         )
-    if content["version"] > VERSION:
+    if content.get("version", 0) > VERSION:
         raise InputError(
             f"{path}: written by a newer lmv3det (format {content['version']}, this one reads up "
             f"to {VERSION}); upgrade lmv3det"
+        )
+    missing = [key for key in CONTENT if key not in content]
+    if missing:
+        raise InputError(
+            f"{path}: a checkpoint of lmv3det without {', '.join(missing)}; copy or download it "
+            "again"
         )
     return Checkpoint(
         weights=content["weights"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import os
 import re
 import typing
@@ -169,6 +170,8 @@ class BackboneConfig:
     """Keep attention off padded patches, so that a page does not depend on its batch-mates."""
 
     def __post_init__(self) -> None:
+        sizes = ("hidden_size", "layers", "heads", "intermediate_size", "vocab_size")
+        _require_positive(self, "backbone", sizes)
         _require(
             self.hidden_size % self.heads == 0,
             "backbone.hidden_size",
@@ -188,7 +191,7 @@ class BackboneConfig:
             "four rising layer numbers",
         )
         _require(
-            bool(self.taps) and 0 <= self.taps[0] and self.taps[-1] < self.layers,
+            bool(self.taps) and self.taps[0] >= 0 and self.taps[-1] < self.layers,
             "backbone.taps",
             self.taps,
             f"layer numbers from 0 to {self.layers - 1}",
@@ -205,6 +208,9 @@ class NeckConfig:
     norm: Literal["batch", "frozen"] = "batch"
     """BatchNorm of the ×4 map; `batch` becomes SyncBatchNorm under DDP, `frozen` keeps its
     running values."""
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "neck", ("out_channels",))
 
 
 @dataclass(config=_STRICT)
@@ -240,7 +246,22 @@ class RPNConfig:
 
     def __post_init__(self) -> None:
         _require(len(self.anchor_sizes) == 5, "rpn.anchor_sizes", self.anchor_sizes, "5 sizes")
-        _require(len(self.box_weights) == 4, "rpn.box_weights", self.box_weights, "4 weights")
+        _require(
+            len(self.box_weights) == 4 and min(self.box_weights) > 0,
+            "rpn.box_weights",
+            self.box_weights,
+            "4 weights above 0",
+        )
+        _require(
+            bool(self.aspect_ratios) and min(*self.aspect_ratios, *self.anchor_sizes) > 0,
+            "rpn.aspect_ratios",
+            self.aspect_ratios,
+            "one or more ratios above 0, as the sizes of rpn.anchor_sizes",
+        )
+        counts = ("pre_nms_train", "pre_nms_test", "post_nms_train", "post_nms_test")
+        _require_positive(self, "rpn", ("batch_size_per_image", *counts))
+        for key in ("positive_fraction", "nms_threshold"):
+            _require_fraction(getattr(self, key), f"rpn.{key}")
         _require(
             0 <= self.negative_iou <= self.positive_iou <= 1,
             "rpn.negative_iou",
@@ -285,6 +306,17 @@ class ROIConfig:
             self.box_weights,
             "one list of four weights for each of roi.ious",
         )
+        for weights in self.box_weights:
+            _require(
+                len(weights) == 4 and min(weights) > 0,
+                "roi.box_weights",
+                self.box_weights,
+                "lists of four weights above 0",
+            )
+        for iou in (*self.ious, self.positive_fraction):
+            _require_fraction(iou, "roi.ious and roi.positive_fraction")
+        _require_positive(self, "roi", ("batch_size_per_image", "pool_size", "fc_dim"))
+        _require(self.sampling_ratio >= 0, "roi.sampling_ratio", self.sampling_ratio, "0 or more")
 
 
 @dataclass(config=_STRICT)
@@ -297,6 +329,11 @@ class MaskConfig:
     """3×3 convolutions before the deconvolution."""
     dim: int = 256
     """Their channels."""
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "mask", ("pool_size", "dim"))
+        for key in ("convs", "sampling_ratio"):
+            _require(getattr(self, key) >= 0, f"mask.{key}", getattr(self, key), "0 or more")
 
 
 @dataclass(config=_STRICT)
@@ -362,6 +399,7 @@ class RelationConfig:
     """Width of the attention."""
 
     def __post_init__(self) -> None:
+        _require_positive(self, "relation", ("layers", "heads", "dim"))
         _require(
             self.dim % self.heads == 0, "relation.dim", self.dim, f"a multiple of {self.heads}"
         )
@@ -425,6 +463,13 @@ class SolverConfig:
             _require(getattr(self, key) >= 0, f"solver.{key}", getattr(self, key), "0 or more")
         for key in ("lr", "weight_decay", "clip_norm"):
             _require(getattr(self, key) >= 0, f"solver.{key}", getattr(self, key), "0 or more")
+        _require(math.isfinite(self.lr), "solver.lr", self.lr, "a finite number")
+        _require(
+            len(self.betas) == 2 and 0 <= min(self.betas) <= max(self.betas) < 1,
+            "solver.betas",
+            self.betas,
+            "two numbers from 0 to below 1",
+        )
         _require_fraction(self.ema, "solver.ema")
         if self.warmup_steps >= self.steps and not self.allow_long_warmup:
             raise ValueError(
@@ -450,7 +495,7 @@ class TestConfig:
     def __post_init__(self) -> None:
         for key in ("score_threshold", "nms_threshold", "mask_threshold"):
             _require_fraction(getattr(self, key), f"test.{key}")
-        _require(self.batch_size >= 1, "test.batch_size", self.batch_size, "1 or more")
+        _require_positive(self, "test", ("detections_per_page", "batch_size"))
 
 
 @dataclass(config=_STRICT)
@@ -507,6 +552,31 @@ def _nearest(word: str, known: typing.Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def _suggestion(key: str, known: set[str]) -> str:
+    """The known dotted keys nearest to an unknown one: those of the same last part, else the one
+    whose spelling is nearest, in the same section first."""
+    section, _, leaf = key.rpartition(".")
+    same_leaf = sorted(k for k in known if k.rpartition(".")[2] == leaf)
+    if same_leaf:
+        return f" (did you mean {' or '.join(map(repr, same_leaf))}?)"
+    siblings = [k for k in known if k.rpartition(".")[0] == section]
+    leaves = {k.rpartition(".")[2]: k for k in sorted(known)}
+    for word, candidates in (
+        (leaf, {k.rpartition(".")[2]: k for k in siblings}),
+        (leaf, leaves),
+        (key, {k: k for k in sorted(known)}),
+    ):
+        near = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.65)
+        if near:
+            return f" (did you mean {candidates[near[0]]!r}?)"
+    return ""
+
+
+def _require_positive(section: Any, name: str, keys: typing.Iterable[str]) -> None:
+    for key in keys:
+        _require(getattr(section, key) > 0, f"{name}.{key}", getattr(section, key), "more than 0")
+
+
 def _require(holds: bool, key: str, value: Any, wanted: str) -> None:
     if not holds:
         raise ValueError(f"{key} is {value!r}; it must be {wanted}")
@@ -517,13 +587,36 @@ def _require_fraction(value: float, key: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with YAML 1.2's floats: `2e-4` is a number, not a string."""
+    """The safe loader, with YAML 1.2's numbers and booleans: `2e-4` is a number, `off` a word.
+    A key that stands twice in a mapping is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} stands twice in this mapping", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper, which quotes what `_Loader` would not read as a string."""
+
+
+for _yaml in (_Loader, _Dumper):
+    _yaml.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9]*)?[eE][-+]?[0-9]+$"),
+        list("-+0123456789"),
+    )
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:bool"]
+    for first, pairs in _Loader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
+    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
 
 
@@ -567,9 +660,7 @@ def _check_keys(values: Any, prefix: str, known: set[str], sections: set[str], s
     for name, value in values.items():
         key = f"{prefix}{name}"
         if key not in known:
-            siblings = {k for k in known if k.rpartition(".")[0] == prefix.rstrip(".")}
-            hint = _nearest(key, siblings) or _nearest(str(name), [k.split(".")[-1] for k in known])
-            raise InputError(f"{source}: unknown setting {key!r}{hint}")
+            raise InputError(f"{source}: unknown setting {key!r}{_suggestion(key, known)}")
         if key in sections:
             _check_keys(value, key + ".", known, sections, source)
 
@@ -588,6 +679,31 @@ def load_config(
     """
     values = read_yaml(Path(path)) if path is not None else {}
     source = str(path) if path is not None else "config"
+    try:
+        return from_dict(_override(values, overrides), source)
+    except InputError as error:
+        message = str(error)
+    # An override is at fault where the message is another one without it.
+    at_fault = [
+        override
+        for number, override in enumerate(overrides)
+        if _fault(values, [*overrides[:number], *overrides[number + 1 :]], source) != message
+    ]
+    if at_fault:
+        source = f"{source} with {' '.join(at_fault)}"
+    return from_dict(_override(values, overrides), source)
+
+
+def _fault(values: dict[str, Any], overrides: typing.Sequence[str], source: str) -> str | None:
+    try:
+        from_dict(_override(values, overrides), source)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _override(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
+    """Nested values with `key=value` overrides laid over them."""
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -595,16 +711,19 @@ def load_config(
         try:
             value = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError as error:
-            raise InputError(f"{override!r}: the value is not YAML ({_first_line(error)})") from None
+            raise InputError(
+                f"{override!r}: the value is not YAML ({_first_line(error)})"
+            ) from None
         *parents, leaf = key.split(".")
-        inner = values
+        inner: Any = values
         for parent in parents:
-            inner = inner.setdefault(parent, {})
+            inner = inner.get(parent, {})
             if not isinstance(inner, dict):
-                raise InputError(f"{override!r}: {parent!r} is a setting, not a section")
-        inner[leaf] = value
-        source = f"{path or 'config'} with {override}"
-    return from_dict(values, source if len(overrides) == 1 else str(path or "config"))
+                raise InputError(f"{override!r}: {parent!r} is {inner!r} below, not a section")
+        for part in (leaf, *reversed(parents)):
+            value = {part: value}
+        values = merge(values, value)
+    return values
 
 
 def read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -643,7 +762,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def to_yaml(config: Config) -> str:
     """The config as YAML text, which `load_config` reads back."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -79,9 +79,10 @@ class MaskHead(nn.Module):
     def predict(
         self, pyramid: Sequence[Tensor], boxes: Tensor, page: Tensor, classes: Tensor
     ) -> Tensor:
-        """Mask probabilities N×M×M of each region's own class."""
+        """Mask probabilities N×M×M of each region's own class, at least float32."""
         logits = self(pyramid, boxes, page)
-        return logits[torch.arange(len(classes), device=classes.device), classes].sigmoid()
+        own = logits[torch.arange(len(classes), device=classes.device), classes]
+        return own.to(torch.promote_types(own.dtype, torch.float32)).sigmoid()
 
 
 def rasterise(outlines: Sequence[Polygons], boxes: np.ndarray, size: int) -> np.ndarray:

@@ -48,10 +48,12 @@ class ROIPooler(nn.Module):
             page: N int64, the page of each box within the batch.
 
         Returns:
-            N×D×P×P.
+            N×D×P×P in the pyramid's dtype. Half precision is widened on the way, because there a
+            coordinate of 1000 would be off by up to 2 pixels. A coordinate that is not a number is
+            pooled as 0.
         """
+        boxes = boxes.to(torch.promote_types(boxes.dtype, pyramid[0].dtype)).nan_to_num(nan=0.0)
         rois = torch.cat([page.to(boxes.dtype).unsqueeze(1), boxes], dim=1)  # N×5
-        rois = rois.to(pyramid[0].dtype)
         if len(self.strides) == 1:
             return self._pool(pyramid[0], rois, self.strides[0])
         level = assign_level(boxes, 2, 1 + len(self.strides))
@@ -67,4 +69,6 @@ class ROIPooler(nn.Module):
 
     def _pool(self, features: Tensor, rois: Tensor, stride: int) -> Tensor:
         size, ratio = self.output_size, self.sampling_ratio or -1
-        return roi_align(features, rois, size, 1 / stride, ratio, aligned=True)
+        wide = features.to(rois.dtype)
+        pooled = roi_align(wide, rois, size, 1 / stride, ratio, aligned=True)
+        return pooled.to(features.dtype)
