@@ -90,12 +90,15 @@ def draw_curves(path: Path, precision: np.ndarray, names: Sequence[str], title: 
     # Not pyplot, whose global state belongs to the program that calls us.
     from matplotlib.figure import Figure
 
+    from lmv3det.drawing import color
+
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
     recalls = np.linspace(0, 1, len(precision))
-    for name, curve in zip(names, precision.T, strict=True):
+    for k, (name, curve) in enumerate(zip(names, precision.T, strict=True)):
         if (curve > -1).any():
-            axes.plot(recalls, curve, label=f"{name} {100 * curve[curve > -1].mean():.1f}")
+            rgb = np.array(color(k)) / 255
+            axes.plot(recalls, curve, color=rgb, label=f"{name} {100 * curve.mean():.1f}")
     axes.set(xlabel="recall", ylabel="precision", title=title, xlim=(0, 1.01), ylim=(0, 1.01))
     axes.grid(alpha=0.3)
     if axes.lines:
@@ -122,7 +125,7 @@ def draw_detections(
     classes = detections.classes.cpu().numpy()[shown]
     scores = detections.scores.cpu().numpy()[shown]
     labels = [f"{detections.names[k]} {s:.2f}" for k, s in zip(classes, scores, strict=True)]
-    picture = draw_regions(image, boxes, labels, classes)
+    picture = draw_regions(image, boxes, labels, classes.tolist())
     with replacing(path) as temporary:
         picture.save(temporary)
 
@@ -168,7 +171,7 @@ def draw_mistakes(
                 evaluation.names[k] + (f" {r['score']:.2f}" if "score" in r else "")
                 for k, r in zip(classes, regions, strict=True)
             ]
-            pictures.append(draw_regions(sample.image, boxes * scale, labels, classes))
+            pictures.append(draw_regions(sample.image, boxes * scale, labels, classes.tolist()))
         both = Image.new("RGB", (2 * width + 8, height), "black")
         both.paste(pictures[0], (0, 0))
         both.paste(pictures[1], (width + 8, 0))

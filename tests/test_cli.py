@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def python(*words: str, **options) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    options = {"capture_output": True, "text": True, "timeout": 120, "env": environment} | options
+    options = {"capture_output": True, "text": True, "timeout": 300, "env": environment} | options
     return subprocess.run([sys.executable, *words], **options)
 
 

@@ -302,7 +302,7 @@ def test_two_processes_score_like_one(tiny_data, tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     done = subprocess.run(
         [*launch, *words, "--out", str(tmp_path / "two")],
-        env=environment, capture_output=True, text=True, timeout=300, cwd=tmp_path,
+        env=environment, capture_output=True, text=True, timeout=600, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for name in ("metrics.json", "detections.json"):

@@ -472,7 +472,7 @@ def test_script_at_the_top_level(checkpoint, pages, tmp_path):
     script = Path(__file__).resolve().parent.parent / "predict.py"
     words = [str(script), str(pages / "scan1.png"), "--ckpt", str(checkpoint), "--device", "cpu"]
     done = subprocess.run(
-        [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (tmp_path / "predictions").iterdir()} == {
