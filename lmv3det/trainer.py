@@ -25,7 +25,7 @@ from lmv3det.distributed import World
 from lmv3det.errors import InputError
 from lmv3det.results import replacing
 from lmv3det.run_log import RunLog, draw_curves, memory_gib, read_entries
-from lmv3det.stop_signals import StopSignals, shield_loader
+from lmv3det.stop_signals import StopSignals
 from lmv3det.train_step import TrainStep
 from lmv3det.training_setup import build_model, check_files, micro_batch_size, read_data
 from lmv3det.training_state import (
@@ -138,8 +138,8 @@ class Trainer:
             start=self.pages_seen // (self.pages_per_batch * world.size),
             with_polygons=config.model.mask_on,
         )
-        shield_loader(self.loader)
         self.signals = StopSignals()
+        self.signals.shield(self.loader)
         self.signal = 0
         self.seconds, self.waited, self.window = 0.0, 0.0, 0
         self.run_log: RunLog | None = None
@@ -290,7 +290,7 @@ class Trainer:
                 rank=self.world.rank,
                 world_size=self.world.size,
             )
-            shield_loader(loader)
+            self.signals.shield(loader)
             evaluation = evaluate_detector(
                 model,
                 self.val_data,
