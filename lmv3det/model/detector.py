@@ -148,7 +148,7 @@ def load_class(name: str, key: str, base: type) -> type:
     module_name, _, class_name = name.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(
             f"{key} is {name!r}, which cannot be imported ({error}); write module:Class and run "
             "where the module can be found (PYTHONPATH)"
