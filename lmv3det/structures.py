@@ -22,12 +22,16 @@ class _Tensors:
     """Moves every tensor field of a dataclass, and those of nested ones, at once."""
 
     def to(self: T, *args, **kwargs) -> T:
-        """A copy with every tensor moved as by `Tensor.to`; other fields are shared."""
+        """A copy with every tensor moved as by `Tensor.to`; other fields are shared. A dtype is
+        that of floating-point tensors: ids, classes and masks keep theirs."""
         moved = {f.name: _move(getattr(self, f.name), args, kwargs) for f in fields(self)}  # type: ignore[arg-type]
         return replace(self, **moved)  # type: ignore[type-var]
 
 
 def _move(value, args, kwargs):
+    if isinstance(value, Tensor) and not value.is_floating_point():
+        moved = value.to(*args, **kwargs)
+        return moved if moved.dtype == value.dtype else value.to(moved.device)
     if isinstance(value, (Tensor, _Tensors)):
         return value.to(*args, **kwargs)
     if isinstance(value, list) and value and isinstance(value[0], _Tensors):
