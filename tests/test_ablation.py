@@ -90,6 +90,14 @@ def make_pages(folder: Path, count: int, seed: int = 0) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch) -> None:
+    """The trainer's pictures take longer than its steps here."""
+    monkeypatch.setattr("lmv3det.trainer.draw_curves", lambda *args: None)
+    monkeypatch.setattr("lmv3det.training_pictures.draw_detections", lambda *args: None)
+    monkeypatch.setattr("lmv3det.trainer.Trainer._draw_first", lambda *args: None)
+
+
 @pytest.fixture
 def pages(tmp_path: Path) -> Path:
     return make_pages(tmp_path / "pages", 5)
@@ -98,7 +106,8 @@ def pages(tmp_path: Path) -> Path:
 def call(*words: str) -> int:
     parser = ArgumentParser()
     ablation.add_arguments(parser)
-    return ablation.run(parser.parse_intermixed_args([*words, "data.workers=0"]))
+    args = parser.parse_intermixed_args([*words, "data.workers=0", "device=cpu"])
+    return ablation.run(args)
 
 
 def annotated(folder: Path) -> dict[str, Any]:
