@@ -87,7 +87,9 @@ def train(config: Config, *, resume: bool | str = False) -> Path:
     checkpoint = read_resumable(source) if resume else None
     with distributed.start(config.device) as world:
         try:
-            return Trainer(config, world, checkpoint, source).fit()
+            trainer = Trainer(config, world, checkpoint, source)
+            checkpoint = None  # three times the model's size; free it before the run
+            return trainer.fit()
         except torch.OutOfMemoryError as error:
             raise InputError(
                 f"{world.device} has too little memory ({' '.join(str(error).split())[:120]}): set "
@@ -141,6 +143,7 @@ class Trainer:
         self.signals = StopSignals()
         self.signals.shield(self.loader)
         self.signal = 0
+        self.saved_step = self.step
         self.seconds, self.waited, self.window = 0.0, 0.0, 0
         self.run_log: RunLog | None = None
         self.best: float | None = None
@@ -179,7 +182,11 @@ class Trainer:
             if self._evaluation_due() and not self._evaluated():
                 self._evaluate()
             while self.step < self.config.solver.steps:
-                self._train_step(batches)
+                try:
+                    self._train_step(batches)
+                except (InputError, torch.OutOfMemoryError):
+                    self._rescue()
+                    raise
                 self._after_step()
         return self.folder / LAST
 
@@ -343,7 +350,14 @@ class Trainer:
             keep = self.config.solver.keep_last
             save_last(self.folder, self._content(training), keep=keep, number=numbered)
         distributed.barrier(self.world)
+        self.saved_step = self.step
         return self.folder / LAST
+
+    def _rescue(self) -> None:
+        """Save what was reached before a page that cannot be read, or a page too large, if this is
+        the only process (several would have to agree; their last checkpoint has to do)."""
+        if self.world.size == 1 and self.step > self.saved_step:
+            log.warning("the run up to step %d is saved in %s", self.step, self._save(False))
 
     def _announce(self) -> None:
         """Write the config, and say what is about to happen."""

@@ -358,6 +358,22 @@ def test_mixed_precision_stays_close(tiny_data, tmp_path, amp):
     assert first["total"] == pytest.approx(second["total"], rel=0.05)
 
 
+def test_a_page_that_cannot_be_read_costs_no_step(tiny_data, tmp_path, monkeypatch):
+    config = tiny_config(tiny_data.root, tmp_path / "run", solver={"steps": 6, "batch_size": 1})
+    original = Trainer._train_step
+
+    def spoil(self, batches):
+        if self.step == 2:
+            for path in tiny_data.images.iterdir():
+                path.write_bytes(b"no picture")
+        original(self, batches)
+
+    monkeypatch.setattr(Trainer, "_train_step", spoil)
+    with pytest.raises(InputError, match=r"\.png"):
+        train(config)
+    assert load_checkpoint(tmp_path / "run" / "last.pth").step == 2
+
+
 def test_precision_of_auto():
     assert choose_precision("auto", CPU) is None
     assert choose_precision("off", torch.device("cuda")) is None
