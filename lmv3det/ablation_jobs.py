@@ -53,7 +53,11 @@ def _one_by_one(runs: Sequence[Run]) -> tuple[int, list[str]]:
             log.error("%s failed: %s", run.name, error)
             failed.append(f"{run.name} ({error})")
         except Interrupted as stop:
-            log.warning("%s; the same command goes on", stop)
+            log.warning(
+                "%s stopped after step %d and is kept: the same command goes on",
+                run.name,
+                stop.step,
+            )
             return 128 + stop.signum, failed
     return 0, failed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -308,7 +309,7 @@ def _draw(path: Path, rows: Sequence[Row]) -> None:
     bars = axes.barh(
         [row.name for row in rows],
         means,
-        xerr=[spread.deviation or 0.0 for spread in spreads],
+        xerr=[math.nan if s.deviation is None else s.deviation for s in spreads],
         color=["#888888" if row.name == REFERENCE else "#4878b0" for row in rows],
         ecolor="black",
         capsize=3,
