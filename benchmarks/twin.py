@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lmv3det.model.backbone import Attention, Layer, LayoutLMv3
+from lmv3det.model.attention import Attention
+from lmv3det.model.backbone import Layer, LayoutLMv3
 from lmv3det.model.box_grid import cell_ranges
 from lmv3det.model.detector import LayoutDetector
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmv3det.model.backbone import Attention, LayoutLMv3, relative_bucket, visual_boxes
+from lmv3det.model.attention import Attention, attend_by_rows, relative_bucket
+from lmv3det.model.backbone import LayoutLMv3, visual_boxes
 
 SMALL = {
     "hidden_size": 24,
@@ -66,6 +67,41 @@ def test_fused_attention_is_the_plain_softmax(masked: bool) -> None:
     x = torch.randn(2, 9, 24, dtype=torch.float64)
     seen = torch.rand(2, 1, 1, 9) > 0.3 if masked else None
     torch.testing.assert_close(module(x, seen), explicit_attention(module, x, seen))
+
+
+@pytest.mark.parametrize("kind", ["none", "keys", "bias"])
+def test_attention_by_rows_without_dropping_is_the_fused_one(kind: str) -> None:
+    torch.manual_seed(2)
+    query, key, value = (torch.randn(2, 3, 11, 4, dtype=torch.float64) for _ in range(3))
+    mask = {"none": None, "keys": torch.rand(2, 1, 1, 11) > 0.3,
+            "bias": torch.randn(2, 3, 11, 11, dtype=torch.float64)}[kind]  # fmt: skip
+    fused = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)
+    ours = attend_by_rows(query, key, value, mask, 0.0, rows=4)
+    torch.testing.assert_close(ours, fused)
+
+
+def test_attention_by_rows_drops_the_right_share() -> None:
+    torch.manual_seed(3)
+    length, dropout = 200, 0.25
+    zeros = torch.zeros(1, 4, length, 8, dtype=torch.float64)
+    mixed = attend_by_rows(zeros, zeros, torch.ones_like(zeros), None, dropout)
+    # Uniform weights of 1/L over ones: each row is (kept / L) / (1 - p), mean 1.
+    rows = mixed[..., 0].flatten()
+    spread = (dropout / (1 - dropout) / length) ** 0.5
+    assert abs(rows.mean().item() - 1) < 4 * spread / len(rows) ** 0.5
+    assert 0.8 < rows.std().item() / spread < 1.2
+
+
+def test_attention_with_dropout_trains_in_the_backward_pass_it_was_run_with() -> None:
+    """The recomputed blocks draw the same weights: the numerical gradient agrees."""
+    query, key, value = (torch.randn(1, 1, 5, 2, dtype=torch.float64) for _ in range(3))
+    query.requires_grad_()
+
+    def run(q: Tensor) -> Tensor:
+        torch.manual_seed(4)
+        return attend_by_rows(q, key, value, None, 0.3, rows=2)
+
+    assert torch.autograd.gradcheck(run, query)
 
 
 def test_shapes_of_taps() -> None:

@@ -17,6 +17,8 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lmv3det.model.attention import Attention, RelativeBias
+
 
 class TextEmbedding(nn.Module):
     """Word + token type + 1D position + 2D layout embedding, then LayerNorm and dropout."""
@@ -81,32 +83,6 @@ class TextEmbedding(nn.Module):
         return self.dropout(self.norm(words + token_type + self.position(positions) + layout))
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention; scores and biases are both divided by √d."""
-
-    def __init__(self, hidden_size: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.dropout = dropout
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.key = nn.Linear(hidden_size, hidden_size)
-        self.value = nn.Linear(hidden_size, hidden_size)
-        self.output = nn.Linear(hidden_size, hidden_size)
-
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x: B×L×C; mask: added to the scaled scores (float), or True where a key is seen (bool),
-        broadcast to B×h×L×L; None sees everything."""
-        query, key, value = (
-            linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # B×h×L×d
-            for linear in (self.query, self.key, self.value)
-        )
-        dropout = self.dropout if self.training else 0.0
-        if mask is not None and mask.is_floating_point():
-            mask = mask.to(query.dtype)
-        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout)  # B×h×L×d
-        return self.output(mixed.transpose(1, 2).flatten(2))  # B×L×C
-
-
 class Layer(nn.Module):
     """A post-norm transformer layer with exact GELU."""
 
@@ -133,41 +109,6 @@ class Layer(nn.Module):
         x = self.attention_norm(x + self.drop_path(self.dropout(self.attention(x, mask))))
         hidden = self.output(F.gelu(self.intermediate(x)))
         return self.output_norm(x + self.drop_path(self.dropout(hidden)))
-
-
-def relative_bucket(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
-    """Bucket numbers of signed distances (key minus query), as in T5 (Raffel et al., 2020, §2.1).
-
-    Half of the buckets are for positive distances; in each half, small distances have a bucket
-    each, larger ones share logarithmically wider buckets up to `max_distance`.
-
-    Args:
-        distance: int64 of any shape.
-
-    Returns:
-        int64 of the same shape, 0 … num_buckets - 1.
-    """
-    half = num_buckets // 2
-    exact = half // 2
-    length = distance.abs()
-    ratio = torch.log(length.clamp(min=1).float() / exact) / math.log(max_distance / exact)
-    wide = (exact + (ratio * (half - exact)).long()).clamp(max=half - 1)
-    return (distance > 0).long() * half + torch.where(length < exact, length, wide)
-
-
-class RelativeBias(nn.Module):
-    """One learnt number for each head and bucket of distance, looked up for every pair."""
-
-    def __init__(self, heads: int, num_buckets: int, max_distance: int) -> None:
-        super().__init__()
-        self.max_distance = max_distance
-        self.weight = nn.Parameter(torch.zeros(heads, num_buckets))
-
-    def forward(self, positions: Tensor) -> Tensor:
-        """positions: …×L int64 → bias …×h×L×L (not yet divided by √d)."""
-        distance = positions.unsqueeze(-2) - positions.unsqueeze(-1)  # …×L×L: key minus query
-        buckets = relative_bucket(distance, self.weight.shape[1], self.max_distance)
-        return F.embedding(buckets, self.weight.t()).movedim(-1, -3)
 
 
 class LayoutLMv3(nn.Module):

@@ -9,7 +9,8 @@ import torch
 from fixture import Fixture, Options, build_config, deterministic_model, make_batch
 from torch import Tensor
 
-from lmv3det.model.backbone import relative_bucket, visual_boxes
+from lmv3det.model.attention import relative_bucket
+from lmv3det.model.backbone import visual_boxes
 from lmv3det.model.box_grid import scatter
 from lmv3det.names import detectron2_name
 

@@ -1,0 +1,116 @@
+"""Self-attention and its relative biases.
+
+Shapes: B batch, L tokens, C hidden size, h heads, d = C/h.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; scores and biases are both divided by √d."""
+
+    def __init__(self, hidden_size: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+        self.output = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x: B×L×C; mask: added to the scaled scores (float), or True where a key is seen (bool),
+        broadcast to B×h×L×L; None sees everything."""
+        query, key, value = (
+            linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # B×h×L×d
+            for linear in (self.query, self.key, self.value)
+        )
+        dropout = self.dropout if self.training else 0.0
+        if mask is not None and mask.is_floating_point():
+            mask = mask.to(query.dtype)
+        if dropout and query.device.type == "cpu":  # torch has no fused kernel for this case
+            mixed = attend_by_rows(query, key, value, mask, dropout)
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout)  # B×h×L×d
+        return self.output(mixed.transpose(1, 2).flatten(2))  # B×L×C
+
+
+def attend_by_rows(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, rows: int = 128
+) -> Tensor:
+    """Attention with dropout, `rows` queries at a time, recomputed in the backward pass, so that
+    the whole score matrix never exists.
+
+    Args:
+        query, key, value: B×h×L×d.
+        mask: as in `Attention.forward`.
+        dropout: probability to drop an attention weight; kept ones grow by 1 / (1 - dropout).
+
+    Returns:
+        B×h×L×d.
+    """
+    blocks = (query * query.shape[-1] ** -0.5).split(rows, dim=2)
+    by_row = mask is not None and mask.shape[-2] > 1
+    masks = mask.split(rows, dim=-2) if by_row and mask is not None else [mask] * len(blocks)
+    mixed = [
+        checkpoint(_attend, block, key, value, part, dropout, use_reentrant=False)
+        for block, part in zip(blocks, masks, strict=True)
+    ]
+    return torch.cat(mixed, dim=2)
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float
+) -> Tensor:
+    scores = query @ key.transpose(2, 3)  # B×h×rows×L
+    if mask is not None:
+        additive = mask.is_floating_point()
+        scores = scores + mask if additive else scores.masked_fill(~mask, float("-inf"))
+    weights = scores.softmax(-1)
+    # 16 random bits a weight: drawing floats takes longer than both products.
+    bits = torch.empty(-(-weights.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    drawn = bits.view(torch.int16)[: weights.numel()].view_as(weights)  # -2**15 … 2**15 - 1
+    kept = drawn >= round(dropout * 2**16) - 2**15
+    return (weights * kept) @ value / (1 - dropout)
+
+
+def relative_bucket(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
+    """Bucket numbers of signed distances (key minus query), as in T5 (Raffel et al., 2020, §2.1).
+
+    Half of the buckets are for positive distances; in each half, small distances have a bucket
+    each, larger ones share logarithmically wider buckets up to `max_distance`.
+
+    Args:
+        distance: int64 of any shape.
+
+    Returns:
+        int64 of the same shape, 0 … num_buckets - 1.
+    """
+    half = num_buckets // 2
+    exact = half // 2
+    length = distance.abs()
+    ratio = torch.log(length.clamp(min=1).float() / exact) / math.log(max_distance / exact)
+    wide = (exact + (ratio * (half - exact)).long()).clamp(max=half - 1)
+    return (distance > 0).long() * half + torch.where(length < exact, length, wide)
+
+
+class RelativeBias(nn.Module):
+    """One learnt number for each head and bucket of distance, looked up for every pair."""
+
+    def __init__(self, heads: int, num_buckets: int, max_distance: int) -> None:
+        super().__init__()
+        self.max_distance = max_distance
+        self.weight = nn.Parameter(torch.zeros(heads, num_buckets))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """positions: …×L int64 → bias …×h×L×L (not yet divided by √d)."""
+        distance = positions.unsqueeze(-2) - positions.unsqueeze(-1)  # …×L×L: key minus query
+        buckets = relative_bucket(distance, self.weight.shape[1], self.max_distance)
+        return F.embedding(buckets, self.weight.t()).movedim(-1, -3)
