@@ -217,6 +217,25 @@ def test_position_table_is_kept_and_follows_the_weights() -> None:
     assert (changed[0] - first[0]).abs().max() > 1e-5
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_evaluation_after_an_optimizer_step_sees_the_new_table(fused: bool) -> None:
+    """A fused optimizer does not raise the version of what it changes."""
+    encoder, images = build(), pages(1)
+    with torch.no_grad():
+        encoder(images)  # keeps the table of this grid
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=0.1, fused=fused)
+    encoder.train()
+    encoder(images)[0][3].square().sum().backward()
+    optimizer.step()
+    encoder.eval()
+    with torch.no_grad():
+        after, _ = encoder(images)
+        fresh = build()
+        fresh.load_state_dict(encoder.state_dict())
+        expected, _ = fresh(images)
+    torch.testing.assert_close(after, expected, atol=0, rtol=0)
+
+
 def test_position_table_of_its_own_grid_is_used_as_it_is() -> None:
     encoder = build(input_size=64)
     assert encoder._position_grid((4, 4)) is encoder.position_table

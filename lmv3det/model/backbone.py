@@ -331,25 +331,31 @@ class LayoutLMv3(nn.Module):
 
     def _position_grid(self, grid: tuple[int, int]) -> Tensor:
         """The learnt table resized bicubically to (Hp, Wp), with the class token's row in front.
-        Kept for each grid while no gradient is wanted."""
+        Kept for each grid in evaluation, until the next training forward or `train()`: fused
+        optimizers change a parameter without raising its version."""
         table = self.position_table
         side = math.isqrt(table.shape[1] - 1)
         if grid == (side, side):
             return table
+        keep = not (torch.is_grad_enabled() or self.training or torch.compiler.is_compiling())
+        if not keep:
+            self._position_cache.clear()
         key = (*grid, table.device, table.dtype, table.data_ptr(), table._version)
-        keep = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
-        if keep and key in self._position_cache:
+        if key in self._position_cache:
             return self._position_cache[key]
         patches = table[:, 1:].transpose(1, 2).unflatten(2, (side, side))  # 1×C×14×14
         patches = F.interpolate(patches, size=grid, mode="bicubic", align_corners=False)
         resized = torch.cat([table[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
         if keep:
-            version = key[2:]
-            stale = [k for k in self._position_cache if k[2:] != version]
-            for old in stale or list(self._position_cache)[:-15]:
-                del self._position_cache[old]
+            if len(self._position_cache) >= 16:
+                self._position_cache.clear()
             self._position_cache[key] = resized
         return resized
+
+    def train(self, mode: bool = True) -> LayoutLMv3:
+        """As `nn.Module.train`; position tables that were kept are made anew."""
+        self._position_cache.clear()
+        return super().train(mode)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_position_cache": {}}
