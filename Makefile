@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OUT := quickstart
-STEPS ?= 500
+STEPS ?= 1200
 # Large blocks are kept and threads do not fight: about twice as fast on a CPU.
 FAST_CPU := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 
@@ -17,13 +17,15 @@ FAST_CPU := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 	touch $@
 
 quickstart: .venv/installed
-	$(BIN)/lmv3det synthetic $(OUT)/train --pages 160 --seed 1
+	$(BIN)/lmv3det synthetic $(OUT)/train --pages 240 --seed 1
 	$(BIN)/lmv3det synthetic $(OUT)/held-back --pages 24 --seed 2
+	test -d $(OUT)/tokenizer || $(BIN)/lmv3det train-tokenizer $(OUT)/train/OCR --out $(OUT)/tokenizer \
+		--vocab-size 2000
 	$(FAST_CPU) $(BIN)/python train.py --config configs/quickstart.yaml $(if $(wildcard $(OUT)/run/last.pth),--resume) \
 		output_dir=$(OUT)/run solver.steps=$(STEPS)
 	$(FAST_CPU) $(BIN)/python evaluate.py $(OUT)/run/last.pth --out $(OUT)/evaluation
 	$(FAST_CPU) $(BIN)/python predict.py $(OUT)/held-back/images --ckpt $(OUT)/run/last.pth \
-		--out $(OUT)/predictions
+		--ocr $(OUT)/held-back/OCR --out $(OUT)/predictions
 	@echo
 	@echo "Scores by class:  $(OUT)/evaluation/table.md"
 	@echo "Drawn detections: $(OUT)/predictions/*.png (from $(OUT)/predictions/detections.json)"
