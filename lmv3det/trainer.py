@@ -9,7 +9,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -179,6 +179,7 @@ class Trainer:
                 stack.callback(self.run_log.close)
             stack.enter_context(self.signals)
             batches = self._batches(iter(self.loader))
+            stack.callback(self._close_loader, batches)
             if self._evaluation_due() and not self._evaluated():
                 self._evaluate()
             while self.step < self.config.solver.steps:
@@ -190,7 +191,7 @@ class Trainer:
                 self._after_step()
         return self.folder / LAST
 
-    def _batches(self, loaded: Iterator[Batch]) -> Iterator[Batch]:
+    def _batches(self, loaded: Iterator[Batch]) -> Generator[Batch, None, None]:
         while True:
             began = time.perf_counter()
             batch = next(loaded)
@@ -198,6 +199,12 @@ class Trainer:
             if self.step == 0 and self.world.is_main:
                 self._draw_first(batch)
             yield batch
+
+    def _close_loader(self, batches: Generator[Batch, None, None]) -> None:
+        """Let go of the loader, so that its processes end now. Left to the garbage collector (a
+        traceback kept somewhere suffices), they would each be waited for for seconds."""
+        batches.close()
+        del self.loader
 
     def _train_step(self, batches: Iterator[Batch]) -> None:
         began, solver = time.perf_counter(), self.config.solver
@@ -306,6 +313,7 @@ class Trainer:
                 self.device,
                 mask_threshold=self.config.test.mask_threshold,
             )
+            del loader  # its processes end here, not when garbage is collected
         if evaluation is not None:
             self._keep_evaluation(evaluation, time.perf_counter() - began)
         distributed.barrier(self.world)

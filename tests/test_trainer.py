@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 import random
 import signal
@@ -97,6 +98,7 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_same(
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     train(parts, resume=True)
 
+    assert not multiprocessing.active_children()  # no loader's process is left behind
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
     expected = load_checkpoint(tmp_path / "whole" / "last.pth")
     got = load_checkpoint(tmp_path / "parts" / "last.pth")
