@@ -344,6 +344,25 @@ class TestLosses:
         stages = list(cascade.stages(make_pyramid(1), regions, [(64, 96)], targets, None))
         assert [stage.regions.classes.tolist() for stage in stages] == [[CLASSES], [2], [2]]
 
+    def test_each_stage_has_its_own_threshold(self) -> None:
+        """Boxes that stay where they are, with IoUs of 0.75, 0.65 and 0.55."""
+        cascade = make_cascade([silent(), silent(), silent()])
+        targets = [target([TRUTH], [1])]
+        regions = cascade.label(
+            Regions(
+                boxes(*([0, 0, 20 * share, 10] for share in (0.75, 0.65, 0.55))),
+                torch.zeros(3).long(),
+            ),
+            targets,
+            cascade.ious[0],
+        )
+        stages = list(cascade.stages(make_pyramid(1), regions, [(64, 96)], targets, None))
+        assert [stage.regions.classes.tolist() for stage in stages] == [
+            [1, 1, 1],
+            [1, 1, CLASSES],
+            [1, CLASSES, CLASSES],
+        ]
+
     def test_no_gradient_from_one_stage_into_the_boxes_of_the_next(self) -> None:
         cascade = make_cascade()
         _, losses = cascade.losses(make_pyramid(), PROPOSALS, SIZES, TARGETS)
