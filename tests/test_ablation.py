@@ -182,6 +182,7 @@ def test_tiny_is_small_and_alike_for_all(name: str) -> None:
     assert config.solver.lr == 0.5
     assert config.input == first.input and config.roi == first.roi and config.rpn == first.rpn
     assert not config.model.mask_on
+    assert config.fusion.levels == first.fusion.levels
     assert config.relation.dim % config.relation.heads == 0
 
 
