@@ -104,7 +104,7 @@ class TestAnchors:
 
 class TestProposals:
     def test_training_and_test_have_their_own_numbers(self) -> None:
-        rpn, pyramid = make_rpn(pre_nms=(40, 15), post_nms=(30, 12), nms_threshold=1.0), None
+        rpn = make_rpn(pre_nms=(40, 15), post_nms=(30, 12), nms_threshold=1.0)
         pyramid = make_pyramid()
         counts = {}
         for training in (True, False):
@@ -112,6 +112,16 @@ class TestProposals:
             assert losses == {}
             counts[training] = [len(p) for p in proposals]
         assert counts == {True: [30, 30], False: [12, 12]}
+
+    def test_number_of_each_level_before_suppression(self) -> None:
+        rpn = make_rpn(pre_nms=(6, 2), post_nms=(99, 99), nms_threshold=1.0)
+        torch.nn.init.zeros_(rpn.head.anchor_deltas.weight)  # no box leaves the page
+        torch.nn.init.zeros_(rpn.head.anchor_deltas.bias)
+        counts = {}
+        for training in (True, False):
+            proposals, _ = rpn.train(training)(make_pyramid(), [(64, 96)] * 2)
+            counts[training] = [len(p) for p in proposals]
+        assert counts == {True: [5 * 6] * 2, False: [5 * 2] * 2}
 
     def test_best_first_inside_the_page_without_gradient(self) -> None:
         rpn, pyramid = make_rpn().eval(), make_pyramid()
