@@ -17,7 +17,7 @@ from lmv3det.detectron2_keys import DETECTRON2_KEYS
 HEAD = """\
 # Settings
 
-Made from the dataclasses in `lmv3det/config.py` by `python -m lmv3det.settings_doc >
+Made from the dataclasses in `lmv3det/settings.py` by `python -m lmv3det.settings_doc >
 docs/settings.md`; change the dataclasses, not this file.
 
 A config file is YAML with these sections; it holds only what differs from the defaults, and may

@@ -217,10 +217,12 @@ class CascadeHeads(nn.Module):
                     if targets is not None:
                         regions = regions[box_ops.not_empty(boxes)]
                         regions = self.label(regions, targets, self.ious[number])
+            share = 1 / len(self.heads)  # of each stage in the shared maps' gradient
             pooled = self.pooler(pyramid, regions.boxes, regions.page)  # N×D×P×P
-            features = head(_ScaleGradient.apply(pooled, 1 / len(self.heads)))  # N×F
+            features = head(_ScaleGradient.apply(pooled, share))  # N×F
             if self.text_pooler is not None:
-                text = self.text_pooler(text_maps, regions.boxes, regions.page)  # N×T
+                scaled = [_ScaleGradient.apply(text_map, share) for text_map in text_maps or []]
+                text = self.text_pooler(scaled, regions.boxes, regions.page)  # N×T
                 logits, deltas = predictor(features, text)
             else:
                 logits, deltas = predictor(features)
