@@ -132,7 +132,7 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(
             f"{path}: a torch file, but not a checkpoint of lmv3det; convert it first: "
-            f"lmv3det convert {path} --to lmv3det"
+            f"lmv3det convert {path} --to lmv3det --out FILE"
         )
     if content.get("version", 0) > VERSION:
         raise InputError(
