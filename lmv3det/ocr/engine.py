@@ -39,8 +39,12 @@ class Engine(ABC):
         """
 
     def read_pdf(self, path: str | os.PathLike, number: int, dpi: int) -> OcrPage:
-        """The lines of a page of a PDF, in pixels of the page drawn at `dpi` (if `from_pdf`)."""
-        raise NotImplementedError(f"{type(self).__name__} reads images")
+        """The lines of a page of a PDF, in pixels of the page drawn at `dpi`.
+
+        Raises:
+            TypeError: the engine reads images alone (`from_pdf` is False).
+        """
+        raise TypeError(f"{type(self).__name__} reads images")
 
 
 def enclosing_lines(
