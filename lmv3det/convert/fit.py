@@ -17,7 +17,7 @@ from lmv3det.config import BackboneConfig, Config
 from lmv3det.convert.infer import TAPS, backbone_settings
 from lmv3det.convert.report import Report
 from lmv3det.convert.sources import Source, read_source
-from lmv3det.data.categories import Category
+from lmv3det.data.categories import Category, plain_name
 from lmv3det.errors import InputError
 from lmv3det.model.detector import LayoutDetector
 
@@ -184,8 +184,8 @@ class _ClassRows:
         self.mapping: list[int | None] | None = None
         self.known = bool(theirs) and categories is not None
         if theirs and categories is not None:
-            index = {_plain(category.name): n for n, category in enumerate(theirs)}
-            self.mapping = [index.get(_plain(category.name)) for category in categories]
+            index = {plain_name(category.name): n for n, category in enumerate(theirs)}
+            self.mapping = [index.get(plain_name(category.name)) for category in categories]
             self.same = self.mapping == list(range(len(theirs)))
             kept = [c.name for c, n in zip(categories, self.mapping, strict=True) if n is not None]
             new = [c.name for c, n in zip(categories, self.mapping, strict=True) if n is None]
@@ -309,7 +309,3 @@ def _why_left_out(name: str, model: Mapping[str, Tensor]) -> str | None:
 
 def _any(names: Iterable[str], prefix: str) -> bool:
     return any(name.startswith(prefix) for name in names)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name.casefold())

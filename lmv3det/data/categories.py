@@ -39,11 +39,11 @@ def match_categories(expected: Sequence[Category], got: Sequence[Category]) -> l
     Raises:
         InputError: a category of `got` is not among `expected`; names that are not unique.
     """
-    index = {_plain(c.name): k for k, c in enumerate(expected)}
-    names = [_plain(c.name) for c in got]
+    index = {plain_name(c.name): k for k, c in enumerate(expected)}
+    names = [plain_name(c.name) for c in got]
     for categories in (expected, got):
-        plain = [_plain(c.name) for c in categories]
-        twice = [c.name for c in categories if plain.count(_plain(c.name)) > 1]
+        plain = [plain_name(c.name) for c in categories]
+        twice = [c.name for c in categories if plain.count(plain_name(c.name)) > 1]
         if twice:
             if [(c.id, c.name) for c in expected] == [(c.id, c.name) for c in got]:
                 return list(range(len(got)))
@@ -94,5 +94,6 @@ def _id_and_name(entry: Any) -> tuple[Any, Any]:
     return (entry.get("id"), entry.get("name")) if isinstance(entry, dict) else (None, None)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A class name as names are compared: case, spaces, `_` and `-` do not count."""
     return "".join(name.casefold().replace("_", " ").replace("-", " ").split())
