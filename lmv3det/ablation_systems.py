@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmv3det.config import Config, load_config, merge, read_yaml, to_yaml
+from lmv3det.config import Config, merge, read_yaml, to_dict, with_overrides
 from lmv3det.errors import InputError
 
 SYSTEMS = (
@@ -130,14 +129,8 @@ def system_config(system: System, size: str, overrides: Sequence[str] = ()) -> C
     values = read_yaml(system.path)
     if size != "base":
         values = resize(values, read_yaml(config_path(SIZES.get(size, size), "--size")))
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / system.path.name
-        file.write_text(_dump(values), encoding="utf-8")
-        try:
-            return load_config(file, [*system.overrides, *overrides])
-        except InputError as error:
-            message = str(error).replace(str(file), f"{system.path} ({system.name})")
-            raise InputError(message) from None
+    source = f"{system.path} ({system.name})"
+    return with_overrides(values, [*system.overrides, *overrides], source)
 
 
 def resize(values: dict[str, Any], size: dict[str, Any]) -> dict[str, Any]:
@@ -153,15 +146,8 @@ def resize(values: dict[str, Any], size: dict[str, Any]) -> dict[str, Any]:
     return merge(values, size)
 
 
-def _dump(values: dict[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
 def settings(config: Config) -> dict[str, Any]:
     """The settings that a result depends on, by dotted key; paths and logging left out."""
-    import yaml
 
     def walk(values: dict[str, Any], prefix: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -173,7 +159,7 @@ def settings(config: Config) -> dict[str, Any]:
                 found[key] = value
         return found
 
-    return walk(yaml.safe_load(to_yaml(config)), "")
+    return walk(to_dict(config), "")
 
 
 _WITHOUT_EFFECT = {

@@ -32,6 +32,7 @@ __all__ = [
     "to_dict",
     "to_yaml",
     "walk",
+    "with_overrides",
 ]
 
 
@@ -147,7 +148,22 @@ def load_config(
         InputError: a missing or unreadable file, an unknown key, a wrong type, a bad value.
     """
     values = read_yaml(Path(path)) if path is not None else {}
-    source = str(path) if path is not None else "config"
+    return with_overrides(values, overrides, str(path) if path is not None else "config")
+
+
+def with_overrides(
+    values: dict[str, Any], overrides: typing.Sequence[str], source: str = "config"
+) -> Config:
+    """The config of nested values with `key=value` overrides laid over them.
+
+    Args:
+        values: as `read_yaml` and `to_dict` give.
+        overrides: as for `load_config`.
+        source: what messages name.
+
+    Raises:
+        InputError: an unknown key, a wrong type, a bad value; the override at fault is named.
+    """
     try:
         return from_dict(_override(values, overrides), source)
     except InputError as error:

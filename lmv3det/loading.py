@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,17 +77,9 @@ def load_detector(
 
 
 def _override(config: Config, overrides: Sequence[str], path: str | os.PathLike) -> Config:
-    from lmv3det.config import load_config, to_yaml
+    from lmv3det.config import to_dict, with_overrides
 
-    if not overrides:
-        return config
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "config.yaml"
-        file.write_text(to_yaml(config), encoding="utf-8")
-        try:
-            return load_config(file, overrides)
-        except InputError as error:
-            raise InputError(str(error).replace(str(file), str(path))) from None
+    return with_overrides(to_dict(config), overrides, str(path)) if overrides else config
 
 
 def checkpoint_text_encoder(checkpoint: Checkpoint) -> TextEncoder | None:
