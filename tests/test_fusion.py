@@ -122,6 +122,17 @@ def random_inputs(levels: int = 4, channels: int = 4, tokens: int = 5):
     return maps, text, boxes, valid
 
 
+@pytest.mark.parametrize("kind", ["gated", "vsr"])
+def test_gates_start_even(kind: str) -> None:
+    """Untrained, every cell is weighed alike, whatever the size of the text map."""
+    torch.manual_seed(0)
+    fusion = FUSIONS[kind](96, levels=[3])
+    visual, text = torch.randn(2, 96, 12, 9), 3 * torch.randn(2, 96, 12, 9)
+    fused = fusion.fuse(visual, text, 3)
+    even = (visual + text) / 2
+    assert ((fused - even).abs() <= 0.1 * (visual - text).abs() + 1e-5).all()  # weights 0.4 … 0.6
+
+
 @pytest.mark.parametrize("levels", [(5,), (2, 4), (2, 3, 4, 5)])
 @pytest.mark.parametrize("kind", ["additive", "gated", "vsr", "concat"])
 def test_only_the_chosen_levels_change(kind: str, levels: tuple[int, ...]) -> None:

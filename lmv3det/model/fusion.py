@@ -96,6 +96,14 @@ class Fusion(nn.Module):
         return visual
 
 
+def _even(conv: nn.Conv2d) -> nn.Conv2d:
+    """Start near score 0, a weight of ½ in every cell. From torch's default the scores are noise of
+    the text map's magnitude, which weighs neighbouring cells at random until training mends it."""
+    nn.init.normal_(conv.weight, std=0.001)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
 class AdditiveFusion(Fusion):
     """AF1: V + S."""
 
@@ -113,7 +121,7 @@ class GatedFusion(Fusion):
         super().__init__(*args, **kwargs)
         self.gate_relu = gate_relu
         self.gate = nn.ModuleDict(
-            {f"p{level}": nn.Conv2d(self.channels, 1, 3, padding=1) for level in self.levels}
+            {f"p{level}": _even(nn.Conv2d(self.channels, 1, 3, padding=1)) for level in self.levels}
         )
 
     def fuse(self, visual: Tensor, text: Tensor, level: int) -> Tensor:
@@ -129,7 +137,7 @@ class VSRFusion(Fusion):
         super().__init__(*args, **kwargs)
         self.attention = nn.ModuleDict(
             {
-                f"p{level}": nn.Conv2d(2 * self.channels, self.channels, 3, padding=1)
+                f"p{level}": _even(nn.Conv2d(2 * self.channels, self.channels, 3, padding=1))
                 for level in self.levels
             }
         )
