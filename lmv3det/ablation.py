@@ -43,7 +43,7 @@ from lmv3det.ablation_table import (
     table,
     write_tables,
 )
-from lmv3det.config import Config, from_dict, to_dict
+from lmv3det.config import Config, bases, from_dict, to_dict
 from lmv3det.errors import InputError
 from lmv3det.results import write_json
 
@@ -192,8 +192,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--init",
         type=Path,
         metavar="DIR",
-        help="start each run from the model of the same system and seed in the --out of an "
-        "earlier ablation that was made with --keep-checkpoints",
+        help="start each run from a model in the --out of an earlier ablation that was made with "
+        "--keep-checkpoints: of the same system, or of the nearest one it is built on; of the "
+        "same seed, or of seed 0",
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (%(default)s)")
     parser.add_argument(
@@ -319,20 +320,27 @@ def _plan(
                 "settings": settings(config),
             }
             run = Run(system.name, seed, folder, config, facts, args.keep_checkpoints)
-            if args.init is not None:
-                config.model.weights = str(_initial(args.init, run))
+            if args.init is not None and not run.finished():
+                start = _initial(args.init, system, seed)
+                config.model.weights, facts["start"] = str(start), start.parent.name
+                log.info("%s starts from %s", run.name, start)
             runs.append(run)
     return runs
 
 
-def _initial(init: Path, run: Run) -> Path:
-    path = init / RUNS / run.name / MODEL
-    if not path.is_file() and not run.finished():
-        raise InputError(
-            f"--init {init}: {path} does not exist; make it by the ablation of --out {init} with "
-            f"--keep-checkpoints and at least {run.seed + 1} --seeds"
-        )
-    return path
+def _initial(init: Path, system: System, seed: int) -> Path:
+    """The model that a run starts from: of its system, or else of the nearest config that the
+    system is built on (`af1` → `we_f3` → `base`); of its seed, or else of seed 0."""
+    names = [system.folder, *(path.stem for path in (system.path, *bases(system.path)))]
+    tried = [init / RUNS / f"{name}-seed{n}" / MODEL for name in names for n in (seed, 0)]
+    for path in tried:
+        if path.is_file():
+            return path
+    raise InputError(
+        f"--init {init}: none of {', '.join(dict.fromkeys(p.parent.name for p in tried))} has a "
+        f"{MODEL} in {init / RUNS}; make one by the ablation of --out {init} with "
+        "--keep-checkpoints"
+    )
 
 
 def _tokenizer(args: argparse.Namespace, split: Split, configs: Sequence[Config]) -> Path | None:

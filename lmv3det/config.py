@@ -231,6 +231,22 @@ def read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merge(read_yaml(path.parent / str(base), (*seen, path.resolve())), values)
 
 
+def bases(path: Path) -> list[Path]:
+    """The files that a config file is laid over, nearest first.
+
+    Raises:
+        InputError: as `read_yaml`.
+    """
+    read_yaml(path)  # its errors, and that the chain ends
+    found: list[Path] = []
+    while True:
+        below = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
+        if below.get("base") is None:
+            return found
+        path = path.parent / str(below["base"])
+        found.append(path)
+
+
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Nested values of `above` laid over `below`."""
     merged = dict(below)

@@ -470,7 +470,7 @@ def test_a_failing_run_does_not_stop_the_others(
 def test_one_starts_from_another(pages: Path, tmp_path: Path, size: str) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     words = ["--data", str(pages), "--size", size, "--configs", "af2"]
-    with pytest.raises(InputError, match="--keep-checkpoints"):
+    with pytest.raises(InputError, match=r"none of af2-seed0, we_f3-seed0, .*--keep-checkpoints"):
         call(*words, "--out", str(second), "--init", str(first), "text.tokenizer=x")
     assert call(*words, "--out", str(first), "--keep-checkpoints") == 0
     start = load_detector(first / "runs/af2-seed0/model.pth")[0].state_dict()
@@ -479,6 +479,33 @@ def test_one_starts_from_another(pages: Path, tmp_path: Path, size: str) -> None
     end = load_detector(second / "runs/af2-seed0/model.pth")[0].state_dict()
     same = [name for name in start if "running" not in name and "num_batches" not in name]
     assert all(start[name].equal(end[name]) for name in same)
+
+
+def test_a_system_starts_from_the_one_it_is_built_on(
+    pages: Path, tmp_path: Path, size: str
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = ["--data", str(pages), "--size", size]
+    kept = ["--out", str(first), "--keep-checkpoints", "--configs", "image_only", "we_f3"]
+    assert call(*words, *kept) == 0
+    systems = ["image_only", "af1", "se_af2", "af2:fusion.gate_relu=false"]
+    still = ["solver.lr=0", "solver.weight_decay=0", "--keep-checkpoints", "--seeds", "2"]
+    more = ["--init", str(first), "--out", str(second), "--configs", *systems]
+    assert call(*words, *more, *still) == 0
+    starts = {
+        run["system"]: run["start"]
+        for run in (json.loads(p.read_text()) for p in second.glob("runs/*-seed1/metrics.json"))
+    }
+    assert starts == {
+        "image_only": "image_only-seed0",
+        "af1": "we_f3-seed0",
+        "se_af2": "we_f3-seed0",
+        "af2+fusion.gate_relu=false": "we_f3-seed0",
+    }
+    start = load_detector(first / "runs/we_f3-seed0/model.pth")[0].state_dict()
+    end = load_detector(second / "runs/af1-seed1/model.pth")[0].state_dict()
+    same = [name for name in start if "running" not in name and "num_batches" not in name]
+    assert same and all(start[name].equal(end[name]) for name in same)
 
 
 def test_other_pages_for_every_seed(pages: Path, tmp_path: Path, size: str) -> None:
