@@ -381,21 +381,23 @@ class _Job:
         for path, count in counts:
             if not count:
                 continue
-            number = -1
+
+            def failed(number: int, error: InputError, count: int = count) -> None:
+                self._fail(number, count, error)
+
             try:
-                for number, image in iter_pages(path, self.args.dpi):
+                for number, image in iter_pages(path, self.args.dpi, failed=failed):
                     page = Page(str(path), image.shape[1], image.shape[0], number=number)
                     try:
                         yield make_sample(image, page, count, self.text)
                     except InputError as error:
-                        self._fail(page, count, error)
-            except InputError as error:
-                where = f" (from page {number + 2} on)" if count > 1 else ""
-                self.failures.append(f"{error}{where}")
-                self.bar.update(count - number - 1)
+                        self._fail(number, count, error)
+            except InputError as error:  # the file was there when its pages were counted
+                self.failures.append(str(error))
+                self.bar.update(count)
 
-    def _fail(self, page: Page, count: int, error: InputError) -> None:
-        where = f" (page {page.number + 1})" if count > 1 else ""
+    def _fail(self, number: int, count: int, error: InputError) -> None:
+        where = f" (page {number + 1})" if count > 1 else ""
         self.failures.append(f"{error}{where}")
         self.bar.update()
 

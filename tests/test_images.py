@@ -219,6 +219,21 @@ def test_too_large(tmp_path, monkeypatch):
         list(iter_pages(tmp_path / "page.pdf"))
 
 
+@pytest.mark.parametrize("suffix", ["pdf", "tif"])
+def test_a_bad_page_does_not_cost_the_later_ones(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(images, "MAX_PIXELS", 400)
+    path = tmp_path / f"pages.{suffix}"
+    frames = [Image.new("RGB", (10 if n != 1 else 60, 12)) for n in range(4)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], resolution=72)
+    failed: dict[int, InputError] = {}
+    found = [number for number, _ in iter_pages(path, dpi=72, failed=failed.__setitem__)]
+    assert found == [0, 2, 3] and list(failed) == [1]
+    assert "60×12 pixels" in str(failed[1]) and path.name in str(failed[1])
+    with pytest.raises(InputError, match="60×12"):
+        list(iter_pages(path, dpi=72))
+    assert [number for number, _ in iter_pages(path, dpi=72, numbers=(3, 0))] == [3, 0]
+
+
 def test_find_pages(tmp_path):
     for name in ("p10.png", "p2.JPG", "a.pdf", "notes.txt", ".hidden"):
         (tmp_path / name).write_bytes(b"x")

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from lmv3det import ocr
+from lmv3det.data import images as data_images
 from lmv3det.data.images import iter_pages
 from lmv3det.data.ocr_files import OcrPage, read_ocr
 from lmv3det.errors import InputError
@@ -113,6 +114,19 @@ def test_every_page_is_written_and_failures_stop_nothing(tmp_path, workers):
     images(tmp_path / "in", 100, 50, 200)
     again = recognize_files([folder], tmp_path / "out", Brightness())
     assert (again.written, again.skipped, len(again.failed)) == (1, 4, 1)
+
+
+def test_a_bad_page_of_a_pdf_does_not_cost_the_later_ones(tmp_path, monkeypatch):
+    frames = [Image.new("RGB", (30 if n != 1 else 90, 40), "white") for n in range(3)]
+    frames[0].save(tmp_path / "a.pdf", save_all=True, append_images=frames[1:], resolution=72)
+    monkeypatch.setattr(data_images, "MAX_PIXELS", 2000)
+    out = tmp_path / "out"
+    report = recognize_files([tmp_path / "a.pdf"], out, Brightness(), dpi=72)
+    assert sorted(path.name for path in out.iterdir()) == ["a_p1.json", "a_p3.json"]
+    ((page, reason),) = report.failed
+    assert "2" in page.removeprefix(str(tmp_path)) and "90×40 pixels" in reason
+    again = recognize_files([tmp_path / "a.pdf"], out, Brightness(), dpi=72)
+    assert (again.written, again.skipped, len(again.failed)) == (0, 2, 1)
 
 
 def test_finished_pages_are_not_read_again_unless_asked(tmp_path):

@@ -17,6 +17,7 @@ from tiny_detector import tiny_checkpoint, tiny_config
 import lmv3det
 from lmv3det.cli import main
 from lmv3det.config import Config
+from lmv3det.data import images as data_images
 from lmv3det.data.images import MAX_PIXELS, iter_pages
 from lmv3det.data.ocr_files import OcrPage, write_ocr
 from lmv3det.data.tokenizer_training import train_tokenizer
@@ -425,6 +426,15 @@ def test_bad_pages_do_not_stop_the_rest(command, pages, tmp_path):
                           strict=True):  # fmt: skip
         assert name in text
     assert lines[-1] == "lmv3det predict: 4 of the inputs failed, as said above"
+
+
+def test_a_bad_page_of_a_pdf_does_not_cost_the_later_ones(command, tmp_path, monkeypatch):
+    frames = [Image.new("RGB", (60 if n != 1 else 200, 80), "white") for n in range(3)]
+    frames[0].save(tmp_path / "a.pdf", save_all=True, append_images=frames[1:], resolution=72)
+    monkeypatch.setattr(data_images, "MAX_PIXELS", 10_000)
+    code, _, err = command(tmp_path / "a.pdf", "--dpi", "72")
+    assert code == 1 and "200×80 pixels" in err and "(page 2)" in err
+    assert [entry["page"] for entry in read(tmp_path / "out")] == [1, 3]
 
 
 def test_a_page_without_its_text_does_not_stop_the_rest(text_checkpoint, pages, tmp_path, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,47 +114,74 @@ def count_pages(path: str | os.PathLike) -> int:
         return getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
 
 
-def iter_pages(path: str | os.PathLike, dpi: int = PDF_DPI) -> Iterator[tuple[int, np.ndarray]]:
-    """Every page of a PDF or multi-frame TIFF, or the one page of another image.
+def iter_pages(
+    path: str | os.PathLike,
+    dpi: int = PDF_DPI,
+    *,
+    numbers: Iterable[int] | None = None,
+    failed: Callable[[int, InputError], None] | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The pages of a PDF or multi-frame TIFF, or the one page of another image.
 
     Args:
         path: image or PDF.
         dpi: resolution at which PDF pages are drawn.
+        numbers: the pages wanted, from 0; None for all.
+        failed: is told of a page that cannot be read, which is left out; None raises there.
 
     Yields:
         (number from 0, H×W×3 uint8 RGB).
 
     Raises:
-        InputError: the file, or one of its pages, cannot be read.
+        InputError: the file cannot be opened, or, without `failed`, a page cannot be read.
     """
     if dpi <= 0:
         raise InputError(f"{path}: the resolution is {dpi} dpi; it must be more than 0")
-    if not is_pdf(path):
-        for number in range(count_pages(path)):
-            with _Guard(path), Image.open(path) as image:
-                _check_pixels(path, *image.size)
-                image.seek(number)
-                _check_pixels(path, *image.size)
-                image.load()
-                array = _to_rgb(image, True)
-            yield number, array
-        return
     with _Guard(path):
-        document = _open_pdf(path)
+        document = _open_pdf(path) if is_pdf(path) else None
     try:
-        for number in range(len(document)):
-            with _Guard(path):
-                page = document[number]
-                scale = dpi / 72
-                width, height = page.get_size()
-                _check_pixels(path, round(width * scale), round(height * scale))
-                bitmap = page.render(scale=scale, rev_byteorder=True)
-                array = _over_white(bitmap.to_pil())
-                bitmap.close()
-                page.close()
-            yield number, array
+        if numbers is None:
+            numbers = range(count_pages(path) if document is None else len(document))
+        for number in numbers:
+            try:
+                with _Guard(path):
+                    array = (
+                        _read_frame(path, number)
+                        if document is None
+                        else _draw_page(path, document, number, dpi)
+                    )
+            except InputError as error:
+                if failed is None:
+                    raise
+                failed(number, error)
+            else:
+                yield number, array
     finally:
-        document.close()
+        if document is not None:
+            document.close()
+
+
+def _read_frame(path: str | os.PathLike, number: int) -> np.ndarray:
+    with Image.open(path) as image:
+        _check_pixels(path, *image.size)
+        image.seek(number)
+        _check_pixels(path, *image.size)
+        image.load()
+        return _to_rgb(image, True)
+
+
+def _draw_page(
+    path: str | os.PathLike, document: pypdfium2.PdfDocument, number: int, dpi: int
+) -> np.ndarray:
+    page = document[number]
+    scale = dpi / 72
+    width, height = page.get_size()
+    _check_pixels(path, round(width * scale), round(height * scale))
+    bitmap = page.render(scale=scale, rev_byteorder=True)
+    array = _over_white(bitmap.to_pil())
+    bitmap.close()
+    page.close()
+    return array
 
 
 def find_pages(inputs: Sequence[str | os.PathLike]) -> list[Path]:

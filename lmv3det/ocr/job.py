@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import signal
 import sys
@@ -165,19 +166,17 @@ def _tasks(
             for number in open_pages:
                 yield _Task(path, number, pages, targets[number], dpi, None)
             continue
-        drawn = -1
+        tasks = {n: _Task(path, n, pages, targets[n], dpi, None) for n in open_pages}
+
+        def failed(number: int, error: InputError, tasks: dict[int, _Task] = tasks) -> None:
+            _fail(report, str(tasks[number]), error, bar)
+
         try:
-            for number, image in iter_pages(path, dpi):
-                drawn = number
-                if number in open_pages:
-                    yield _Task(path, number, pages, targets[number], dpi, image)
-        except InputError as error:
-            lost = [number for number in open_pages if number > drawn]
-            report.failed += [
-                (str(_Task(path, number, pages, targets[number], dpi, None)), str(error))
-                for number in lost
-            ]
-            bar.update(len(lost))
+            for number, image in iter_pages(path, dpi, numbers=open_pages, failed=failed):
+                yield dataclasses.replace(tasks[number], image=image)
+        except InputError as error:  # the file was there when its pages were counted
+            for task in tasks.values():
+                _fail(report, str(task), error, bar)
 
 
 def _read(engine: Engine, task: _Task) -> int:
