@@ -25,7 +25,9 @@ __all__ = [
     "Config",
     "SolverConfig",
     "SplitConfig",
+    "bases",
     "from_dict",
+    "lay_over",
     "load_config",
     "merge",
     "read_yaml",
@@ -165,7 +167,7 @@ def with_overrides(
         InputError: an unknown key, a wrong type, a bad value; the override at fault is named.
     """
     try:
-        return from_dict(_override(values, overrides), source)
+        return from_dict(lay_over(values, overrides), source)
     except InputError as error:
         message = str(error)
     # An override is at fault where the message is another one without it.
@@ -176,19 +178,23 @@ def with_overrides(
     ]
     if at_fault:
         source = f"{source} with {' '.join(at_fault)}"
-    return from_dict(_override(values, overrides), source)
+    return from_dict(lay_over(values, overrides), source)
 
 
 def _fault(values: dict[str, Any], overrides: typing.Sequence[str], source: str) -> str | None:
     try:
-        from_dict(_override(values, overrides), source)
+        from_dict(lay_over(values, overrides), source)
     except InputError as error:
         return str(error)
     return None
 
 
-def _override(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
-    """Nested values with `key=value` overrides laid over them."""
+def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
+    """Nested values with `key=value` overrides (values are YAML) laid over them.
+
+    Raises:
+        InputError: a word that is no such override.
+    """
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from lmv3det import names
 from lmv3det.checkpoint import Checkpoint, save_checkpoint, write_torch
-from lmv3det.config import Config, from_dict, merge, read_yaml, to_dict
+from lmv3det.config import Config, from_dict, lay_over, merge, read_yaml, to_dict
 from lmv3det.convert.fit import fit_weights, settings_in_config
 from lmv3det.convert.folder import save_huggingface, save_pretrained, write_folder
 from lmv3det.convert.infer import backbone_settings, infer_config
 from lmv3det.convert.report import Report
 from lmv3det.convert.sources import SETTINGS, Source, read_source
-from lmv3det.convert_config import convert_config, literals, to_detectron2_yaml
+from lmv3det.convert_config import convert_config, to_detectron2_yaml
 from lmv3det.data.categories import Category, read_categories
 from lmv3det.data.faults import DataReport
 from lmv3det.data.tokens import build_text_encoder
@@ -130,7 +129,7 @@ def to_checkpoint(
     notes: list[str] = []
     if yaml_file is not None:
         given, notes = _from_yaml(yaml_file)
-    for values in (read_yaml(config_file) if config_file else {}, parse_overrides(overrides)):
+    for values in (read_yaml(config_file) if config_file else {}, lay_over({}, overrides)):
         given = merge(given, values)
     given.get("model", {}).pop("weights", None)
     old = source.checkpoint
@@ -208,23 +207,6 @@ def read_classes(listed: str | None, annotations: Path | None) -> list[Category]
     if len(faults):
         raise InputError(f"--annotations {annotations}: {faults.summary()}")
     return categories
-
-
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """`key=value` words as nested values; the values are YAML."""
-    nested: dict[str, Any] = {}
-    for word in overrides:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            raise InputError(f"{word!r} is not key=value, such as test.score_threshold=0.3")
-        try:
-            value = literals(yaml.safe_load(text))
-        except yaml.YAMLError:
-            raise InputError(f"{word!r}: the value is not YAML") from None
-        for part in reversed(key.split(".")):
-            value = {part: value}
-        nested = merge(nested, value)
-    return nested
 
 
 def _from_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
