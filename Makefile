@@ -62,7 +62,7 @@ ablation: .venv/installed
 	$(LOOKALIKES) --configs af1 af2 --seeds 3 $(FROM)/af1-seed0/model.pth
 	$(LOOKALIKES) --configs se_af2 af2_rm af2_rm_fpn768 concat roi_text \
 		af2:fusion.keep_uncovered=true $(FROM)/af1-seed0/model.pth
-	$(if $(DOCBANK),$(ABLATION) --data $(DOCBANK) --seeds 3 --resplit --val-share 0.143 --steps 400 \
+	$(if $(DOCBANK),$(ABLATION) --data $(DOCBANK) --seeds 3 --resplit --val-share 0.143 --steps 300 \
 		--configs image_only af2 --init $(TABLES)/text_matters --out $(TABLES)/docbank $(TOKENIZER) \
 		solver.lr=5e-4)
 
