@@ -34,7 +34,15 @@ SIZES = {"tiny": "ablation_tiny"}
 """Size → the config that is laid over every system."""
 
 _OF_THE_SYSTEM = {
-    "text": ("selection", "first_k", "drop_unk", "drop_word_start", "reading_order", "tokenizer"),
+    "text": (
+        "selection",
+        "first_k",
+        "drop_unk",
+        "drop_word_start",
+        "reading_order",
+        "tokenizer",
+        "sentence_encoder",
+    ),
     "fusion": ("kind", "reduce", "gate_relu", "keep_uncovered"),
     "relation": ("enabled",),
 }

@@ -344,8 +344,21 @@ class TextConfig:
     """Order of the lines: the file's, always two columns, or columns found page by page."""
     tokenizer: str | None = None
     """Folder that `AutoTokenizer` loads (a hub name needs the network)."""
+    sentence_encoder: str | None = None
+    """With selection `sentence`: a class of yours, `module:Class`, that makes a line's embedding
+    from those of its word pieces; null takes their mean."""
 
     def __post_init__(self) -> None:
+        if self.sentence_encoder is not None:
+            if self.selection != "sentence":
+                raise ValueError(
+                    f"text.sentence_encoder is {self.sentence_encoder!r}, but text.selection is "
+                    f"{self.selection!r}: set text.selection=sentence, or leave it out"
+                )
+            if ":" not in self.sentence_encoder:
+                raise ValueError(
+                    f"text.sentence_encoder is {self.sentence_encoder!r}; write module:Class"
+                )
         _require(self.first_k >= 1, "text.first_k", self.first_k, "1 or more")
         _require(self.max_tokens >= 1, "text.max_tokens", self.max_tokens, "1 or more")
 

@@ -12,6 +12,7 @@ import torch
 
 from lmv3det.config import load_config
 from lmv3det.errors import InputError
+from lmv3det.model.backbone import SentenceEncoder
 from lmv3det.model.detector import build_detector
 from lmv3det.structures import Batch, Target
 
@@ -100,3 +101,47 @@ def test_a_head_that_is_not_there(examples, tmp_path: Path) -> None:
     config = load_config(path, ["roi.head=custom_head:NoSuchHead"])
     with pytest.raises(InputError, match=r"roi.head is 'custom_head:NoSuchHead'"):
         build_detector(config)
+
+
+class FirstPiece(SentenceEncoder):
+    """A line is its first word piece, through a layer that starts as the identity."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__(hidden_size)
+        self.layer = torch.nn.Linear(hidden_size, hidden_size)
+        torch.nn.init.eye_(self.layer.weight)
+        torch.nn.init.zeros_(self.layer.bias)
+
+    def forward(self, pieces: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        assert real.dtype == torch.bool and real.shape == pieces.shape[:3]
+        return self.layer(pieces[:, :, 0])
+
+
+def test_a_sentence_encoder_of_ones_own(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "own_sentences", sys.modules[__name__])
+    path = tmp_path / "own.yaml"
+    path.write_text(SMALL)
+    words = ["text.selection=sentence", "text.sentence_encoder=own_sentences:FirstPiece"]
+    torch.manual_seed(0)
+    own = build_detector(load_config(path, words)).eval()
+    torch.manual_seed(0)
+    mean = build_detector(load_config(path, words[:1])).eval()
+    missing, unexpected = own.load_state_dict(mean.state_dict(), strict=False)
+    assert not unexpected and all(".sentence.layer." in name for name in missing)
+    page = make_page()
+    several, first = torch.tensor([[[5, 7, 9], [9, 8, 1]]]), torch.tensor([[[5], [9]]])
+
+    def states(model, ids: torch.Tensor) -> torch.Tensor:
+        boxes, mask = page.text_boxes, page.text_mask
+        return model.backbone(page.images, ids, boxes, mask, page.image_sizes)[1][-1]
+
+    with torch.no_grad():
+        assert torch.equal(states(own, several), states(mean, first))
+        assert not torch.allclose(states(own, several), states(mean, several))
+    page.input_ids = several
+    sum(own.train()(page).values()).backward()
+    assert own.backbone.text_embedding.sentence.layer.weight.grad.abs().sum() > 0
+    with pytest.raises(InputError, match=r"text\.selection=sentence"):
+        load_config(path, words[1:])
+    with pytest.raises(InputError, match="derive from SentenceEncoder"):
+        build_detector(load_config(path, [words[0], "text.sentence_encoder=torch.nn:Linear"]))

@@ -20,6 +20,24 @@ from torch.utils.checkpoint import checkpoint
 from lmv3det.model.attention import Attention, RelativeBias
 
 
+class SentenceEncoder(nn.Module):
+    """The embedding of a line from those of its word pieces: their mean.
+
+    An encoder of your own derives from this class, is built with `hidden_size` and overrides
+    `forward`; `text.sentence_encoder: module:Class` names it.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+
+    def forward(self, pieces: Tensor, real: Tensor) -> Tensor:
+        """pieces: B×T×K×C word embeddings; real: B×T×K bool, False for padding → B×T×C, which must
+        be finite for lines without pieces too."""
+        weights = real.unsqueeze(-1).to(pieces.dtype)  # B×T×K×1
+        return (pieces * weights).sum(2) / weights.sum(2).clamp(min=1)
+
+
 class TextEmbedding(nn.Module):
     """Word + token type + 1D position + 2D layout embedding, then LayerNorm and dropout."""
 
@@ -38,6 +56,7 @@ class TextEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.pad_token_id = pad_token_id
+        self.sentence = SentenceEncoder(hidden_size)
         self.word = nn.Embedding(vocab_size, hidden_size, padding_idx=pad_token_id)
         self.token_type = nn.Embedding(type_vocab_size, hidden_size)
         self.position = nn.Embedding(max_positions, hidden_size, padding_idx=pad_token_id)
@@ -52,8 +71,8 @@ class TextEmbedding(nn.Module):
         """Embed the tokens of a batch.
 
         Args:
-            input_ids: B×T int64, or B×T×K int64 where the word embedding of a slot is the mean of
-                its K pieces, padding left out.
+            input_ids: B×T int64, or B×T×K int64 where a slot is a line of K word pieces, whose
+                embedding the sentence encoder makes.
             text_boxes: B×T×4 int64, x0 y0 x1 y1 on the page's 0..1000 grid.
 
         Returns:
@@ -62,8 +81,7 @@ class TextEmbedding(nn.Module):
         real = input_ids != self.pad_token_id
         words = self.word(input_ids)  # B×T×C or B×T×K×C
         if input_ids.dim() == 3:
-            pieces = real.unsqueeze(-1).to(words.dtype)  # B×T×K×1
-            words = (words * pieces).sum(2) / pieces.sum(2).clamp(min=1)  # B×T×C
+            words = self.sentence(words, real)  # B×T×C
             real = real.any(-1)  # B×T
         positions = torch.cumsum(real, 1) * real + self.pad_token_id  # B×T
         x0, y0, x1, y1 = text_boxes.unbind(-1)  # B×T each
@@ -147,6 +165,7 @@ class LayoutLMv3(nn.Module):
         checkpoint: bool = False,
         mask_padding: bool = False,
         size_divisibility: int = 32,
+        sentence_encoder: SentenceEncoder | None = None,
     ) -> None:
         super().__init__()
         self.taps = tuple(taps)
@@ -199,6 +218,8 @@ class LayoutLMv3(nn.Module):
         self.spatial_bias_y = RelativeBias(*spatial) if spatial_bias else None
         self._position_cache: dict[tuple, Tensor] = {}
         self.apply(_initialise)
+        if self.text_embedding is not None and sentence_encoder is not None:
+            self.text_embedding.sentence = sentence_encoder  # keeps its own initial values
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         nn.init.trunc_normal_(self.position_table, std=0.02)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lmv3det.config import Config, load_config
 from lmv3det.errors import InputError
-from lmv3det.model.backbone import LayoutLMv3
+from lmv3det.model.backbone import LayoutLMv3, SentenceEncoder
 from lmv3det.model.cascade import BoxHead, BoxPredictor, CascadeHeads
 from lmv3det.model.fusion import FUSIONS, Fusion, ROITextPooler
 from lmv3det.model.mask_head import MaskHead
@@ -175,6 +175,13 @@ def build_fusion(config: Config) -> Fusion | None:
     )
 
 
+def _sentence_encoder(config: Config) -> SentenceEncoder | None:
+    name = config.text.sentence_encoder
+    if name is None:
+        return None
+    return load_class(name, "text.sentence_encoder", SentenceEncoder)(config.backbone.hidden_size)
+
+
 def build_detector(config: Config | None = None) -> LayoutDetector:
     """The detector that a config describes, freshly initialised, on the CPU, in float32.
 
@@ -192,6 +199,7 @@ def build_detector(config: Config | None = None) -> LayoutDetector:
     backbone = LayoutLMv3(
         **dataclasses.asdict(config.backbone),  # type: ignore[call-overload]
         use_text=config.text.selection != "none",
+        sentence_encoder=_sentence_encoder(config),
         size_divisibility=config.input.size_divisibility,
     )
     return LayoutDetector(
