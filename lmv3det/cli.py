@@ -73,6 +73,20 @@ def _main(words: list[str]) -> int:
     except InputError as error:
         print(f"lmv3det {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return INPUT_FAULT
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # no room, no permission, a file where a folder should be
+        print(f"lmv3det {name}: {error}", file=sys.stderr)
+        return INPUT_FAULT
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, not imported for this alone
+            raise
+        print(
+            f"lmv3det {name}: the card's memory is full ({' '.join(str(error).split())[:200]}): "
+            "take fewer pages a batch, a smaller input.min_size_test, or another device",
+            file=sys.stderr,
+        )
+        return INPUT_FAULT
     except KeyboardInterrupt:
         print(f"lmv3det {name}: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -106,8 +106,13 @@ def start(device_name: str) -> Iterator[World]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield world
-    finally:
-        dist.destroy_process_group()
+    except BaseException:
+        # With nccl, ending the group waits for processes that may stand in an exchange with this
+        # one: then the fault would never be told. The launcher ends them when this process has.
+        if device.type != "cuda":
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
 
 
 def wrap(model: nn.Module, world: World) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import dataclasses
 import itertools
 import logging
 import os
@@ -44,10 +45,26 @@ from lmv3det.training_state import (
 )
 
 if TYPE_CHECKING:
+    from lmv3det.data.tokens import TextEncoder
     from lmv3det.evaluation import Evaluation
     from lmv3det.structures import Batch
 
 log = logging.getLogger(__name__)
+
+_LEAST_SCALE = 2.0**-10
+"""A float16 loss scale (at first 2¹⁶) below which halving it further will not help."""
+
+
+def _text_encoder(config: Config, checkpoint: Checkpoint | None) -> TextEncoder | None:
+    """With the config's tokenizer, or that of the run that goes on: under another, the ids of the
+    trained word table would mean other words."""
+    from lmv3det.loading import checkpoint_text_encoder
+
+    if checkpoint is None or not checkpoint.tokenizer_files:
+        return build_text_encoder(config)
+    if config.text.tokenizer != checkpoint.config.text.tokenizer:
+        log.info("text.tokenizer is not read: the run goes on with its own tokenizer")
+    return checkpoint_text_encoder(dataclasses.replace(checkpoint, config=config))
 
 
 class Interrupted(Exception):
@@ -117,7 +134,7 @@ class Trainer:
         self.config, self.world, self.device = config, world, world.device
         self.folder = Path(config.output_dir)
         self.pages_per_batch = micro_batch_size(config, world.size)
-        self.encoder = build_text_encoder(config)
+        self.encoder = _text_encoder(config, checkpoint)
         self.train_data, self.val_data = read_data(config, quiet=not world.is_main)
         self.categories = self.train_data.categories
         if checkpoint is not None:
@@ -227,10 +244,10 @@ class Trainer:
             self.signal = self.signal or self.signals.received
         if self.signal and not done:
             raise Interrupted(self.signal, self.step, self._save(numbered=False))
-        regular = self.step % solver.checkpoint_every == 0
-        if regular or done:
+        regular, due = self.step % solver.checkpoint_every == 0, self._evaluation_due()
+        if regular or done or due:  # a fault in the evaluation shall not cost the steps before it
             self._save(numbered=regular)
-        if self._evaluation_due():
+        if due:
             self._evaluate()
 
     def _settle(self) -> None:
@@ -261,6 +278,12 @@ class Trainer:
     def _log(self) -> None:
         """Mean losses since the last line, over all processes, and the speed."""
         losses = self.training.take_mean_losses()
+        scaler = self.training.scaler
+        if scaler.is_enabled() and scaler.get_scale() < _LEAST_SCALE:
+            self._stop(
+                f"step {self.step}: the gradients are not finite at any loss scale, down to "
+                f"{scaler.get_scale():.1e}; solver.amp=bf16 or off may help"
+            )
         if self.run_log is not None and losses and self.window:
             values: dict[str, float | int] = {
                 "lr": max(group["lr"] for group in self.training.optimizer.param_groups),
@@ -271,8 +294,8 @@ class Trainer:
                 "memory_gib": memory_gib(self.device),
                 "skipped": self.skipped,
             }
-            if self.training.scaler.is_enabled():
-                values["loss_scale"] = self.training.scaler.get_scale()
+            if scaler.is_enabled():
+                values["loss_scale"] = scaler.get_scale()
             self.run_log.log_step(self.step, values)
         self.seconds, self.waited, self.window = 0.0, 0.0, 0
 

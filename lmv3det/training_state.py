@@ -32,7 +32,6 @@ _FREE = {
     "backbone.attention_dropout",
     "backbone.drop_path",
     "backbone.checkpoint",
-    "neck.norm",
     "text.tokenizer",
     "text.reading_order",
     "mask.sampling_ratio",

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import lmv3det
 from lmv3det import cli
@@ -111,6 +112,15 @@ def test_exit_codes(command, capsys):
     command.run = failing(KeyboardInterrupt())
     assert cli.main(["try", "x"]) == 130
     assert capsys.readouterr().err == "lmv3det try: interrupted\n"
+    command.run = failing(PermissionError(13, "Permission denied", "out/x.json"))
+    assert cli.main(["try", "x"]) == 1
+    assert "lmv3det try: [Errno 13] Permission denied: 'out/x.json'" in capsys.readouterr().err
+    command.run = failing(torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB"))
+    assert cli.main(["try", "x"]) == 1
+    assert "memory is full (CUDA out of memory." in capsys.readouterr().err
+    command.run = failing(RuntimeError("a bug"))
+    with pytest.raises(RuntimeError):
+        cli.main(["try", "x"])
     command.run = failing(ZeroDivisionError())  # a mistake of ours keeps its traceback
     with pytest.raises(ZeroDivisionError):
         cli.main(["try", "x"])

@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -462,6 +463,34 @@ def test_a_text_model_trains_saves_its_tokenizer_and_takes_pages_without_text(
     steps = {name: s["step"].item() for name, s in checkpoint.training["optimizer"].items()}
     assert steps.keys() == dict(model.named_parameters()).keys()
     assert set(steps.values()) == {5}
+
+
+def test_a_resumed_run_keeps_its_tokenizer(tiny_data, tmp_path, tokenizer):
+    own = tmp_path / "tokenizer"
+    shutil.copytree(tokenizer, own)
+    text = {"selection": "first", "tokenizer": str(own)}
+    solver = {"steps": 4, "batch_size": 1, "checkpoint_every": 2}
+    config = tiny_config(tiny_data.root, tmp_path / "run", text=text, solver=solver)
+    train(config)
+    before = load_checkpoint(tmp_path / "run" / "last.pth")
+    shutil.rmtree(own)  # it may be gone, or made anew with other words
+    train(config, resume=str(tmp_path / "run" / "step_2.pth"))
+    after = load_checkpoint(tmp_path / "run" / "last.pth")
+    assert after.tokenizer_files.keys() == before.tokenizer_files.keys()
+    assert all(torch.equal(t, before.weights[name]) for name, t in after.weights.items())
+
+
+def test_a_failing_evaluation_costs_no_steps(tiny_data, tmp_path, monkeypatch):
+    solver = {"steps": 4, "evaluate_every": 3}
+    config = tiny_config(tiny_data.root, tmp_path / "run", solver=solver)
+
+    def failing(self) -> None:
+        raise InputError("a bad page")
+
+    monkeypatch.setattr(Trainer, "_evaluate", failing)
+    with pytest.raises(InputError, match="a bad page"):
+        train(config)
+    assert load_checkpoint(tmp_path / "run" / "last.pth").step == 3
 
 
 def test_missing_ocr_names_the_command(tiny_data, tmp_path, tokenizer):
