@@ -360,6 +360,7 @@ def run(args: argparse.Namespace) -> int:
         quiet=int(os.environ.get("RANK", 0)) > 0,
     )
     encoder = checkpoint_text_encoder(checkpoint)
+    Path(args.out).mkdir(parents=True, exist_ok=True)  # a fault here is told before the work
     with start(config.device) as world:
         loader = build_test_loader(config, dataset, encoder, rank=world.rank, world_size=world.size)
         evaluation = evaluate_detector(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from lmv3det.model.detector import LayoutDetector
     from lmv3det.ocr import Engine
     from lmv3det.structures import Detections, Page, Sample
+
+log = logging.getLogger(__name__)
 
 DEFAULT_ENGINE = "rapidocr"
 PageText = Callable[[np.ndarray, "Page", int], "OcrPage"]
@@ -200,6 +203,10 @@ class Detector:
                 raise InputError(
                     f"{ocr}: neither a folder of OCR files nor an engine ({', '.join(ENGINES)})"
                 )
+            if not any(Path(ocr).glob("*.json")):
+                raise InputError(
+                    f"{ocr}: holds no OCR files (*.json); make them with `lmv3det ocr`"
+                )
             return self._from_folder(Path(ocr))
         engine = ocr if isinstance(ocr, Engine) else get_engine(ocr or DEFAULT_ENGINE)
         return lambda image, page, _: _recognize(engine, image, page, dpi)
@@ -213,6 +220,7 @@ class Detector:
         def read(image: np.ndarray, page: Page, pages: int) -> OcrPage:
             path = folder / ocr_name(page.file, page.number, pages)
             if data.missing_ocr == "empty" and not path.exists():
+                log.warning("%s: no such OCR file; the page is taken without text", path)
                 return OcrPage(np.zeros((0, 4)))
             return read_ocr(path, malformed=data.malformed_ocr)
 
@@ -293,6 +301,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ckpt", required=True, help="checkpoint, such as output/best.pth")
     parser.add_argument("--ocr", metavar="DIR|ENGINE", help="folder of OCR files, or an engine, "
                         f"for a model that reads text (default: {DEFAULT_ENGINE})")  # fmt: skip
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
+                        help="an option of the engine, such as language=chi_sim")  # fmt: skip
     parser.add_argument("--out", default="predictions", help="folder to write to (%(default)s)")
     parser.add_argument("--score", type=float, help="least score (default: the checkpoint's)")
     parser.add_argument(
@@ -345,12 +355,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _text_source(detector: Detector, args: argparse.Namespace) -> Any:
+    """The folder or engine that the command line names, the engine with its options."""
+    from lmv3det.ocr import ENGINES, engine_options, get_engine
+
+    if not args.option or not detector.uses_text:
+        return args.ocr
+    name = args.ocr or DEFAULT_ENGINE
+    if name not in ENGINES:
+        raise InputError(
+            f"--option is for an engine, but --ocr {name} is none ({', '.join(ENGINES)})"
+        )
+    return get_engine(name, **engine_options(args.option))
+
+
 class _Job:
     """Predicts on files and writes the results as they come."""
 
     def __init__(self, detector: Detector, out: Path, args: argparse.Namespace) -> None:
         self.detector, self.out, self.args = detector, out, args
-        self.text = detector.page_text(args.ocr, args.dpi)
+        self.text = detector.page_text(_text_source(detector, args), args.dpi)
         self.failures: list[str] = []
         self.done = 0
         self.drawn: set[str] = set()

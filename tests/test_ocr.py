@@ -17,7 +17,7 @@ from lmv3det.data import images as data_images
 from lmv3det.data.images import iter_pages
 from lmv3det.data.ocr_files import OcrPage, read_ocr
 from lmv3det.errors import InputError
-from lmv3det.ocr import get_engine, job, ocr_name, recognize_files
+from lmv3det.ocr import engines, get_engine, job, ocr_name, recognize_files
 from lmv3det.ocr.engine import Cached, Engine, enclosing_lines, join_words
 
 
@@ -127,6 +127,26 @@ def test_a_bad_page_of_a_pdf_does_not_cost_the_later_ones(tmp_path, monkeypatch)
     assert "2" in page.removeprefix(str(tmp_path)) and "90×40 pixels" in reason
     again = recognize_files([tmp_path / "a.pdf"], out, Brightness(), dpi=72)
     assert (again.written, again.skipped, len(again.failed)) == (0, 2, 1)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    folder = images(tmp_path / "in", 100)
+    (tmp_path / "out").write_text("a file")
+    engine = Brightness()
+    with pytest.raises(InputError, match=r"--out .*out: cannot be made"):
+        recognize_files([folder], tmp_path / "out", engine)
+    assert engine._calls == 0
+
+
+def test_of_several_models_that_of_the_package_is_taken(tmp_path, monkeypatch):
+    for name in ("PP_det_small.onnx", "fetched_det_server.onnx"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match="has 2 models"):
+        engines._find_model(tmp_path, "det")
+    monkeypatch.setattr(
+        engines.importlib.metadata, "files", lambda package: ["rapidocr/models/PP_det_small.onnx"]
+    )
+    assert engines._find_model(tmp_path, "det").name == "PP_det_small.onnx"
 
 
 def test_finished_pages_are_not_read_again_unless_asked(tmp_path):
@@ -277,7 +297,8 @@ def test_the_command(tmp_path, capsys):
     write_pdf(tmp_path / "a.pdf", words(50, 300, "Some words"), "")
     arguments = [str(tmp_path / "a.pdf"), "--out", str(tmp_path / "out"), "--engine", "pdf-text"]
     assert ocr.run(parse(*arguments, "--dpi", "72")) == 0
-    assert "scanned pages need" in capsys.readouterr().out
+    assert "1 pages have no text layer and were not written" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "a_p2.json").exists()
     page = json.loads((tmp_path / "out" / "a_p1.json").read_text(encoding="utf-8"))
     assert page["words"] == ["Some words"] and page["W"] == 300
     (tmp_path / "b.png").write_bytes(b"no image")
@@ -318,12 +339,12 @@ def test_missing_packages_name_the_mend(monkeypatch, tmp_path):
 
 
 def test_options_of_the_command():
-    assert job._options(["min_score=0.6", "language=chi_sim+eng"]) == {
+    assert job.engine_options(["min_score=0.6", "language=chi_sim+eng"]) == {
         "min_score": 0.6,
         "language": "chi_sim+eng",
     }
     with pytest.raises(InputError, match="not NAME=VALUE"):
-        job._options(["fast"])
+        job.engine_options(["fast"])
 
 
 def test_rapidocr_without_its_models_says_so(tmp_path):
@@ -398,6 +419,9 @@ def test_paddleocr_gets_models_and_bgr(monkeypatch, tmp_path):
     module.PaddleOCR = PaddleOCR  # type: ignore[attr-defined]
     module.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
     monkeypatch.setitem(sys.modules, "paddleocr", module)
+    paddle = types.ModuleType("paddle")
+    paddle.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "paddle", paddle)
     models = {
         "text_detection_model_name": "det",
         "text_detection_model_dir": str(tmp_path),

@@ -276,6 +276,27 @@ def test_text_from_everywhere(text_detector, tmp_path, monkeypatch):
     assert asked == ["rapidocr", "tesseract"]
 
 
+def test_options_of_the_engine(text_checkpoint, pages, tmp_path, capsys, monkeypatch):
+    asked = {}
+
+    def engine(name: str, **options) -> Engine:
+        asked[name] = options
+        return OneLine()
+
+    monkeypatch.setattr("lmv3det.ocr.get_engine", engine)
+    words = ["predict", str(pages / "scan1.png"), "--ckpt", str(text_checkpoint)]
+    words += ["--device", "cpu", "--out", str(tmp_path / "out"), "--option", "language=chi_sim"]
+    assert main([*words, "--ocr", "tesseract"]) == 0
+    assert asked == {"tesseract": {"language": "chi_sim"}}
+    assert main([*words, "--ocr", str(pages)]) == 1
+    assert "--option is for an engine" in capsys.readouterr().err
+
+
+def test_an_ocr_folder_without_ocr_files_is_an_error(text_detector, pages):
+    with pytest.raises(InputError, match="holds no OCR files"):
+        text_detector.predict(pages / "scan1.png", ocr=pages)
+
+
 def test_text_of_pdf_pages(text_detector, pdf, tmp_path):
     class Layer(OneLine):
         from_pdf = True

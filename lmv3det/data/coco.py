@@ -330,7 +330,7 @@ class CocoDataset:
         """Check that every page has an OCR file of its own."""
         names = _names(self.ocr)
         owners: dict[str, str] = {}
-        missing = []
+        missing, folders = [], dict[str, None]()
         for record in self.records:
             name = ocr_path(self.ocr, record.file_name).name
             where = f"image {record.image_id} ({record.file_name})"
@@ -340,6 +340,7 @@ class CocoDataset:
                 self.report.add("OCR file shared", where, problem, "used for both")
             if name not in names:
                 missing.append(name)
+                folders[str((self.images / record.file_name).parent)] = None
         if not missing:
             return
         message = (
@@ -348,8 +349,8 @@ class CocoDataset:
         )
         if self.missing_ocr == "error":
             raise InputError(
-                f"{message}; make them with `lmv3det ocr {self.images} --out {self.ocr}`, or set "
-                "data.missing_ocr=empty to take these pages without text"
+                f"{message}; make them with `lmv3det ocr {' '.join(folders)} --out {self.ocr}`, "
+                "or set data.missing_ocr=empty to take these pages without text"
             )
         if not self.quiet:
             log.warning("%s; they are taken without text", message)

@@ -63,6 +63,8 @@ def train_tokenizer(
         raise InputError("there is no text to train a tokenizer on: give OCR files with words")
     from tokenizers import processors
 
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)  # a fault here is told before the training
     tokenizer, trainer = _untrained(lines, vocab_size, kind, show_progress)
     tokenizer.train_from_iterator(lines, trainer, length=len(lines))
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -81,8 +83,6 @@ def train_tokenizer(
         "mask_token": "<mask>",
         "clean_up_tokenization_spaces": False,
     }
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     _write(out / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
     _write(out / "tokenizer.json", tokenizer.to_str(pretty=True) + "\n")
     return tokenizer.get_vocab_size()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.metadata
 import importlib.util
 import inspect
 import os
@@ -108,6 +109,7 @@ class PaddleOcr(Engine):
             if not Path(self.models[name]).is_dir():
                 raise InputError(f"engine paddleocr: {name} {self.models[name]}: no such folder")
         _require_package("paddleocr", "lmv3det[paddle] paddlepaddle")
+        _require_package("paddle", "paddlepaddle")
         self.min_score = min_score
         self.device = device
         self.threads = threads
@@ -230,6 +232,9 @@ def _require_package(package: str, install: str) -> None:
 
 def _find_model(folder: Path, part: str) -> Path:
     found = sorted(folder.glob(f"*{part}*.onnx"))
+    if len(found) > 1:  # rapidocr keeps models that it fetched elsewhere beside its own
+        own = {Path(file).name for file in importlib.metadata.files("rapidocr") or []}
+        found = [path for path in found if path.name in own] or found
     if len(found) != 1:
         raise InputError(
             f"engine rapidocr: {folder} has {len(found)} models *{part}*.onnx, not one; install a "

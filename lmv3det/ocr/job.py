@@ -48,7 +48,8 @@ class Report:
     Attributes:
         written: pages read and written.
         skipped: pages that were there already.
-        empty: written pages without any text.
+        empty: pages without any text; written, but for those of an engine that reads PDF text
+            layers, which are left to another engine.
         failed: (page, reason), in the order in which they failed.
     """
 
@@ -96,12 +97,14 @@ def recognize_files(
         overwrite: read finished pages again.
 
     Raises:
-        InputError: an input that does not exist; two that would be written to the same file.
+        InputError: an input that does not exist; two that would be written to the same file; a
+            folder that cannot be written to.
     """
     if workers < 1:
         raise InputError(f"--workers is {workers}; it must be 1 or more")
     if dpi < 1:
         raise InputError(f"--dpi is {dpi}; it must be 1 or more")
+    _make_folder(Path(out))  # before hours of reading
     report = Report()
     files = _count(find_pages(inputs), report)
     _check_names(files)
@@ -119,6 +122,16 @@ def recognize_files(
         else:
             _read_in_processes(engine, tasks, workers, report, bar)
     return report
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        writable = os.access(out, os.W_OK)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be made ({error})") from None
+    if not writable:
+        raise InputError(f"--out {out}: is not writable")
 
 
 def _count(paths: list[Path], report: Report) -> list[tuple[Path, int]]:
@@ -187,7 +200,8 @@ def _read(engine: Engine, task: _Task) -> int:
         page = engine.read_pdf(task.path, task.number, task.dpi)
     else:
         raise InputError("no PDF, so it has no text layer: take --engine rapidocr")
-    write_ocr(task.out, page)
+    if page.words or not engine.from_pdf:  # a PDF page without text layer may be a picture of text
+        write_ocr(task.out, page)
     return len(page.words)
 
 
@@ -225,9 +239,11 @@ def _read_in_processes(
             process.terminate()
         raise
     except BrokenProcessPool:
+        failed = "".join(f"; {page} had failed: {why}" for page, why in report.failed)
         raise InputError(
-            "a worker process died, perhaps for want of memory: run the same command with fewer "
-            "--workers; finished pages are kept and skipped"
+            f"a worker process died, perhaps for want of memory, while these were read: "
+            f"{', '.join(running.values())}. Run the same command with fewer --workers; finished "
+            f"pages are kept and skipped{failed}"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -241,6 +257,7 @@ def _collect(running: dict[Future[int], str], report: Report, bar: tqdm) -> None
         try:
             lines = future.result()
         except BrokenProcessPool:
+            running[future] = name  # it is one of those that may have done it
             raise
         except Exception as error:  # engines are others' code and raise anything
             _fail(report, name, error, bar)
@@ -296,7 +313,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `lmv3det ocr`: 0 when every page was read, 1 when some failed."""
-    options = _options(args.option)
+    options = engine_options(args.option)
     if args.workers > 1 and "threads" not in options and accepts(args.engine, "threads"):
         options["threads"] = max(1, (os.cpu_count() or 1) // args.workers)
     engine = get_engine(args.engine, **options)
@@ -310,8 +327,8 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"{args.out}: {report.written} pages read, {report.skipped} were there already")
     if report.empty:
-        hint = ": scanned pages need --engine rapidocr" if engine.from_pdf else ""
-        print(f"{report.empty} pages have no text{hint}")
+        left = " layer and were not written: the same command with --engine rapidocr reads them"
+        print(f"{report.empty} pages have no text{left if engine.from_pdf else ''}")
     for page, reason in report.failed:
         print(f"failed: {page}: {reason.removeprefix(f'{page}: ')}", file=sys.stderr)
     if report.failed:
@@ -322,7 +339,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _options(pairs: list[str]) -> dict[str, Any]:
+def engine_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """The values of `--option NAME=VALUE`, read as YAML.
+
+    Raises:
+        InputError: a word that is not NAME=VALUE.
+    """
     options = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
