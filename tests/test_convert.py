@@ -640,6 +640,26 @@ def test_tokenizer_is_kept_with_the_weights(tmp_path):
     same(from_pretrained(folder).tokenizer_files, load_checkpoint(out).tokenizer_files)
 
 
+def test_what_weights_do_not_show_is_said(tmp_path, capsys):
+    sections = {"backbone": {"spatial_bias": True}, "fusion": {"kind": "roi", "levels": [3]}}
+    config = config_of(**TEXT, **sections, relation={"enabled": True, "dim": 16, "heads": 2})
+    torch.save({"model": to_detectron2(model_of(config).state_dict())}, tmp_path / "notes.pth")
+    source = ["convert", str(tmp_path / "notes.pth"), "--to", "lmv3det", "--classes", "A,B,C"]
+    given = [word for word in SIZES if "heads" not in word]
+    assert main([*source, *given, "backbone.heads=2", "--out", str(tmp_path / "a.pth")]) == 0
+    said = capsys.readouterr().out
+    for key in ("backbone.spatial_bias", "text.selection", "fusion.levels", "fusion.reduce"):
+        assert f"{key} " in said
+    assert "relation.heads cannot" in said and "backbone.heads cannot" not in said
+    assert load_checkpoint(tmp_path / "a.pth").config.backbone.spatial_bias
+    right = ["fusion.levels=[3]", "fusion.reduce=sum", "relation.heads=2", "text.selection=first"]
+    right += ["fusion.keep_uncovered=false"]
+    words = [*source, *given, "backbone.heads=2", *right]
+    assert main([*words, "--out", str(tmp_path / "b.pth")]) == 0
+    assert "cannot be read from weights" not in capsys.readouterr().out
+    assert load_checkpoint(tmp_path / "b.pth").config.fusion.levels == [3]
+
+
 # -- refusals ------------------------------------------------------------------------------------
 
 

@@ -260,14 +260,12 @@ def _settings(
                     f"settings given say {stated}: they belong to different models"
                 )
     values = merge(merge(merge(assumed, proven), dict(given)), sizes)
-    stated_heads = given.get("backbone", {}).get("heads")
-    if stated_heads is not None or "text" in given:
-        notes = [
-            note
-            for note in notes
-            if not (stated_heads is not None and "heads" in note)
-            and not ("text" in given and note.startswith("text.selection"))
-        ]
+    keys = [note.split()[0].partition(".") for note in notes]
+    notes = [
+        note
+        for note, (section, _, key) in zip(notes, keys, strict=True)
+        if key not in given.get(section, {})
+    ]
     if values.get("text", {}).get("selection") == "none" and "fusion" not in given:
         values.pop("fusion", None)
     return values, notes

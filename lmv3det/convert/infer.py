@@ -62,7 +62,7 @@ def infer_config(weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[st
 
     Returns:
         What the shapes prove, what is assumed where they say nothing (both nested as in a config
-        file), and remarks on the assumptions.
+        file), and remarks on the assumptions, each with the setting's key for its first word.
 
     Raises:
         InputError: parts of a detector are missing, or of a kind that this project does not build.
@@ -81,6 +81,10 @@ def infer_config(weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[st
             f"backbone.heads cannot be read from weights: {max(1, hidden // HEAD_WIDTH)} "
             f"assumed, {HEAD_WIDTH} channels each as in the published models"
         )
+    for key, table in (("relative_bias", "relative_bias"), ("spatial_bias", "spatial_bias_x")):
+        if f"backbone.{table}.weight" in weights:
+            assumed["backbone"][key] = True
+            notes.append(f"backbone.{key} is turned on: the weights have its table")
     if layers in TAPS:
         assumed["backbone"]["taps"] = TAPS[layers]
     if "coordinate_size" not in backbone:
@@ -136,15 +140,17 @@ def _roi(weights: Mapping[str, Tensor], channels: int) -> dict[str, Any]:
 def _text(weights: Mapping[str, Tensor], hidden: int) -> tuple[dict[str, Any], list[str]]:
     """Sections `text`, `fusion` and `relation`, and remarks."""
     settings: dict[str, Any] = {}
+    notes: list[str] = []
     if any(name.startswith("cascade.relation.") for name in weights):
         layers = count(weights, r"cascade\.relation\.layers\.(\d+)\.")
         settings["relation"] = {"enabled": True, "layers": layers}
         width = weights.get("cascade.relation.features.weight")
         if width is not None:
             settings["relation"]["dim"] = width.shape[0]
+        notes.append("relation.heads cannot be read from weights: 8 assumed")
     if not any(name.startswith(TEXT) for name in weights):
-        return settings, []
-    notes = ["text.selection cannot be read from weights: set it, first_k and text.tokenizer"]
+        return settings, notes
+    notes.append("text.selection cannot be read from weights: set it, first_k and text.tokenizer")
     kind, levels = "", []
     for found, pattern in (
         ("gated", r"fusion\.gate\.p(\d)\."),
@@ -161,11 +167,16 @@ def _text(weights: Mapping[str, Tensor], hidden: int) -> tuple[dict[str, Any], l
         kind = "roi"
         poolers = count(weights, r"cascade\.text_pooler\.projections\.(\d+)\.")
         levels = list(range(6 - poolers, 6))
+        notes.append(f"fusion.levels cannot be read from weights: {levels} assumed")
     if kind:
         settings["fusion"] = {"kind": kind, "levels": levels}
+        notes.append("fusion.reduce cannot be read from weights: sum assumed")
+        notes.append("fusion.keep_uncovered cannot be read from weights: false assumed")
+        if kind == "gated":
+            notes.append("fusion.gate_relu cannot be read from weights: true assumed")
     else:
         notes.append(
-            "no fusion has weights here; whether it is none or additive cannot be seen: none "
-            "unless set (fusion.kind=additive)"
+            "fusion.kind is unknown: no fusion has weights here, and whether it is none or "
+            "additive cannot be seen: none unless set (fusion.kind=additive)"
         )
     return settings, notes
