@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import logging
 import os
@@ -87,6 +88,12 @@ class Run:
         path = self.folder / METRICS
         if path.is_file():
             _check_same(path, read_run(path), self.facts)
+            if self.keep and not (self.folder / MODEL).is_file():
+                log.warning(
+                    "%s is finished but its model was not kept; remove %s to train it again",
+                    self.name,
+                    self.folder,
+                )
             return True
         started = self.folder / STARTED
         if started.is_file():
@@ -97,6 +104,9 @@ class Run:
 def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     before = {**old.get("settings", {}), "--init": old.get("init"), "--size": old.get("size")}
     after = {**new["settings"], "--init": new["init"], "--size": new["size"]}
+    before["the start"], after["the start"] = old.get("start"), new.get("start")
+    if None in (before["the start"], after["the start"]):  # not known: the file is gone, say
+        del before["the start"]
     before["the pages"], after["the pages"] = old["pages"], new["pages"]
     for key in sorted(before.keys() & after.keys()):
         if before[key] != after[key]:
@@ -301,7 +311,7 @@ def _plan(
     args: argparse.Namespace, systems: Sequence[System], splits: dict[int, Split]
 ) -> list[Run]:
     """All runs, a seed of every system before the next seed."""
-    runs = []
+    runs, starts = [], dict[str, str]()
     for seed, split in splits.items():
         configs = {system: _config(args, system, seed) for system in systems}
         tokenizer = _tokenizer(args, split, list(configs.values()))
@@ -309,7 +319,8 @@ def _plan(
             folder = args.out / RUNS / f"{system.folder}-seed{seed}"
             config.output_dir = str(folder)
             config.data.train, config.data.val = split.train, split.val
-            if config.text.selection != "none" and tokenizer is not None:
+            own = any(word.startswith("text.tokenizer=") for word in system.overrides)
+            if config.text.selection != "none" and tokenizer is not None and not own:
                 config.text.tokenizer = str(tokenizer)
             facts = {
                 "system": system.name,
@@ -320,12 +331,21 @@ def _plan(
                 "settings": settings(config),
             }
             run = Run(system.name, seed, folder, config, facts, args.keep_checkpoints)
-            if args.init is not None and not run.finished():
+            if args.init is not None and not (folder / METRICS).is_file():
                 start = _initial(args.init, system, seed)
-                config.model.weights, facts["start"] = str(start), start.parent.name
+                config.model.weights = str(start)
                 log.info("%s starts from %s", run.name, start)
+            weights = config.model.weights
+            if weights and Path(weights).is_file():
+                starts[weights] = facts["start"] = starts.get(weights) or _start(Path(weights))
             runs.append(run)
     return runs
+
+
+def _start(path: Path) -> str:
+    """What a run starts from: the file with its folder's name, and a digest."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return f"{path.parent.name}/{path.name} ({digest})"
 
 
 def _initial(init: Path, system: System, seed: int) -> Path:

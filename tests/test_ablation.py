@@ -493,7 +493,7 @@ def test_a_system_starts_from_the_one_it_is_built_on(
     more = ["--init", str(first), "--out", str(second), "--configs", *systems]
     assert call(*words, *more, *still) == 0
     starts = {
-        run["system"]: run["start"]
+        run["system"]: run["start"].split("/model.pth (")[0]
         for run in (json.loads(p.read_text()) for p in second.glob("runs/*-seed1/metrics.json"))
     }
     assert starts == {
@@ -502,7 +502,15 @@ def test_a_system_starts_from_the_one_it_is_built_on(
         "se_af2": "we_f3-seed0",
         "af2+fusion.gate_relu=false": "we_f3-seed0",
     }
-    start = load_detector(first / "runs/we_f3-seed0/model.pth")[0].state_dict()
+    again = ["--init", str(first), "--out", str(second), "--configs", "af1", *still]
+    assert call(*words, *again) == 0  # nothing to do
+    other, trained = first / "runs/we_f3-seed0/model.pth", tmp_path / "model.pth"
+    shutil.copy(other, trained)
+    shutil.copy(first / "runs/image_only-seed0/model.pth", other)
+    (second / "runs/af1-seed1/metrics.json").rename(tmp_path / "metrics.json")
+    with pytest.raises(InputError, match=r"the start = 'we_f3-seed0/model\.pth"):
+        call(*words, *again)
+    start = load_detector(trained)[0].state_dict()
     end = load_detector(second / "runs/af1-seed1/model.pth")[0].state_dict()
     same = [name for name in start if "running" not in name and "num_batches" not in name]
     assert same and all(start[name].equal(end[name]) for name in same)
