@@ -1,7 +1,7 @@
 # Two commands for a fresh machine with Python 3.10+, make and a package index:
 #   make quickstart   pages, training, evaluation, prediction, in some ten minutes on a CPU
 #   make test         the tests
-#   make ablation     the tables of docs/ablation.md anew, in some four hours on two cores
+#   make ablation     the tables of docs/ablation.md anew, in some five hours on two cores
 PYTHON ?= python3
 BIN := .venv/bin
 OUT := quickstart
@@ -60,8 +60,12 @@ ablation: .venv/installed
 	$(LOOKALIKES) --configs we_f3 --seeds 3 $(FROM)/we_f3-seed0/model.pth
 	$(LOOKALIKES) --configs two_column we_all we_f3_no_unk $(FROM)/we_f3-seed0/model.pth
 	$(LOOKALIKES) --configs af1 af2 --seeds 3 $(FROM)/af1-seed0/model.pth
-	$(LOOKALIKES) --configs se_af2 af2_rm af2_rm_fpn768 concat roi_text \
-		af2:fusion.keep_uncovered=true $(FROM)/af1-seed0/model.pth
+	$(LOOKALIKES) --configs se_af2 af2_rm concat roi_text af2:fusion.keep_uncovered=true \
+		af2:fusion.gate_relu=false $(FROM)/af1-seed0/model.pth
+	test -d $(WORK)/encoder || test ! -f $(TABLES)/start/runs/af1-seed0/model.pth || \
+		$(BIN)/lmv3det convert $(TABLES)/start/runs/af1-seed0/model.pth --to huggingface \
+		--out $(WORK)/encoder
+	$(LOOKALIKES) --configs af2_rm_fpn768 model.weights=$(WORK)/encoder
 	$(if $(DOCBANK),$(ABLATION) --data $(DOCBANK) --seeds 3 --resplit --val-share 0.143 --steps 300 \
 		--configs image_only af2 --init $(TABLES)/text_matters --out $(TABLES)/docbank $(TOKENIZER) \
 		solver.lr=5e-4)
