@@ -233,7 +233,10 @@ def _require_package(package: str, install: str) -> None:
 def _find_model(folder: Path, part: str) -> Path:
     found = sorted(folder.glob(f"*{part}*.onnx"))
     if len(found) > 1:  # rapidocr keeps models that it fetched elsewhere beside its own
-        own = {Path(file).name for file in importlib.metadata.files("rapidocr") or []}
+        try:
+            own = {Path(file).name for file in importlib.metadata.files("rapidocr") or []}
+        except importlib.metadata.PackageNotFoundError:  # a copy that was not installed by pip
+            own = set()
         found = [path for path in found if path.name in own] or found
     if len(found) != 1:
         raise InputError(
