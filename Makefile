@@ -1,7 +1,7 @@
 # Two commands for a fresh machine with Python 3.10+, make and a package index:
 #   make quickstart   pages, training, evaluation, prediction, in some ten minutes on a CPU
 #   make test         the tests
-#   make ablation     the tables of docs/ablation.md anew, in some five hours on two cores
+#   make ablation     the tables of docs/ablation.md anew, in some three hours on two cores
 PYTHON ?= python3
 BIN := .venv/bin
 OUT := quickstart
