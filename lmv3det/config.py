@@ -217,10 +217,39 @@ def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[st
     return values
 
 
-def read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     """The nested values of a YAML file laid over those of its `base:`."""
-    if path.resolve() in seen:
-        raise InputError(f"{path}: base: leads back to this file")
+    values: dict[str, Any] = {}
+    for _, above in reversed(list(_files(path))):
+        values = merge(values, above)
+    return values
+
+
+def bases(path: Path) -> list[Path]:
+    """The files that a config file is laid over, nearest first.
+
+    Raises:
+        InputError: as `read_yaml`.
+    """
+    return [below for below, _ in _files(path)][1:]
+
+
+def _files(path: Path) -> typing.Iterator[tuple[Path, dict[str, Any]]]:
+    """A config file and those below it, nearest first, with what each itself says."""
+    seen: set[Path] = set()
+    while True:
+        if path.resolve() in seen:
+            raise InputError(f"{path}: base: leads back to this file")
+        seen.add(path.resolve())
+        values = _read_file(path)
+        base = values.pop("base", None)
+        yield path, values
+        if base is None:
+            return
+        path = path.parent / str(base)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
     except FileNotFoundError:
@@ -231,26 +260,7 @@ def read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(f"{path}: not YAML ({_first_line(error)})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds {type(values).__name__}, not a mapping of settings")
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    return merge(read_yaml(path.parent / str(base), (*seen, path.resolve())), values)
-
-
-def bases(path: Path) -> list[Path]:
-    """The files that a config file is laid over, nearest first.
-
-    Raises:
-        InputError: as `read_yaml`.
-    """
-    read_yaml(path)  # its errors, and that the chain ends
-    found: list[Path] = []
-    while True:
-        below = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
-        if below.get("base") is None:
-            return found
-        path = path.parent / str(below["base"])
-        found.append(path)
+    return values
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -60,9 +60,9 @@ def _text_encoder(config: Config, checkpoint: Checkpoint | None) -> TextEncoder 
     trained word table would mean other words."""
     from lmv3det.loading import checkpoint_text_encoder
 
-    if checkpoint is None or not checkpoint.tokenizer_files:
+    if checkpoint is None:
         return build_text_encoder(config)
-    if config.text.tokenizer != checkpoint.config.text.tokenizer:
+    if checkpoint.tokenizer_files and config.text.tokenizer != checkpoint.config.text.tokenizer:
         log.info("text.tokenizer is not read: the run goes on with its own tokenizer")
     return checkpoint_text_encoder(dataclasses.replace(checkpoint, config=config))
 
