@@ -91,7 +91,7 @@ benchmarks: .venv/installed
 	$(BIN)/python -m benchmarks
 
 docs: .venv/installed
-	$(BIN)/python -m lmv3det.settings_doc > docs/settings.md
+	$(BIN)/python -m lmv3det.config.docs > docs/settings.md
 
 clean:
 	rm -rf .venv $(OUT)

@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lmv3det.checkpoint import load_checkpoint
+    from lmv3det.checkpoint.file import load_checkpoint
     from lmv3det.config import load_config
+    from lmv3det.inference.detector import Detector
     from lmv3det.model.detector import build_detector
-    from lmv3det.predict import Detector
 
 __version__ = "0.1.0"
 __all__ = ["Detector", "build_detector", "load_checkpoint", "load_config"]
 
 _HOMES = {
-    "Detector": "lmv3det.predict",
+    "Detector": "lmv3det.inference.detector",
     "build_detector": "lmv3det.model.detector",
-    "load_checkpoint": "lmv3det.checkpoint",
+    "load_checkpoint": "lmv3det.checkpoint.file",
     "load_config": "lmv3det.config",
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lmv3det.checkpoint import Checkpoint, save_checkpoint
+from lmv3det.checkpoint.file import Checkpoint, save_checkpoint
 from lmv3det.config import Config, from_dict
 from lmv3det.data.categories import Category
 from lmv3det.model.detector import build_detector

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
+from lmv3det.checkpoint.folder import from_pretrained, save_pretrained
 from lmv3det.convert.command import add_arguments, run
 from lmv3det.convert.fit import load_initial_weights
-from lmv3det.convert.folder import from_pretrained, save_pretrained
+from lmv3det.convert.parameter_names import from_detectron2, to_detectron2
 from lmv3det.convert.report import Report
-from lmv3det.names import from_detectron2, to_detectron2
 
 __all__ = [
     "Report",

@@ -11,21 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmv3det import names
-from lmv3det.checkpoint import Checkpoint, save_checkpoint, write_torch
+from lmv3det.checkpoint.file import Checkpoint, save_checkpoint, write_torch
+from lmv3det.checkpoint.folder import save_huggingface, save_pretrained, write_folder
 from lmv3det.config import Config, from_dict, lay_over, merge, read_yaml, to_dict
+from lmv3det.config.detectron2_yaml import convert_config, to_detectron2_yaml
+from lmv3det.convert import parameter_names as names
 from lmv3det.convert.fit import fit_weights, settings_in_config
-from lmv3det.convert.folder import save_huggingface, save_pretrained, write_folder
 from lmv3det.convert.infer import backbone_settings, infer_config
 from lmv3det.convert.report import Report
 from lmv3det.convert.sources import SETTINGS, Source, read_source
-from lmv3det.convert_config import convert_config, to_detectron2_yaml
 from lmv3det.data.categories import Category, read_categories
-from lmv3det.data.faults import DataReport
-from lmv3det.data.tokens import build_text_encoder
+from lmv3det.data.issues import DataReport
 from lmv3det.errors import InputError
+from lmv3det.files import write_json
 from lmv3det.model.detector import build_detector
-from lmv3det.results import write_json
+from lmv3det.text.tokenization import build_text_encoder
 
 FORMATS = {
     "lmv3det": "a checkpoint of ours, FILE.pth",

@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lmv3det import names
-from lmv3det.checkpoint import FORMAT, Checkpoint, load_checkpoint, read_torch
-from lmv3det.convert.folder import MARKER, from_pretrained
+from lmv3det.checkpoint.file import FORMAT, Checkpoint, load_checkpoint, read_torch
+from lmv3det.checkpoint.folder import MARKER, from_pretrained
+from lmv3det.convert import parameter_names as names
 from lmv3det.errors import InputError
 
 Kind = Literal["lmv3det", "detectron2", "huggingface"]

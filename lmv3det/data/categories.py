@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmv3det.data.faults import DataReport
+from lmv3det.data.issues import DataReport
 from lmv3det.data.segmentation import is_int
 from lmv3det.errors import InputError
 

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from lmv3det.data.categories import match_categories
 from lmv3det.data.coco import CocoDataset, size_problem
-from lmv3det.data.faults import DataReport, Fault
 from lmv3det.data.fingerprint import fingerprint, similar_pairs
 from lmv3det.data.images import read_image
-from lmv3det.data.ocr_files import ocr_path, read_ocr
-from lmv3det.drawing import draw_regions
+from lmv3det.data.issues import DataReport, Fault
 from lmv3det.errors import InputError
+from lmv3det.text.ocr_json import ocr_path, read_ocr
+from lmv3det.visualization.regions import draw_regions
 
 _OTHER_SHAPE = 0.05
 """An OCR file's page may differ from the image's by this share in height / width."""

@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 
 from lmv3det.data.categories import Category, match_categories, read_categories
-from lmv3det.data.faults import DataReport
 from lmv3det.data.images import read_image, read_orientation, read_size, turn_back
-from lmv3det.data.ocr_files import OcrPage, ocr_path, read_ocr
+from lmv3det.data.issues import DataReport
 from lmv3det.data.segmentation import check_segmentation, is_int, is_number, outline
 from lmv3det.errors import InputError
 from lmv3det.structures import Page, Sample
+from lmv3det.text.ocr_json import OcrPage, ocr_path, read_ocr
 
 log = logging.getLogger(__name__)
 

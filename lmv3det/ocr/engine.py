@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lmv3det.data.ocr_files import OcrPage, read_ocr, write_ocr
+from lmv3det.text.ocr_json import OcrPage, read_ocr, write_ocr
 
 
 class Engine(ABC):

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from lmv3det.data.ocr_files import OcrPage
 from lmv3det.errors import InputError
 from lmv3det.ocr.engine import Engine, enclosing_lines, join_words
 from lmv3det.ocr.pdf_text import PdfText
+from lmv3det.text.ocr_json import OcrPage
 
 
 class RapidOcr(Engine):

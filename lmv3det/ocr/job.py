@@ -20,10 +20,10 @@ import yaml
 from tqdm import tqdm
 
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
-from lmv3det.data.ocr_files import write_ocr
 from lmv3det.errors import InputError
 from lmv3det.ocr.engine import Engine
 from lmv3det.ocr.engines import ENGINES, accepts, get_engine
+from lmv3det.text.ocr_json import write_ocr
 
 
 def ocr_name(path: str | os.PathLike, number: int = 0, pages: int = 1) -> str:

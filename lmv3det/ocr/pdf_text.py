@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from lmv3det.data.ocr_files import OcrPage
 from lmv3det.errors import InputError
 from lmv3det.ocr.engine import Engine, enclosing_lines
+from lmv3det.text.ocr_json import OcrPage
 
 _HYPHENS = (0x02, 0xAD, 0xFFFE)
 """What PDFium gives for the hyphen that divides a word at the end of a line."""

@@ -11,13 +11,13 @@ from torchvision.ops import box_iou
 
 from lmv3det.config import SolverConfig
 from lmv3det.data.transforms import resize, shortest_edge_size
+from lmv3det.engine.optim import rate_factor
 from lmv3det.model import boxes as box_ops
 from lmv3det.model.anchors import cell_anchors, grid_anchors
 from lmv3det.model.mask_head import paste, rasterise
 from lmv3det.model.matcher import match, sample
 from lmv3det.model.roi_pool import ROIPooler, assign_level
 from lmv3det.model.rpn import select_proposals
-from lmv3det.optim import rate_factor
 from lmv3det.structures import Page, Sample
 
 

@@ -17,10 +17,10 @@ from fixture import (
     make_batch,
 )
 
+from lmv3det.convert.parameter_names import detectron2_name
 from lmv3det.model.cascade import select_detections
 from lmv3det.model.detector import LayoutDetector
 from lmv3det.model.mask_head import rasterise
-from lmv3det.names import detectron2_name
 from lmv3det.structures import Batch, Target
 
 TAPS = (3, 5, 7, 11)

@@ -9,10 +9,10 @@ import torch
 from fixture import Fixture, Options, build_config, deterministic_model, make_batch
 from torch import Tensor
 
+from lmv3det.convert.parameter_names import detectron2_name
 from lmv3det.model.attention import relative_bucket
 from lmv3det.model.backbone import visual_boxes
 from lmv3det.model.box_grid import scatter
-from lmv3det.names import detectron2_name
 
 TAPS = (3, 5, 7, 11)
 

@@ -13,8 +13,8 @@ import torch
 from weights import deterministic_state_dict
 
 from lmv3det.config import Config, from_dict
+from lmv3det.convert.parameter_names import detectron2_name, from_detectron2
 from lmv3det.model.detector import LayoutDetector, build_detector
-from lmv3det.names import detectron2_name, from_detectron2
 from lmv3det.structures import Batch, Target
 
 TOLERANCE = 1e-9

@@ -1,0 +1,186 @@
+"""The systems of an ablation: from a name, a size and overrides to a config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmv3det.config import Config, merge, read_yaml, to_dict, with_overrides
+from lmv3det.errors import InputError
+
+SYSTEMS = (
+    "image_only",
+    "two_column",
+    "we_f3",
+    "we_all",
+    "we_f3_no_unk",
+    "af1",
+    "af2",
+    "se_af2",
+    "af2_rm",
+    "af2_rm_fpn768",
+    "concat",
+    "roi_text",
+)
+"""The rows of the table, in its order."""
+
+REFERENCE = "image_only"
+"""The row that the others are compared with."""
+
+SIZES = {"tiny": "ablation_tiny"}
+"""Size → the config that is laid over every system."""
+
+_OF_THE_SYSTEM = {
+    "text": (
+        "selection",
+        "first_k",
+        "drop_unk",
+        "drop_word_start",
+        "reading_order",
+        "tokenizer",
+        "sentence_encoder",
+    ),
+    "fusion": ("kind", "reduce", "gate_relu", "keep_uncovered"),
+    "relation": ("enabled",),
+}
+"""What makes a system: a size leaves it alone."""
+_OF_THE_RUN = ("output_dir", "seed", "device", "data")
+_PROPORTIONAL = (("neck", "out_channels", 256), ("relation", "dim", 256))
+"""Widths in which systems differ: (section, key, the usual one). A size gives the usual one's
+stand-in, and a system keeps its ratio to it."""
+
+_OVERRIDE = re.compile(r":(?=[a-z_][a-z0-9_]*(?:\.[a-z_0-9]+)*=)")
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of the table.
+
+    Attributes:
+        name: as the table shows it: `af2`, or `af2+fusion.keep_uncovered=true`.
+        path: its config.
+        overrides: its own `key=value` settings.
+    """
+
+    name: str
+    path: Path
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """The name as part of a folder's name."""
+        return re.sub(r"[^\w.=+,-]", "_", self.name)
+
+
+def read_systems(words: Sequence[str]) -> list[System]:
+    """The systems that `--configs` asks for.
+
+    Args:
+        words: names of configs (`af2`) or paths (`my/own.yaml`), each maybe with settings behind
+            it: `af2:fusion.keep_uncovered=true`.
+
+    Raises:
+        InputError: no such config, or two of one name.
+    """
+    systems: dict[str, System] = {}
+    for word in words:
+        name, *overrides = _OVERRIDE.split(word)
+        path = config_path(name)
+        system = System("+".join([path.stem, *overrides]), path, tuple(overrides))
+        for other in systems.values():
+            if other.folder == system.folder:
+                raise InputError(
+                    f"--configs: {word!r} would share the name {system.name!r} with "
+                    f"{other.path}; name each system once, and files differently"
+                )
+        systems[system.name] = system
+    return list(systems.values())
+
+
+def config_path(name: str, option: str = "--configs") -> Path:
+    """The config of a name, looked for in `configs` here and beside the package, or of a path.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise InputError(f"{option}: {name}: no such config file")
+        return Path(name)
+    folders = (Path("configs"), Path(__file__).resolve().parents[2] / "configs")
+    for folder in folders:
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(p.stem for f in folders[:1] for p in f.glob("*.yaml"))) or "none"
+    raise InputError(
+        f"{option}: no config named {name!r} in {folders[0].resolve()} ({known}) or {folders[1]}; "
+        "give a name from there, or the path of a YAML file"
+    )
+
+
+def system_config(system: System, size: str, overrides: Sequence[str] = ()) -> Config:
+    """The config of a system at a size.
+
+    Args:
+        system: its own settings are laid over the size.
+        size: `base` (as the config says), `tiny`, or the path of a config whose numbers replace
+            the system's; what makes a system and where its data are stay the system's.
+        overrides: `key=value` settings for all systems, laid over everything.
+
+    Raises:
+        InputError: a file that is missing or faulty, a setting that is wrong.
+    """
+    values = read_yaml(system.path)
+    if size != "base":
+        values = resize(values, read_yaml(config_path(SIZES.get(size, size), "--size")))
+    source = f"{system.path} ({system.name})"
+    return with_overrides(values, [*system.overrides, *overrides], source)
+
+
+def resize(values: dict[str, Any], size: dict[str, Any]) -> dict[str, Any]:
+    """A system's nested values with those of a size laid over them."""
+    size = {key: value for key, value in size.items() if key not in _OF_THE_RUN}
+    for section, keys in _OF_THE_SYSTEM.items():
+        if section in size:
+            size[section] = {k: v for k, v in size[section].items() if k not in keys}
+    for section, key, usual in _PROPORTIONAL:
+        own = values.get(section, {}).get(key, usual)
+        if key in size.get(section, {}):
+            size[section] = {**size[section], key: size[section][key] * own // usual}
+    return merge(values, size)
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """The settings that a result depends on, by dotted key; paths and logging left out."""
+
+    def walk(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            key = prefix + name
+            if isinstance(value, dict):
+                found |= walk(value, key + ".")
+            elif key not in _WITHOUT_EFFECT and not key.startswith(("data.train.", "data.val.")):
+                found[key] = value
+        return found
+
+    return walk(to_dict(config), "")
+
+
+_WITHOUT_EFFECT = {
+    "output_dir",
+    "device",
+    "data.workers",
+    "model.weights",
+    "model.num_classes",
+    "text.tokenizer",
+    "backbone.checkpoint",
+    "solver.log_every",
+    "solver.evaluate_every",
+    "solver.checkpoint_every",
+    "solver.keep_last",
+    "test.batch_size",
+}

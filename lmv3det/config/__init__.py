@@ -1,0 +1,40 @@
+"""Settings: their dataclasses, reading and writing them, other tools' yaml.
+
+Imports `errors` and `files` alone.
+"""
+
+from lmv3det.config.reading import (
+    bases,
+    from_dict,
+    lay_over,
+    load_config,
+    merge,
+    read_yaml,
+    to_dict,
+    to_yaml,
+    walk,
+    with_overrides,
+)
+from lmv3det.config.schema import (
+    BackboneConfig,
+    Config,
+    SolverConfig,
+    SplitConfig,
+)
+
+__all__ = [
+    "BackboneConfig",
+    "Config",
+    "SolverConfig",
+    "SplitConfig",
+    "bases",
+    "from_dict",
+    "lay_over",
+    "load_config",
+    "merge",
+    "read_yaml",
+    "to_dict",
+    "to_yaml",
+    "walk",
+    "with_overrides",
+]

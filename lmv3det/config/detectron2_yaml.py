@@ -1,0 +1,413 @@
+"""`lmv3det convert-config`: a detectron2 yaml of the LayoutLMv3 example becomes a config of ours.
+
+What a file says is taken over; where it is silent and detectron2's own default differs from ours,
+detectron2's is what the file means. What is not taken over is listed with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lmv3det.config import Config, from_dict, merge, to_dict, walk
+from lmv3det.config.detectron2_keys import DEFAULTS, DETECTRON2_KEYS, NOT_TAKEN, ONLY
+from lmv3det.errors import InputError
+from lmv3det.files import replacing
+
+LARGE = {
+    "hidden_size": 1024,
+    "layers": 24,
+    "heads": 16,
+    "intermediate_size": 4096,
+    "coordinate_size": 171,
+    "shape_size": 170,
+    "taps": [7, 11, 15, 23],
+}
+"""`backbone` of `MODEL.VIT.NAME: layoutlmv3_large`."""
+
+_PER_ITERATION = (
+    "solver.steps",
+    "solver.warmup_steps",
+    "solver.evaluate_every",
+    "solver.checkpoint_every",
+)
+_BY_HAND = {ours for ours, theirs in DETECTRON2_KEYS.items() if theirs == "MODEL.VIT.NAME"} | {
+    "device",
+    "data.train.annotations",
+    "data.val.annotations",
+    "data.workers",
+    "input.flip",
+    "input.crop",
+    "backbone.drop_path",
+}
+"""Settings of ours that answer to one of theirs, whose value is not copied."""
+
+_SCHEDULES = {"WarmupCosineLR": "cosine", "WarmupMultiStepLR": "multistep"}
+
+
+@dataclass
+class Converted:
+    """A detectron2 file in our terms.
+
+    Attributes:
+        values: our settings, nested.
+        left_out: (their key, value, why) of what has no effect here.
+        conflicts: (their key, value, what is done instead) of what this project cannot do.
+        changed: (their key, value, what became of it) where that is not obvious.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    left_out: list[tuple[str, Any, str]] = field(default_factory=list)
+    conflicts: list[tuple[str, Any, str]] = field(default_factory=list)
+    changed: list[tuple[str, Any, str]] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """What was left out, a line each, sections of another architecture in one line."""
+        lines = [f"cannot be had: {key}: {_short(v)} – {why}" for key, v, why in self.conflicts]
+        lines += [f"changed: {key}: {_short(v)} – {why}" for key, v, why in self.changed]
+        groups: dict[tuple[str, str], list[str]] = {}
+        for key, value, why in self.left_out:
+            section = next((p for p in NOT_TAKEN if key == p or key.startswith(p + ".")), key)
+            groups.setdefault((section, why), []).append(f"{key}: {_short(value)}")
+        for (section, why), members in groups.items():
+            what = members[0] if len(members) == 1 else f"{section}.* ({len(members)} settings)"
+            lines.append(f"left out: {what} – {why}")
+        return "\n".join(lines) or "nothing was left out"
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader; python's tuples are read as plain lists, other python tags are refused."""
+
+
+_Loader.add_constructor(
+    "tag:yaml.org,2002:python/tuple",
+    lambda loader, node: loader.construct_sequence(node, deep=True),  # type: ignore[arg-type]
+)
+
+
+def read_detectron2_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Nested values of a detectron2 yaml over those of its `_BASE_`; strings that hold a literal,
+    such as `(480, 512)`, are read as one.
+
+    Raises:
+        InputError: no such file, not YAML, a python object in it, or a base that leads back.
+    """
+    if path.resolve() in seen:
+        raise InputError(f"{path}: _BASE_ leads back to this file")
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    except yaml.constructor.ConstructorError as error:
+        reason = " ".join(str(error.problem).split())
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise InputError(
+            f"{path}: line {line}: refused: {reason}. Write plain values, such as [1, 2]"
+        ) from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:160]})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds {type(values).__name__}, not a mapping of settings")
+    values = literals(values)
+    bases = values.pop("_BASE_", [])
+    below: dict[str, Any] = {}
+    for base in bases if isinstance(bases, list) else [bases]:
+        if "://" in str(base):
+            raise InputError(f"{path}: _BASE_ is {base!r}; download it and name the local file")
+        file = path.parent / Path(str(base)).expanduser()
+        below = merge(below, read_detectron2_yaml(file, (*seen, path.resolve())))
+    return merge(below, values)
+
+
+def literals(value: Any) -> Any:
+    """Nested values whose strings are read as Python literals where they are some, `(480, 512)` or
+    `2e-4`; tuples become lists."""
+    if isinstance(value, dict):
+        return {str(key): literals(item) for key, item in value.items()}
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return value
+    return _lists(value)
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def convert_config(path: Path) -> Converted:
+    """Translate a detectron2 yaml.
+
+    Raises:
+        InputError: it cannot be read, is no detectron2 config, or a value cannot be understood.
+    """
+    theirs = dict(_flatten(read_detectron2_yaml(path)))
+    if not any(key.startswith("MODEL.") for key in theirs):
+        raise InputError(f"{path}: no MODEL section: not a detectron2 config")
+    vit = str(theirs.get("MODEL.VIT.NAME", "layoutlmv3_base"))
+    if "layoutlmv3" not in vit:
+        raise InputError(
+            f"{path}: MODEL.VIT.NAME is {vit!r}; layoutlmv3_base and layoutlmv3_large are known"
+        )
+    converted = Converted()
+    if "large" in vit:
+        converted.values["backbone"] = dict(LARGE)
+    elif "MODEL.VIT.NAME" in theirs:
+        converted.values["backbone"] = {"heads": Config().backbone.heads}
+    taken = {"MODEL.VIT.NAME", "SOLVER.CLIP_GRADIENTS.ENABLED"}
+    for ours, key in DETECTRON2_KEYS.items():
+        if ours in _BY_HAND or (key not in theirs and key not in DEFAULTS):
+            continue
+        taken.add(key)
+        stated = theirs.get(key, DEFAULTS.get(key))
+        try:
+            value = _READ.get(ours, _as_it_is)(stated, theirs)
+        except (TypeError, ValueError, IndexError, KeyError) as error:
+            raise InputError(
+                f"{path}: {key} is {stated!r}, which has no {ours} ({error})"
+            ) from None
+        if value is not None:
+            _put(converted.values, ours, value)
+        elif theirs.get(key):
+            converted.left_out.append((key, stated, "has no effect here"))
+    _sort_rest(theirs, taken, converted)
+    _remark(theirs, converted)
+    from_dict(converted.values, f"{path} (converted)")
+    return converted
+
+
+def _sort_rest(theirs: dict[str, Any], taken: set[str], converted: Converted) -> None:
+    """Everything that was not taken over, with its reason."""
+    for key, value in theirs.items():
+        if key in taken:
+            continue
+        reason = _reason(key)
+        if key == "MODEL.FPN.IN_FEATURES" and value != theirs.get("MODEL.VIT.OUT_FEATURES", value):
+            converted.conflicts.append((key, value, "always MODEL.VIT.OUT_FEATURES here"))
+        elif key in ONLY:
+            if value != ONLY[key]:
+                converted.conflicts.append((key, value, f"always {ONLY[key]!r} here"))
+        else:
+            converted.left_out.append((key, value, reason or "not known here"))
+
+
+def _remark(theirs: dict[str, Any], converted: Converted) -> None:
+    """What was taken over, but not word for word."""
+    accumulate = _accumulate(theirs)
+    if accumulate > 1:
+        why = (
+            f"steps here are optimizer steps: iterations are divided by {accumulate}, and "
+            "solver.batch_size counts the pages of a whole step"
+        )
+        converted.changed.append(("SOLVER.GRADIENT_ACCUMULATION_STEPS", accumulate, why))
+    if converted.values.get("text", {}).get("selection") == "first":
+        why = "text.selection=first is set; the other text.* and fusion.* settings are yours to set"
+        converted.changed.append(("MODEL.IMAGE_ONLY", False, why))
+    solver = converted.values["solver"]
+    if solver["warmup_steps"] >= solver["steps"]:
+        solver["allow_long_warmup"] = True
+        why = "as long as the run: the peak rate is never reached; solver.allow_long_warmup is set"
+        converted.changed.append(("SOLVER.WARMUP_ITERS", solver["warmup_steps"], why))
+
+
+def to_detectron2_yaml(config: Config) -> str:
+    """The yaml of the LayoutLMv3 example that says what a config of ours says.
+
+    Settings that detectron2 has no name for (text, fusion, relation) are not in it.
+    """
+    values = to_dict(config)
+    theirs: dict[str, Any] = {"VERSION": 2}
+    for key, value in ONLY.items():
+        _put(theirs, key, value)
+    backbone = config.backbone
+    for ours, key in DETECTRON2_KEYS.items():
+        if ours in _BY_HAND or ours in ("output_dir", "model.weights", "backbone.taps"):
+            continue
+        value = values
+        for part in ours.split("."):
+            value = value[part]
+        value = _WRITE[ours](config) if ours in _WRITE else value
+        if value is not None:
+            _put(theirs, key, value)
+    layers = [f"layer{tap}" for tap in backbone.taps]
+    size = "large" if backbone.hidden_size == LARGE["hidden_size"] else "base"
+    _put(theirs, "MODEL.VIT.NAME", f"layoutlmv3_{size}")
+    _put(theirs, "MODEL.VIT.OUT_FEATURES", layers)
+    _put(theirs, "MODEL.FPN.IN_FEATURES", list(layers))
+    _put(theirs, "MODEL.WEIGHTS", "")
+    _put(theirs, "SOLVER.CLIP_GRADIENTS.ENABLED", config.solver.clip_norm > 0)
+    return yaml.safe_dump(theirs, sort_keys=True, default_flow_style=None)
+
+
+def _as_it_is(value: Any, theirs: dict[str, Any]) -> Any:
+    return value
+
+
+def _divided(value: Any, theirs: dict[str, Any]) -> int:
+    return max(int(value > 0), int(value) // _accumulate(theirs))
+
+
+def _accumulate(theirs: dict[str, Any]) -> int:
+    return max(1, int(theirs.get("SOLVER.GRADIENT_ACCUMULATION_STEPS", 1)))
+
+
+def _clip(value: Any, theirs: dict[str, Any]) -> float:
+    key = "SOLVER.CLIP_GRADIENTS.ENABLED"
+    return float(value) if theirs.get(key, DEFAULTS[key]) else 0.0
+
+
+def _schedule(value: Any, theirs: dict[str, Any]) -> str:
+    if value not in _SCHEDULES:
+        raise ValueError(f"known: {', '.join(_SCHEDULES)}")
+    return _SCHEDULES[value]
+
+
+def _milestones(value: Any, theirs: dict[str, Any]) -> list[int] | None:
+    name = theirs.get("SOLVER.LR_SCHEDULER_NAME", DEFAULTS["SOLVER.LR_SCHEDULER_NAME"])
+    if name != "WarmupMultiStepLR":
+        return None
+    return [int(step) // _accumulate(theirs) for step in value]
+
+
+def _sizes(value: Any, theirs: dict[str, Any]) -> list[int]:
+    if any(len(level) != 1 for level in value):
+        raise ValueError("one size for each of the five levels is needed")
+    return [int(level[0]) for level in value]
+
+
+def _ratios(value: Any, theirs: dict[str, Any]) -> list[float]:
+    if any(level != value[0] for level in value):
+        raise ValueError("the ratios must be the same at all levels")
+    return [float(ratio) for ratio in value[0]]
+
+
+def _floats(value: Any, theirs: dict[str, Any]) -> Any:
+    return [_floats(v, theirs) for v in value] if isinstance(value, list) else float(value)
+
+
+_READ: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "output_dir": lambda value, _: value or None,
+    "seed": lambda value, _: value if value >= 0 else None,
+    "data.keep_empty": lambda value, _: not value,
+    "input.min_size_train": lambda value, _: value if isinstance(value, list) else [value],
+    "input.pixel_mean": _floats,
+    "input.pixel_std": _floats,
+    "model.weights": lambda value, _: value or None,
+    "backbone.input_size": lambda value, _: value[0] if isinstance(value, list) else value,
+    "backbone.taps": lambda value, _: [int(str(name).removeprefix("layer")) for name in value],
+    "rpn.anchor_sizes": _sizes,
+    "rpn.aspect_ratios": _ratios,
+    "rpn.negative_iou": lambda value, _: float(value[0]),
+    "rpn.positive_iou": lambda value, _: float(value[1]),
+    "rpn.box_weights": _floats,
+    "rpn.smooth_l1_beta": _floats,
+    "roi.ious": _floats,
+    "roi.box_weights": _floats,
+    "roi.smooth_l1_beta": _floats,
+    "text.selection": lambda value, _: "none" if value else "first",
+    "solver.batch_size": lambda value, theirs: int(value) * _accumulate(theirs),
+    "solver.lr": _floats,
+    "solver.schedule": _schedule,
+    "solver.milestones": _milestones,
+    "solver.clip_norm": _clip,
+    "solver.amp": lambda value, _: "auto" if value else "off",
+    **dict.fromkeys(_PER_ITERATION, _divided),
+}
+"""How a value of theirs becomes ours, where it is not the same; None leaves our default."""
+
+_WRITE: dict[str, Callable[[Config], Any]] = {
+    "data.keep_empty": lambda c: not c.data.keep_empty,
+    "backbone.input_size": lambda c: [c.backbone.input_size] * 2,
+    "rpn.anchor_sizes": lambda c: [[size] for size in c.rpn.anchor_sizes],
+    "rpn.aspect_ratios": lambda c: [list(c.rpn.aspect_ratios)],
+    "rpn.negative_iou": lambda c: [c.rpn.negative_iou, c.rpn.positive_iou],
+    "rpn.positive_iou": lambda c: [c.rpn.negative_iou, c.rpn.positive_iou],
+    "text.selection": lambda c: c.text.selection == "none",
+    "solver.batch_size": lambda c: max(1, c.solver.batch_size // c.solver.accumulate),
+    "solver.schedule": lambda c: (
+        "WarmupMultiStepLR" if c.solver.schedule == "multistep" else "WarmupCosineLR"
+    ),
+    "solver.clip_norm": lambda c: c.solver.clip_norm or 1.0,
+    "solver.amp": lambda c: c.solver.amp != "off",
+    "solver.steps": lambda c: c.solver.steps * c.solver.accumulate,
+    "solver.warmup_steps": lambda c: c.solver.warmup_steps * c.solver.accumulate,
+    "solver.evaluate_every": lambda c: c.solver.evaluate_every * c.solver.accumulate,
+    "solver.checkpoint_every": lambda c: c.solver.checkpoint_every * c.solver.accumulate,
+    "solver.milestones": lambda c: [m * c.solver.accumulate for m in c.solver.milestones],
+}
+"""How a value of ours becomes theirs, where it is not the same."""
+
+
+def _reason(key: str) -> str | None:
+    """Why a key of theirs is left out, by its longest known beginning."""
+    found = [p for p in NOT_TAKEN if key == p or key.startswith((p + ".", p + "_"))]
+    return NOT_TAKEN[max(found, key=len)] if found else None
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[leaf] = value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def to_short_yaml(values: dict[str, Any], source: str) -> str:
+    """Those of the nested values that differ from our defaults, as a config file."""
+    defaults = to_dict(Config())
+    given = from_dict(values, source)
+    ours = to_dict(given)
+    differing: dict[str, Any] = {}
+    for key, _ in walk():
+        new, old = ours, defaults
+        for part in key.split("."):
+            new, old = new[part], old[part]
+        if new != old:
+            _put(differing, key, new)
+    body = yaml.safe_dump(differing, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    return f"# Converted from {source}. What is not here has the default.\n{body}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `lmv3det convert-config`."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="detectron2 yaml")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: print)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lmv3det convert-config`: the config to --out or standard output, and what was left out."""
+    converted = convert_config(args.file)
+    text = to_short_yaml(converted.values, args.file.name)
+    if args.out is None:
+        print(text, end="")
+        print(converted.summary(), file=sys.stderr)
+        return 0
+    if args.out.resolve() == args.file.resolve():
+        raise InputError(f"--out {args.out}: is the file that is read; name another")
+    with replacing(args.out) as draft:
+        draft.write_text(text, encoding="utf-8")
+    print(f"wrote {args.out}")
+    print(converted.summary())
+    return 0

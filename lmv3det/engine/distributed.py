@@ -1,0 +1,193 @@
+"""One process or several: ranks, devices and the few collectives that training needs.
+
+`torchrun` sets RANK, WORLD_SIZE and LOCAL_RANK; without them there is one process. Processes on
+CUDA talk over nccl, on a CPU over gloo.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lmv3det.errors import InputError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of processes.
+        device: where this process computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device that `auto`, `cpu`, `cuda`, `cuda:N` or `mps` stands for.
+
+    `auto` and `cuda` give every process of a host the card of its local rank.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"device is {name!r}; it must be auto, cpu, cuda, cuda:N or mps")
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise InputError(f"device is {name!r}, but torch sees no CUDA card; set device=cpu")
+        index = local_rank if device.index is None else device.index
+        if index >= torch.cuda.device_count():
+            raise InputError(
+                f"device is {name!r}: process {local_rank} of this host asks for card {index}, but "
+                f"there are {torch.cuda.device_count()}; start at most as many processes "
+                "(torchrun --nproc_per_node), or set device"
+            )
+        return torch.device("cuda", index)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError("device is 'mps', which this machine does not have; set device=cpu")
+    return device
+
+
+@contextmanager
+def start(device_name: str) -> Iterator[World]:
+    """Join the other processes, if `torchrun` started any, and leave them at the end.
+
+    Raises:
+        InputError: the device cannot be used.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    device = choose_device(device_name, local_rank)
+    if size > 1 and device.type == "cuda" and device_name.startswith("cuda:"):
+        raise InputError(
+            f"device is {device_name!r} with {size} processes, which would share one card; set "
+            "device=cuda"
+        )
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    world = World(rank, size, device)
+    if size == 1 or dist.is_initialized():
+        yield world
+        return
+    if device.type == "mps":
+        raise InputError(f"device mps with {size} processes is not possible; set device=cpu")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield world
+    except BaseException:
+        # With nccl, ending the group waits for processes that may stand in an exchange with this
+        # one: then the fault would never be told. The launcher ends them when this process has.
+        if device.type != "cuda":
+            dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
+
+
+def wrap(model: nn.Module, world: World) -> nn.Module:
+    """The model as it is trained: itself, or in DistributedDataParallel.
+
+    Every parameter must be visited in each backward pass (`lmv3det.engine.optim.reach_all`).
+    """
+    if world.size == 1:
+        return model
+    return DistributedDataParallel(
+        model,
+        device_ids=[world.device.index] if world.device.type == "cuda" else None,
+        gradient_as_bucket_view=True,
+    )
+
+
+def synchronise_batch_norm(model: nn.Module, world: World) -> nn.Module:
+    """BatchNorm over the pages of all processes, where several train on CUDA.
+
+    torch has no SyncBatchNorm for the CPU: there each process normalises with its own pages, the
+    running values are those of process 0, and a warning says so.
+    """
+    own = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    if world.size == 1 or not own:
+        return model
+    if world.device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if world.is_main:
+        log.warning(
+            "BatchNorm is not synchronised between processes on a CPU: each normalises with its "
+            "own pages (neck.norm=frozen makes the number of processes irrelevant)"
+        )
+    return model
+
+
+def broadcast_buffers(model: nn.Module, world: World) -> None:
+    """Give all processes the buffers of process 0 (running values of an unsynchronised norm)."""
+    if world.size > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
+
+
+def reduce_max(values: Tensor, world: World) -> Tensor:
+    """The largest of each value over all processes (in place)."""
+    if world.size > 1:
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+    return values
+
+
+def reduce_sum(values: Tensor, world: World) -> Tensor:
+    """The sum of each value over all processes (in place)."""
+    if world.size > 1:
+        dist.all_reduce(values)
+    return values
+
+
+def gather(value: T, world: World) -> list[T]:
+    """The values of all processes by rank, in every process."""
+    if world.size == 1:
+        return [value]
+    values: list[Any] = [None] * world.size
+    dist.all_gather_object(values, value)
+    return values
+
+
+def from_main(value: T, world: World) -> T:
+    """Process 0's value, in every process."""
+    if world.size == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, 0)
+    return values[0]
+
+
+def barrier(world: World) -> None:
+    """Wait for all processes."""
+    if world.size > 1:
+        dist.barrier()

@@ -1,0 +1,148 @@
+"""From a config to what a run needs: checked files, data, sizes, precision, the model to start."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from lmv3det.checkpoint.file import Checkpoint
+from lmv3det.config import Config
+from lmv3det.data.categories import Category
+from lmv3det.data.coco import CocoDataset
+from lmv3det.engine.distributed import World
+from lmv3det.engine.state import load_weights
+from lmv3det.errors import InputError
+from lmv3det.model.detector import LayoutDetector, build_detector
+
+log = logging.getLogger(__name__)
+
+
+def check_files(config: Config) -> None:
+    """Check that the files which a config names are there, before anything heavy.
+
+    Raises:
+        InputError: one is missing, naming the setting.
+    """
+    for name in ("train", "val"):
+        split = getattr(config.data, name)
+        paths = {"annotations": split.annotations, "images": split.images}
+        if name == "val" and not any(paths.values()):
+            continue
+        for key, path in paths.items():
+            what = "COCO JSON file" if key == "annotations" else "image folder"
+            mend = f"give it by data.{name}.{key}=PATH, or in the config file"
+            if path is None:
+                raise InputError(f"data.{name}.{key}, the {what}, is not set; {mend}")
+            exists = Path(path).is_file() if key == "annotations" else Path(path).is_dir()
+            if not exists:
+                raise InputError(
+                    f"data.{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {mend}"
+                )
+
+
+def micro_batch_size(config: Config, world_size: int) -> int:
+    """Pages of one micro-batch of one process.
+
+    Raises:
+        InputError: `solver.batch_size` cannot be shared out evenly.
+    """
+    solver = config.solver
+    parts = world_size * solver.accumulate
+    if solver.batch_size % parts:
+        near = max(1, round(solver.batch_size / parts)) * parts
+        processes = f"{world_size} process" + ("es" if world_size > 1 else "")
+        raise InputError(
+            f"solver.batch_size is {solver.batch_size}, which {processes} with "
+            f"solver.accumulate={solver.accumulate} cannot share evenly: set "
+            f"solver.batch_size={near}, or another solver.accumulate"
+        )
+    return solver.batch_size // parts
+
+
+def choose_precision(amp: str, device: torch.device) -> torch.dtype | None:
+    """The dtype of autocast that `solver.amp` stands for; None for full precision."""
+    if amp == "auto":
+        if device.type != "cuda":
+            return None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
+    return {"off": None, "fp16": torch.float16, "bf16": torch.bfloat16}[amp]
+
+
+def read_data(config: Config, quiet: bool) -> tuple[CocoDataset, CocoDataset | None]:
+    """The training pages, and those for evaluation where the config names some.
+
+    `model.num_classes` is set to the number of categories where it is None.
+
+    Args:
+        quiet: log nothing.
+
+    Raises:
+        InputError: data that cannot be used, or another number of classes.
+    """
+    data, model = config.data, config.model
+    with_text = config.text.selection != "none"
+    assert data.train.annotations is not None and data.train.images is not None
+    train = CocoDataset(
+        data.train.annotations,
+        data.train.images,
+        data.train.ocr,
+        with_text=with_text,
+        strict=data.strict,
+        missing_ocr=data.missing_ocr,
+        malformed_ocr=data.malformed_ocr,
+        keep_empty=data.keep_empty,
+        quiet=quiet,
+    )
+    number = len(train.categories)
+    if model.num_classes not in (None, number):
+        raise InputError(
+            f"model.num_classes is {model.num_classes}, but {data.train.annotations} has {number} "
+            f"categories: set model.num_classes={number}, or leave it out"
+        )
+    model.num_classes = number
+    if data.val.annotations is None or data.val.images is None:
+        if not quiet:
+            log.warning("data.val is not set: nothing is evaluated, and no best.pth written")
+        return train, None
+    val = CocoDataset(
+        data.val.annotations,
+        data.val.images,
+        data.val.ocr,
+        with_text=with_text,
+        strict=data.strict,
+        missing_ocr=data.missing_ocr,
+        malformed_ocr=data.malformed_ocr,
+        categories=train.categories,
+        quiet=quiet,
+    )
+    return train, val
+
+
+def build_model(
+    config: Config,
+    world: World,
+    categories: list[Category],
+    checkpoint: Checkpoint | None,
+    source: Path,
+) -> LayoutDetector:
+    """The detector to train, on the CPU: of the checkpoint where a run goes on, else with the
+    weights that `model.weights` names, else fresh.
+
+    Args:
+        source: the checkpoint's path.
+
+    Raises:
+        InputError: weights that cannot be read or do not fit.
+    """
+    model = build_detector(config)
+    if checkpoint is not None:
+        load_weights(model, checkpoint.training["raw_weights"] or checkpoint.weights, source)
+    elif config.model.weights is not None:
+        from lmv3det.convert import load_initial_weights
+
+        report = load_initial_weights(model, config.model.weights, config, categories=categories)
+        if world.is_main:
+            log.info("%s", report)
+    return model

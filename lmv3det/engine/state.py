@@ -1,0 +1,230 @@
+"""What makes a run go on exactly where it stopped: random generators, checkpoints, their names."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
+from lmv3det.config import Config, to_dict
+from lmv3det.data.categories import Category
+from lmv3det.errors import InputError
+
+LAST, BEST = "last.pth", "best.pth"
+_NUMBERED = re.compile(r"step_(\d+)\.pth")
+
+# What may change between the parts of a run: it does not change which parameters there are, nor
+# what they mean. Everything else in these sections is the model.
+_MODEL_SECTIONS = ("backbone", "neck", "text", "fusion", "relation", "mask")
+_FREE = {
+    "backbone.dropout",
+    "backbone.attention_dropout",
+    "backbone.drop_path",
+    "backbone.checkpoint",
+    "text.tokenizer",
+    "text.reading_order",
+    "mask.sampling_ratio",
+}
+_MODEL_KEYS = (
+    "model.num_classes",
+    "model.mask_on",
+    "rpn.anchor_sizes",
+    "rpn.aspect_ratios",
+    "rpn.box_weights",
+    "roi.box_weights",
+    "roi.pool_size",
+    "roi.fc_dim",
+    "roi.head",
+)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed `random`, numpy and torch on all devices."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The state of this process's random generators, as tensors, numbers and lists."""
+    version, words, gauss = random.getstate()
+    of_numpy: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]
+    inner = of_numpy["state"]
+    state = {
+        "python": [version, list(words), gauss],
+        "numpy": {
+            "name": of_numpy["bit_generator"],
+            "key": torch.from_numpy(inner["key"].astype(np.int64)),
+            "position": int(inner["pos"]),
+            "gauss": [int(of_numpy["has_gauss"]), float(of_numpy["gauss"])],
+        },
+        "torch": torch.get_rng_state(),
+    }
+    if device.type == "cuda":
+        state["device"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state["device"] = torch.mps.get_rng_state()
+    return state
+
+
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Take over what `random_state` gave; a state from another kind of device leaves that
+    device's generator as it is."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    saved = state["numpy"]
+    key = saved["key"].numpy().astype(np.uint32)
+    np.random.set_state((saved["name"], key, saved["position"], *saved["gauss"]))
+    torch.set_rng_state(state["torch"])
+    if "device" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["device"], device)
+    elif "device" in state and device.type == "mps":
+        torch.mps.set_rng_state(state["device"])
+
+
+@contextmanager
+def same_randomness(device: torch.device) -> Iterator[None]:
+    """Whatever is drawn within leaves the random generators as they were."""
+    state = random_state(device)
+    try:
+        yield
+    finally:
+        restore_random_state(state, device)
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """The settings by dotted key."""
+
+    def walk(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield from walk(value, f"{prefix}{name}.")
+            else:
+                yield prefix + name, value
+
+    return dict(walk(to_dict(config), ""))
+
+
+def changed_settings(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ: key → (old value, new value)."""
+    before, after = flat(old), flat(new)
+    return {key: (before[key], after[key]) for key in after if before[key] != after[key]}
+
+
+def check_same_model(
+    checkpoint: Checkpoint, config: Config, categories: list[Category], path: Path
+):
+    """Check that a checkpoint's run can go on with a config and the categories of its data.
+
+    Raises:
+        InputError: a setting that makes the model differs, or the categories do; with the mend.
+    """
+    for key, (old, new) in changed_settings(checkpoint.config, config).items():
+        section = key.split(".")[0]
+        if key in _MODEL_KEYS or (section in _MODEL_SECTIONS and key not in _FREE):
+            raise InputError(
+                f"{path}: the run has {key}={old}, the config now says {new}, which is another "
+                f"model: set {key}={old} to go on, or start anew with model.weights={path} and "
+                "another output_dir"
+            )
+    if checkpoint.categories != categories:
+        was = ", ".join(f"{c.id} {c.name}" for c in checkpoint.categories)
+        now = ", ".join(f"{c.id} {c.name}" for c in categories)
+        raise InputError(
+            f"{path}: the run has the categories {was}, the annotations now have {now}: go on with "
+            f"the same data.train.annotations, or start anew with model.weights={path} and another "
+            "output_dir"
+        )
+
+
+def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """`load_state_dict` with every name and shape the same.
+
+    Raises:
+        InputError: they are not.
+    """
+    own = model.state_dict()
+    odd = sorted(own.keys() ^ weights.keys())
+    odd += [n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape]
+    if odd:
+        shown = ", ".join(odd[:3]) + (", …" if len(odd) > 3 else "")
+        raise InputError(
+            f"{path}: {len(odd)} weights do not fit the model of the config ({shown}): use the "
+            "config.yaml beside the checkpoint"
+        )
+    model.load_state_dict(weights)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run: last, best and numbered, as far as they exist."""
+    named = [folder / name for name in (LAST, BEST) if (folder / name).is_file()]
+    return named + [path for _, path in numbered(folder)]
+
+
+def numbered(folder: Path) -> list[tuple[int, Path]]:
+    """Steps and paths of the numbered checkpoints, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [(m, path) for path in folder.iterdir() if (m := _NUMBERED.fullmatch(path.name))]
+    return sorted((int(match[1]), path) for match, path in found)
+
+
+def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) -> Path:
+    """Write `last.pth`; with `number`, as `step_N.pth` too, of which the newest `keep` remain.
+
+    The two are one file under two names where the file system can do that, else a copy.
+    """
+    last = folder / LAST
+    if not (number and keep):
+        save_checkpoint(last, checkpoint)
+        return last
+    path = folder / f"step_{checkpoint.step}.pth"
+    save_checkpoint(path, checkpoint)
+    temporary = folder / f".{LAST}.{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
+        os.replace(temporary, last)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for _, old in numbered(folder)[:-keep]:
+        old.unlink()
+    return last
+
+
+def save_best(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write `best.pth`, without the state of the run."""
+    save_checkpoint(folder / BEST, dataclasses.replace(checkpoint, training={}))
+
+
+def read_resumable(path: Path) -> Checkpoint:
+    """Read a checkpoint that a run can go on from.
+
+    Raises:
+        InputError: there is none, or it holds a model only.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path}: nothing to resume; start without --resume, or set output_dir to the run's"
+        )
+    checkpoint = load_checkpoint(path)
+    if not checkpoint.training:
+        raise InputError(
+            f"{path}: holds a model only, not the state of a run: resume from last.pth or "
+            f"step_N.pth, or start anew with model.weights={path} and another output_dir"
+        )
+    return checkpoint

@@ -1,0 +1,455 @@
+"""`lmv3det train`: from a config to a trained detector, in one process or several."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import dataclasses
+import itertools
+import logging
+import os
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from lmv3det.checkpoint.file import Checkpoint
+from lmv3det.config import Config, load_config, to_yaml
+from lmv3det.data.loader import build_test_loader, build_train_loader
+from lmv3det.engine import distributed
+from lmv3det.engine.distributed import World
+from lmv3det.engine.log import RunLog, draw_curves, memory_gib, read_entries
+from lmv3det.engine.setup import build_model, check_files, micro_batch_size, read_data
+from lmv3det.engine.signals import StopSignals
+from lmv3det.engine.state import (
+    BEST,
+    LAST,
+    changed_settings,
+    check_same_model,
+    checkpoints,
+    random_state,
+    read_resumable,
+    restore_random_state,
+    same_randomness,
+    save_best,
+    save_last,
+    seed_everything,
+)
+from lmv3det.engine.step import TrainStep
+from lmv3det.errors import InputError
+from lmv3det.files import replacing
+from lmv3det.text.tokenization import build_text_encoder
+
+if TYPE_CHECKING:
+    from lmv3det.evaluation.coco import Evaluation
+    from lmv3det.structures import Batch
+    from lmv3det.text.tokenization import TextEncoder
+
+log = logging.getLogger(__name__)
+
+_LEAST_SCALE = 2.0**-10
+"""A float16 loss scale (at first 2¹⁶) below which halving it further will not help."""
+
+
+def _text_encoder(config: Config, checkpoint: Checkpoint | None) -> TextEncoder | None:
+    """With the config's tokenizer, or that of the run that goes on: under another, the ids of the
+    trained word table would mean other words."""
+    from lmv3det.checkpoint.loading import checkpoint_text_encoder
+
+    if checkpoint is None:
+        return build_text_encoder(config)
+    if checkpoint.tokenizer_files and config.text.tokenizer != checkpoint.config.text.tokenizer:
+        log.info("text.tokenizer is not read: the run goes on with its own tokenizer")
+    return checkpoint_text_encoder(dataclasses.replace(checkpoint, config=config))
+
+
+class Interrupted(Exception):
+    """A signal ended the run early; `path` is the checkpoint that it goes on from."""
+
+    def __init__(self, signum: int, step: int, path: Path) -> None:
+        super().__init__(f"stopped after step {step}; {path} is written: go on with --resume")
+        self.signum, self.step, self.path = signum, step, path
+
+
+def train(config: Config, *, resume: bool | str = False) -> Path:
+    """Train a detector. Under `torchrun`, every process calls this.
+
+    Args:
+        config: the settings; `output_dir`, `data.train.*` and, for evaluation, `data.val.*` name
+            the files.
+        resume: go on from `output_dir/last.pth`, or from the given checkpoint.
+
+    Returns:
+        The path of `last.pth`.
+
+    Raises:
+        InputError: data, config or checkpoint cannot be used; a loss was not finite; the card's
+            memory does not suffice.
+        Interrupted: SIGTERM or SIGINT came; the state is saved.
+    """
+    config = copy.deepcopy(config)
+    folder = Path(config.output_dir)
+    check_files(config)
+    source = folder / LAST if isinstance(resume, bool) else Path(resume)
+    found = checkpoints(folder)
+    if found and not resume:
+        raise InputError(
+            f"{folder}: holds a run already ({', '.join(p.name for p in found[:3])}): go on with "
+            "it by --resume, or set another output_dir"
+        )
+    checkpoint = read_resumable(source) if resume else None
+    with distributed.start(config.device) as world:
+        try:
+            trainer = Trainer(config, world, checkpoint, source)
+            checkpoint = None  # three times the model's size; free it before the run
+            return trainer.fit()
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"{world.device} has too little memory ({' '.join(str(error).split())[:120]}): set "
+                "backbone.checkpoint=true, a larger solver.accumulate (fewer pages at a time), or "
+                "a smaller input.max_size_train and input.min_size_train"
+            ) from None
+
+
+class Trainer:
+    """A run: data, model, and the loop over the steps.
+
+    Args:
+        config: the settings; `model.num_classes` is filled in.
+        world: this process among all.
+        checkpoint: the run to go on with, or None for a new one.
+        source: the checkpoint's path.
+
+    Raises:
+        InputError: data, config or checkpoint cannot be used.
+    """
+
+    def __init__(
+        self, config: Config, world: World, checkpoint: Checkpoint | None, source: Path
+    ) -> None:
+        self.config, self.world, self.device = config, world, world.device
+        self.folder = Path(config.output_dir)
+        self.pages_per_batch = micro_batch_size(config, world.size)
+        self.encoder = _text_encoder(config, checkpoint)
+        self.train_data, self.val_data = read_data(config, quiet=not world.is_main)
+        self.categories = self.train_data.categories
+        if checkpoint is not None:
+            check_same_model(checkpoint, config, self.categories, source)
+        seed_everything(config.seed)  # every process starts from the same weights
+        model = build_model(config, world, self.categories, checkpoint, source)
+        self.training = TrainStep(model, config.solver, world)
+        self.step, self.skipped, self.pages_seen = 0, 0, 0
+        if checkpoint is None:
+            seed_everything(config.seed + world.rank)
+        else:
+            self._resume(checkpoint)
+        self.loader = build_train_loader(
+            config,
+            self.train_data,
+            self.encoder,
+            rank=world.rank,
+            world_size=world.size,
+            pages_per_batch=self.pages_per_batch,
+            start=self.pages_seen // (self.pages_per_batch * world.size),
+            with_polygons=config.model.mask_on,
+        )
+        self.signals = StopSignals()
+        self.signals.shield(self.loader)
+        self.signal = 0
+        self.saved_step = self.step
+        self.seconds, self.waited, self.window = 0.0, 0.0, 0
+        self.run_log: RunLog | None = None
+        self.best: float | None = None
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        state, rank = checkpoint.training, self.world.rank
+        self.step, self.skipped = checkpoint.step, state["skipped"]
+        self.pages_seen = state["pages_seen"]
+        self.training.load_state(state, checkpoint.weights)
+        changed = changed_settings(checkpoint.config, self.config)
+        if changed and self.world.is_main:
+            shown = ", ".join(f"{key} {old} → {new}" for key, (old, new) in changed.items())
+            log.info("resumed with other settings: %s", shown)
+        if len(state["random"]) == self.world.size:
+            restore_random_state(state["random"][rank], self.device)
+            return
+        seed_everything(self.config.seed + rank + 1_000_003 * self.step)
+        if self.world.is_main:
+            log.warning(
+                "the run had %d processes and now has %d: it goes on from its weights and its "
+                "place in the data, but with other random numbers",
+                len(state["random"]),
+                self.world.size,
+            )
+
+    def fit(self) -> Path:
+        """Train to the last step, with evaluations and checkpoints on the way."""
+        self._announce()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(logging_redirect_tqdm())
+            if self.world.is_main:
+                self.run_log = RunLog(self.folder, self.config.solver.steps, self.step, self.device)
+                stack.callback(self.run_log.close)
+            stack.enter_context(self.signals)
+            batches = self._batches(iter(self.loader))
+            stack.callback(self._close_loader, batches)
+            if self._evaluation_due() and not self._evaluated():
+                self._evaluate()
+            while self.step < self.config.solver.steps:
+                try:
+                    self._train_step(batches)
+                except (InputError, torch.OutOfMemoryError):
+                    self._rescue()
+                    raise
+                self._after_step()
+        return self.folder / LAST
+
+    def _batches(self, loaded: Iterator[Batch]) -> Generator[Batch, None, None]:
+        while True:
+            began = time.perf_counter()
+            batch = next(loaded)
+            self.waited += time.perf_counter() - began
+            if self.step == 0 and self.world.is_main:
+                self._draw_first(batch)
+            yield batch
+
+    def _close_loader(self, batches: Generator[Batch, None, None]) -> None:
+        """Let go of the loader, so that its processes end now. Left to the garbage collector (a
+        traceback kept somewhere suffices), they would each be waited for for seconds."""
+        batches.close()
+        del self.loader
+
+    def _train_step(self, batches: Iterator[Batch]) -> None:
+        began, solver = time.perf_counter(), self.config.solver
+        launched = self.training.launch(self.step, itertools.islice(batches, solver.accumulate))
+        self._settle()  # the step before this one; raises before anything is updated
+        self.training.update(launched, self.step, self.signals.received)
+        self.step += 1
+        self.window += 1
+        self.pages_seen += solver.batch_size
+        self.seconds += time.perf_counter() - began
+
+    def _after_step(self) -> None:
+        solver, done = self.config.solver, self.step == self.config.solver.steps
+        if self.run_log is not None:
+            self.run_log.advance()
+        if self.step % solver.log_every == 0 or done:
+            self._settle()
+            self._log()
+        if self.world.size == 1:
+            self.signal = self.signal or self.signals.received
+        if self.signal and not done:
+            raise Interrupted(self.signal, self.step, self._save(numbered=False))
+        regular, due = self.step % solver.checkpoint_every == 0, self._evaluation_due()
+        if regular or done or due:  # a fault in the evaluation shall not cost the steps before it
+            self._save(numbered=regular)
+        if due:
+            self._evaluate()
+
+    def _settle(self) -> None:
+        """Take note of how the last step went.
+
+        Raises:
+            InputError: it was not finite, and the config says stop.
+        """
+        status = self.training.settle()
+        self.signal = self.signal or status.signal
+        if not status.faulty:
+            return
+        self.skipped += 1
+        parts = distributed.gather(status.faults, self.world)
+        found = f"step {self.step}: {'; '.join(fault for part in parts for fault in part)}"
+        if self.config.solver.non_finite == "stop":
+            self._stop(found)
+        if self.world.is_main:
+            log.warning("%s: left out (%d so far)", found, self.skipped)
+
+    def _stop(self, found: str) -> NoReturn:
+        path = self._save(numbered=False)
+        raise InputError(
+            f"{found}. The weights are as before this step, saved in {path}. Look at these pages "
+            "(lmv3det check), lower solver.lr, or set solver.non_finite=skip"
+        )
+
+    def _log(self) -> None:
+        """Mean losses since the last line, over all processes, and the speed."""
+        losses = self.training.take_mean_losses()
+        scaler = self.training.scaler
+        if scaler.is_enabled() and scaler.get_scale() < _LEAST_SCALE:
+            self._stop(
+                f"step {self.step}: the gradients are not finite at any loss scale, down to "
+                f"{scaler.get_scale():.1e}; solver.amp=bf16 or off may help"
+            )
+        if self.run_log is not None and losses and self.window:
+            values: dict[str, float | int] = {
+                "lr": max(group["lr"] for group in self.training.optimizer.param_groups),
+                **losses,
+                "total": sum(losses.values()),
+                "pages_per_second": self.window * self.config.solver.batch_size / self.seconds,
+                "data_wait": self.waited / self.seconds,
+                "memory_gib": memory_gib(self.device),
+                "skipped": self.skipped,
+            }
+            if scaler.is_enabled():
+                values["loss_scale"] = scaler.get_scale()
+            self.run_log.log_step(self.step, values)
+        self.seconds, self.waited, self.window = 0.0, 0.0, 0
+
+    def _evaluation_due(self) -> bool:
+        every, steps = self.config.solver.evaluate_every, self.config.solver.steps
+        regular = every > 0 and self.step > 0 and self.step % every == 0
+        return self.val_data is not None and (regular or self.step == steps)
+
+    def _evaluated(self) -> bool:
+        """Whether an earlier part of the run has evaluated this step; notes its best AP too."""
+        done = False
+        if self.world.is_main and self.step:
+            entries = [e for e in read_entries(self.folder) if "evaluation" in e]
+            done = any(e["step"] == self.step for e in entries)
+        return distributed.from_main(done, self.world)
+
+    def _evaluate(self) -> None:
+        from lmv3det.evaluation.coco import evaluate_detector
+
+        assert self.val_data is not None
+        began = time.perf_counter()
+        model = self.training.evaluated
+        distributed.broadcast_buffers(model, self.world)
+        with same_randomness(self.device), self.training.autocast():
+            loader = build_test_loader(
+                self.config,
+                self.val_data,
+                self.encoder,
+                rank=self.world.rank,
+                world_size=self.world.size,
+            )
+            self.signals.shield(loader)
+            evaluation = evaluate_detector(
+                model,
+                self.val_data,
+                loader,
+                self.categories,
+                self.device,
+                mask_threshold=self.config.test.mask_threshold,
+            )
+            del loader  # its processes end here, not when garbage is collected
+        if evaluation is not None:
+            self._keep_evaluation(evaluation, time.perf_counter() - began)
+        distributed.barrier(self.world)
+
+    def _keep_evaluation(self, evaluation: Evaluation, seconds: float) -> None:
+        from lmv3det.visualization.training import draw_detections
+
+        assert self.run_log is not None and self.val_data is not None
+        scores = evaluation.metrics["bbox"]
+        found = scores["AP"] if scores["AP"] is not None else -1.0
+        if self.best is None or found > self.best:
+            self.best = found
+            save_best(self.folder, self._content({}))
+        self.run_log.log_evaluation(self.step, evaluation.metrics, seconds)
+        log.info(
+            "step %d: bbox AP %.2f, AP50 %.2f (best AP %.2f)",
+            self.step,
+            found,
+            scores["AP50"] or 0.0,
+            self.best,
+        )
+        pictures = self.folder / "pictures"
+        draw_detections(pictures / f"step_{self.step}", self.val_data, evaluation.detections)
+        draw_curves(self.folder, pictures / "curves.png")
+
+    def _content(self, training: dict[str, Any]) -> Checkpoint:
+        files = self.encoder.files() if self.encoder is not None else {}
+        weights = self.training.evaluated.state_dict()
+        return Checkpoint(weights, self.config, self.categories, files, self.step, training)
+
+    def _save(self, numbered: bool) -> Path:
+        """Write `last.pth` (every process calls this; the first one writes)."""
+        self._settle()
+        distributed.broadcast_buffers(self.training.model, self.world)
+        training = {
+            **self.training.state(),
+            "random": distributed.gather(random_state(self.device), self.world),
+            "pages_seen": self.pages_seen,
+            "skipped": self.skipped,
+        }
+        if self.world.is_main:
+            keep = self.config.solver.keep_last
+            save_last(self.folder, self._content(training), keep=keep, number=numbered)
+        distributed.barrier(self.world)
+        self.saved_step = self.step
+        return self.folder / LAST
+
+    def _rescue(self) -> None:
+        """Save what was reached before a page that cannot be read, or a page too large, if this is
+        the only process (several would have to agree; their last checkpoint has to do)."""
+        if self.world.size == 1 and self.step > self.saved_step:
+            log.warning("the run up to step %d is saved in %s", self.step, self._save(False))
+
+    def _announce(self) -> None:
+        """Write the config, and say what is about to happen."""
+        if not self.world.is_main:
+            return
+        self.best = _best_so_far(self.folder) if self.step else None
+        with replacing(self.folder / "config.yaml") as path:
+            path.write_text(to_yaml(self.config), encoding="utf-8")
+        solver, training = self.config.solver, self.training
+        log.info(
+            "%s on %s in %s: %.1f million parameters, %d classes, %d pages; a step has %d pages = "
+            "%d process(es) × %d micro-batch(es) × %d",
+            f"going on from step {self.step}" if self.step else "a new run",
+            self.device,
+            str(training.precision or torch.float32).removeprefix("torch."),
+            sum(p.numel() for p in training.parameters) / 1e6,
+            len(self.categories),
+            len(self.train_data),
+            solver.batch_size,
+            self.world.size,
+            solver.accumulate,
+            self.pages_per_batch,
+        )
+
+    def _draw_first(self, batch: Batch) -> None:
+        from lmv3det.visualization.training import draw_batch
+
+        path = self.folder / "pictures" / "train_batch.png"
+        if not path.exists():
+            given = self.config.input
+            draw_batch(path, batch, self.categories, given.pixel_mean, given.pixel_std)
+
+
+def _best_so_far(folder: Path) -> float | None:
+    """The AP of `best.pth`, as metrics.jsonl has it; None without one."""
+    if not (folder / BEST).is_file():
+        return None
+    entries = [e["evaluation"]["bbox"]["AP"] for e in read_entries(folder) if "evaluation" in e]
+    return max((-1.0 if ap is None else ap for ap in entries), default=None)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `lmv3det train`."""
+    parser.add_argument("--config", required=True, help="YAML file with the settings")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from last.pth in the config's output_dir"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="settings, such as solver.lr=1e-4"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lmv3det train`, also under torchrun: 0 when the last step is done; 128 + the signal's
+    number (130 for Ctrl-C, 143 for SIGTERM) where one ended the run early."""
+    if int(os.environ.get("RANK", "0")) > 0:
+        logging.getLogger("lmv3det").setLevel(logging.ERROR)
+    try:
+        path = train(load_config(args.config, args.overrides), resume=args.resume)
+    except Interrupted as stop:
+        log.warning("%s", stop)
+        return 128 + stop.signum
+    log.info("done: %s", path)
+    return 0

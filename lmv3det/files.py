@@ -1,0 +1,65 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path to write to, which replaces `path` when the block ends without an error.
+
+    Its folder is made. The suffix stays the same, because picture formats are told by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON at once or not at all; NaN is refused."""
+    with replacing(path) as temporary:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+class JsonList:
+    """Writes a JSON list, an entry a line, as the entries come; NaN is refused.
+
+    The list replaces `path` when the block ends, also when an error or Ctrl-C ends it: what was
+    appended until then is kept. Only an error before the first entry leaves `path` as it was.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.count = path, 0
+        self.temporary = path.with_name(f".{os.getpid()}.{path.name}")
+
+    def append(self, entry: Any) -> None:
+        """Write an entry."""
+        text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
+        self.stream.write(f",\n{text}" if self.count else f"\n{text}")
+        self.count += 1
+
+    def __enter__(self) -> JsonList:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.stream = open(self.temporary, "w", encoding="utf-8")
+        self.stream.write("[")
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            self.stream.write("\n]\n")
+            self.stream.close()
+            if self.count or error is None:
+                os.replace(self.temporary, self.path)
+        finally:
+            self.temporary.unlink(missing_ok=True)

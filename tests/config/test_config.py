@@ -1,0 +1,342 @@
+"""Settings: bases, overrides, and errors that name what is wrong and where."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmv3det.config import Config, from_dict, load_config, to_dict, to_yaml, walk
+from lmv3det.errors import InputError
+from lmv3det.model.detector import build_detector
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+# Keys that other programs and users' files rely on.
+RELIED_ON = {
+    "": "output_dir seed device",
+    "model.": "weights num_classes mask_on",
+    "data.train.": "annotations images ocr",
+    "data.val.": "annotations images ocr",
+    "input.": "min_size_train max_size_train min_size_test max_size_test",
+    "solver.": "steps batch_size lr accumulate amp",
+    "test.": "score_threshold nms_threshold detections_per_page",
+    "text.": "selection first_k max_tokens drop_unk drop_word_start reading_order tokenizer",
+    "fusion.": "kind levels reduce",
+    "relation.": "enabled",
+}
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def message(path: Path | None, *overrides: str) -> str:
+    """What the error says; one line."""
+    with pytest.raises(InputError) as caught:
+        load_config(path, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class TestKeys:
+    def test_keys_that_others_rely_on(self) -> None:
+        keys = {key for key, _ in walk()}
+        wanted = {prefix + name for prefix, names in RELIED_ON.items() for name in names.split()}
+        assert wanted <= keys
+
+    def test_defaults_of_the_original(self) -> None:
+        config = load_config()
+        assert config.solver.lr == 2e-4 and config.solver.weight_decay == 0.05
+        assert config.input.min_size_train == list(range(480, 801, 32))
+        assert (config.input.min_size_test, config.input.max_size_test) == (800, 1333)
+        assert config.roi.ious == [0.5, 0.6, 0.7] and config.seed == 42
+        assert config.test.score_threshold == 0.05 and config.fusion.kind == "none"
+
+    def test_two_configs_share_no_lists(self) -> None:
+        first, second = load_config(), load_config()
+        first.backbone.taps.append(99)
+        assert second.backbone.taps == [3, 5, 7, 11]
+
+
+class TestBase:
+    def test_a_chain(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.yaml", "seed: 1\nsolver: {lr: 1e-3, steps: 5000}\n")
+        (tmp_path / "sub").mkdir()
+        write(tmp_path / "sub" / "b.yaml", "base: ../a.yaml\nsolver: {steps: 6000}\n")
+        path = write(tmp_path / "sub" / "c.yaml", "base: b.yaml\nsolver: {batch_size: 2}\n")
+        config = load_config(path)
+        assert config.seed == 1 and config.solver.lr == 1e-3
+        assert config.solver.steps == 6000 and config.solver.batch_size == 2
+
+    def test_lists_are_replaced_not_joined(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.yaml", "input: {min_size_train: [1, 2, 3]}\n")
+        path = write(tmp_path / "b.yaml", "base: a.yaml\ninput: {min_size_train: [9]}\n")
+        assert load_config(path).input.min_size_train == [9]
+
+    def test_null_takes_back_what_the_base_says(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.yaml", "model: {num_classes: 5}\n")
+        path = write(tmp_path / "b.yaml", "base: a.yaml\nmodel: {num_classes: null}\n")
+        assert load_config(path).model.num_classes is None
+
+    def test_cycles(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.yaml", "base: b.yaml\n")
+        write(tmp_path / "b.yaml", "base: a.yaml\n")
+        assert "leads back" in message(tmp_path / "a.yaml")
+        assert "leads back" in message(write(tmp_path / "c.yaml", "base: c.yaml\n"))
+
+    def test_a_base_that_is_not_there(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.yaml", "base: none.yaml\n")
+        assert "none.yaml: no such config file" in message(path)
+
+    def test_two_files_on_one_base(self, tmp_path: Path) -> None:
+        """The same file met again is no cycle unless it leads back to itself."""
+        write(tmp_path / "a.yaml", "seed: 3\n")
+        write(tmp_path / "b.yaml", "base: a.yaml\n")
+        assert load_config(write(tmp_path / "c.yaml", "base: b.yaml\n")).seed == 3
+
+
+class TestUnknownKeys:
+    @pytest.mark.parametrize(
+        ("override", "near"),
+        [
+            ("steps=3", "solver.steps"),
+            ("lr=1", "solver.lr"),
+            ("solver.step=3", "solver.steps"),
+            ("solvr.steps=3", "solver"),
+            ("outputdir=x", "output_dir"),
+            ("solver.batchsize=3", "solver.batch_size"),
+            ("num_classes=3", "model.num_classes"),
+            ("solver.mask_on=true", "model.mask_on"),
+            ("data.train.anotations=x", "data.train.annotations"),
+            ("train.annotations=x", "data.train"),
+            ("score_treshold=0.3", "test.score_threshold"),
+            ("text.select=all", "text.selection"),
+        ],
+    )
+    def test_nearest_key_is_named_in_full(self, override: str, near: str) -> None:
+        text = message(None, override)
+        assert f"did you mean {near!r}?" in text and override in text
+
+    def test_several_of_the_same_name(self) -> None:
+        assert "'roi.box_loss' or 'rpn.box_loss'" in message(None, "box_loss=giou")
+
+    def test_nothing_near_nothing_named(self) -> None:
+        text = message(None, "zzzzzz=3")
+        assert "unknown setting 'zzzzzz'" in text and "did you mean" not in text
+
+    @pytest.mark.parametrize(
+        ("text", "key"),
+        [("sed: 3\n", "sed"), ("solver:\n  stepz: 3\n", "solver.stepz"),
+         ("data:\n  val:\n    image: x\n", "data.val.image")],
+    )  # fmt: skip
+    def test_in_a_file_at_each_level(self, tmp_path: Path, text: str, key: str) -> None:
+        said = message(write(tmp_path / "a.yaml", text))
+        assert f"a.yaml: unknown setting {key!r} (did you mean" in said
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        "override",
+        [
+            "seed=true",
+            "seed=1.5",
+            "seed='3'",
+            "solver.lr=fast",
+            "solver.lr='0.1'",
+            "solver.lr=true",
+            "solver.lr=",
+            "model.mask_on=1",
+            "model.mask_on=yes",
+            "output_dir=3",
+            "backbone.taps=3",
+            "backbone.taps=[a, b, c, d]",
+            "solver.amp=fp8",
+            "data.train=x",
+            "data=null",
+            "model.num_classes=0",
+            "text.selection=[all]",
+        ],
+    )
+    def test_wrong_ones(self, override: str) -> None:
+        key, _, _ = override.partition("=")
+        text = message(None, override)
+        assert key in text.replace(override, "", 1), text
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [("2e-4", 2e-4), ("1", 1.0), ("1E-3", 1e-3), ("5.e-1", 0.5), ("0.1", 0.1)],
+    )
+    def test_numbers(self, text: str, value: float) -> None:
+        assert load_config(None, [f"solver.lr={text}"]).solver.lr == value
+
+    @pytest.mark.parametrize("text", ["true", "True", "TRUE"])
+    def test_booleans(self, text: str) -> None:
+        assert load_config(None, [f"relation.enabled={text}"]).relation.enabled is True
+
+    def test_off_is_a_word(self, tmp_path: Path) -> None:
+        assert load_config(None, ["solver.amp=off"]).solver.amp == "off"
+        assert load_config(write(tmp_path / "a.yaml", "solver: {amp: off}\n")).solver.amp == "off"
+
+    def test_null_and_lists(self) -> None:
+        overrides = ["model.num_classes=null", "input.min_size_train=[640, 672]"]
+        config = load_config(None, overrides)
+        assert config.model.num_classes is None and config.input.min_size_train == [640, 672]
+
+    def test_values_with_equals_signs_and_chinese(self) -> None:
+        assert load_config(None, ["output_dir=a=b"]).output_dir == "a=b"
+        assert load_config(None, ["output_dir=输出"]).output_dir == "输出"
+
+
+class TestContradictions:
+    @pytest.mark.parametrize(
+        ("overrides", "said"),
+        [
+            (["solver.steps=500"], "warmup_steps"),
+            (["fusion.kind=gated"], "text.selection"),
+            (["fusion.kind=gatd", "text.selection=all"], "did you mean 'gated'?"),
+            (["backbone.hidden_size=770"], "a multiple of backbone.heads (12)"),
+            (["backbone.heads=0"], "backbone.heads is 0"),
+            (["backbone.coordinate_size=100"], "coordinate_size"),
+            (["backbone.layers=6"], "layer numbers from 0 to 5"),
+            (["backbone.taps=[3, 3, 7, 11]"], "four rising layer numbers"),
+            (["backbone.taps=[]"], "four rising layer numbers"),
+            (["text.selection=all", "text.max_tokens=600"], "512"),
+            (["rpn.negative_iou=0.8"], "rpn.negative_iou"),
+            (["rpn.batch_size_per_image=0"], "more than 0"),
+            (["rpn.anchor_sizes=[32, 64]"], "5 sizes"),
+            (["rpn.anchor_sizes=[0, 1, 2, 3, 4]"], "anchor_sizes"),
+            (["rpn.box_weights=[1, 1]"], "4 weights"),
+            (["roi.ious=[0.5]"], "roi.ious"),
+            (["roi.box_weights=[[1, 1], [1, 1], [1, 1]]"], "four weights"),
+            (["roi.pool_size=0"], "roi.pool_size"),
+            (["relation.dim=100"], "a multiple of 8"),
+            (["relation.heads=0"], "relation.heads"),
+            (["test.score_threshold=5"], "from 0 to 1"),
+            (["solver.batch_size=0"], "1 or more"),
+            (["solver.lr=-1"], "0 or more"),
+            (["solver.lr=.nan"], "solver.lr"),
+            (["solver.lr=.inf"], "finite"),
+            (["solver.betas=[0.9]"], "two numbers"),
+            (["input.size_divisibility=16"], "multiple of 32"),
+            (["input.min_size_train=[]"], "at least one size"),
+            (["input.pixel_std=[1, 1, 0]"], "more than 0"),
+            (["fusion.levels=[6]", "text.selection=all"], "levels from 2 to 5"),
+        ],
+    )
+    def test_said(self, overrides: list[str], said: str) -> None:
+        assert said in message(None, *overrides)
+
+    def test_long_warmup_on_purpose(self) -> None:
+        overrides = ["solver.steps=500", "solver.allow_long_warmup=true"]
+        assert load_config(None, overrides).solver.steps == 500
+
+
+class TestOverrides:
+    def test_the_one_at_fault_is_named(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.yaml", "seed: 1\n")
+        text = message(path, "output_dir=x", "solver.lr=fast", "seed=3")
+        assert text.startswith(f"{path} with solver.lr=fast: ")
+
+    def test_the_file_at_fault_is_named_without_them(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.yaml", "solver: {lr: fast}\n")
+        assert message(path, "output_dir=x", "seed=3").startswith(f"{path}: solver.lr")
+        assert load_config(path, ["solver.lr=0.1"]).solver.lr == 0.1  # mended from outside
+
+    def test_two_that_contradict_each_other(self) -> None:
+        text = message(None, "seed=4", "solver.steps=50", "solver.warmup_steps=60")
+        assert text.startswith("config with solver.steps=50 solver.warmup_steps=60: ")
+
+    def test_two_that_are_right_together_alone(self) -> None:
+        config = load_config(None, ["solver.steps=50", "solver.warmup_steps=5"])
+        assert (config.solver.steps, config.solver.warmup_steps) == (50, 5)
+
+    def test_the_last_one_holds(self) -> None:
+        assert load_config(None, ["seed=1", "seed=2"]).seed == 2
+
+    def test_over_the_file(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.yaml", "solver: {lr: 0.1, batch_size: 7}\n")
+        config = load_config(path, ["solver.lr=0.2"])
+        assert config.solver.lr == 0.2 and config.solver.batch_size == 7
+
+    def test_a_section_keeps_what_it_does_not_name(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.yaml", "solver: {lr: 0.1, batch_size: 7}\n")
+        config = load_config(path, ["solver={lr: 0.2}"])
+        assert config.solver.lr == 0.2 and config.solver.batch_size == 7
+
+    @pytest.mark.parametrize(
+        "override", ["seed", "=3", "seed=[1", "seed.x=3", "solver.lr.x=1", ".=1", "solver.=1"]
+    )
+    def test_malformed(self, override: str) -> None:
+        assert override in message(None, override)
+
+    def test_below_a_setting(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.yaml", "seed: 3\n")
+        assert "'seed' is 3 below, not a section" in message(path, "seed.x=1")
+
+
+class TestFiles:
+    def test_missing(self, tmp_path: Path) -> None:
+        assert "no such config file" in message(tmp_path / "none.yaml")
+
+    def test_folder(self, tmp_path: Path) -> None:
+        assert "cannot be read" in message(tmp_path)
+
+    def test_not_utf8(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_bytes("output_dir: 输出\n".encode("gbk"))
+        assert "a.yaml: cannot be read" in message(tmp_path / "a.yaml")
+
+    def test_python_tags_are_refused(self, tmp_path: Path) -> None:
+        marker = tmp_path / "marker"
+        path = write(tmp_path / "a.yaml", f"seed: !!python/object/apply:os.mkdir ['{marker}']\n")
+        assert "a.yaml: not YAML" in message(path)
+        assert not marker.exists()
+        assert "not YAML" in message(None, f"seed=!!python/object/apply:os.mkdir ['{marker}']")
+        assert not marker.exists()
+
+    @pytest.mark.parametrize("text", ["a: [1\n", "a: b: c\n", "\tseed: 3\n", "seed: 3\n- x\n"])
+    def test_malformed(self, tmp_path: Path, text: str) -> None:
+        assert "a.yaml: not YAML" in message(write(tmp_path / "a.yaml", text))
+
+    @pytest.mark.parametrize("text", ["[1, 2]\n", "words\n", "3\n"])
+    def test_not_a_mapping(self, tmp_path: Path, text: str) -> None:
+        assert "not a mapping" in message(write(tmp_path / "a.yaml", text))
+
+    def test_the_same_key_twice(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.yaml", "solver: {lr: 1.0}\nseed: 3\nsolver: {steps: 9000}\n")
+        assert "'solver' stands twice" in message(path)
+
+    @pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n"])
+    def test_an_empty_file_is_the_defaults(self, tmp_path: Path, text: str) -> None:
+        assert load_config(write(tmp_path / "a.yaml", text)) == Config()
+
+    def test_an_empty_section(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.yaml", "solver:\nseed: 3\n")
+        assert "solver is None; it must be a mapping" in message(path)
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+    def test_shipped_configs(self, path: Path, tmp_path: Path) -> None:
+        config = load_config(path)
+        assert load_config(write(tmp_path / "again.yaml", to_yaml(config))) == config
+        assert from_dict(to_dict(config)) == config
+
+    @pytest.mark.parametrize(
+        "word", ["off", "true", "null", "2e-4", "1e5", "12", "~", "输出 a: b", ""]
+    )
+    def test_words_that_look_like_something_else(self, tmp_path: Path, word: str) -> None:
+        config = from_dict({"output_dir": word, "solver": {"amp": "off", "eps": 1e-8}})
+        assert load_config(write(tmp_path / "a.yaml", to_yaml(config))) == config
+
+    @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+    def test_shipped_configs_build(self, path: Path) -> None:
+        with torch.device("meta"):
+            model = build_detector(load_config(path))
+        assert sum(p.numel() for p in model.parameters()) > 1e5
+
+
+def test_configs_are_found() -> None:
+    assert len(CONFIGS) >= 15, os.fspath(CONFIGS[0].parent) if CONFIGS else "no configs"

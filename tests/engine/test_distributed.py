@@ -1,0 +1,267 @@
+"""Two gloo processes against one: gradients, skipped steps, signals, whole runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from test_trainer import losses, make_pages, same
+from torch import Tensor
+from training_helpers import tiny_config
+
+from lmv3det.checkpoint.file import load_checkpoint, write_torch
+from lmv3det.config import Config
+from lmv3det.engine import distributed
+from lmv3det.engine.distributed import World, choose_device
+from lmv3det.engine.state import seed_everything
+from lmv3det.engine.step import TrainStep
+from lmv3det.engine.trainer import Interrupted, Trainer, train
+from lmv3det.errors import InputError
+from lmv3det.model.detector import build_detector
+from lmv3det.structures import Batch, Page, Target
+
+CPU = torch.device("cpu")
+LENGTHS = (5, 0, 3, 2)
+"""Tokens of the four pages; one has no text."""
+
+
+def exact_config(pages: int, accumulate: int) -> Config:
+    """A model with text, fusion and relations without anything random: no dropout, every anchor
+    and region taken."""
+    return tiny_config(
+        Path(),
+        Path(),
+        backbone={"dropout": 0.0, "attention_dropout": 0.0},
+        neck={"norm": "frozen"},
+        model={"num_classes": 3, "mask_on": True},
+        text={"selection": "first"},
+        fusion={"kind": "gated"},
+        relation={"enabled": True, "dim": 8, "heads": 2},
+        rpn={"batch_size_per_image": 100_000},
+        roi={"batch_size_per_image": 100_000},
+        solver={"batch_size": pages, "accumulate": accumulate, "clip_norm": 0.0},
+    )
+
+
+def exact_model(config: Config) -> torch.nn.Module:
+    seed_everything(0)
+    return build_detector(config).double()
+
+
+def page(number: int) -> Batch:
+    """Page `number` as a batch, in float64; the third one has no regions."""
+    generator = torch.Generator().manual_seed(number)
+    boxes = [] if number == 2 else [[4.0, 6.0, 40.0, 30.0], [10.0 + number, 32.0, 60.0, 60.0]]
+    outlines = [[torch.tensor(b)[[0, 1, 2, 1, 2, 3, 0, 3]].view(4, 2).double().numpy()]
+                for b in boxes]  # fmt: skip
+    length = LENGTHS[number]
+    corners = torch.randint(0, 500, (1, length, 2), generator=generator)
+    return Batch(
+        torch.randn(1, 3, 64, 64, generator=generator, dtype=torch.float64),
+        [(64, 64)],
+        torch.randint(2, 40, (1, length), generator=generator),
+        torch.cat([corners, corners + 300], dim=2),
+        torch.ones(1, length, dtype=torch.bool),
+        [
+            Target(
+                torch.tensor(boxes, dtype=torch.float64).view(-1, 4),
+                torch.arange(len(boxes)) % 3,
+                outlines,
+            )
+        ],
+        [Page(f"{number}.png", 64, 64)],
+    )
+
+
+def gradients(numbers: list[int], pages: int, world: World) -> dict[str, Tensor]:
+    """Gradients of a step over the given pages of this process, in micro-batches of one."""
+    config = exact_config(pages, len(numbers))
+    training = TrainStep(exact_model(config), config.solver, world)
+    training.launch(0, [page(number) for number in numbers])
+    return {n: p.grad.clone() for n, p in training.model.named_parameters() if p.grad is not None}
+
+
+def poisoned_step(world: World, bad_rank: int) -> dict:
+    """A step in which one process has a page of NaN, then a good one."""
+    config = exact_config(2, 1)
+    training = TrainStep(exact_model(config), config.solver, world)
+    before = {n: p.detach().clone() for n, p in training.model.named_parameters()}
+    batch = page(world.rank)
+    if world.rank == bad_rank:
+        batch.images = batch.images * float("nan")
+    training.update(training.launch(0, [batch]), 0, signal=15 * (world.rank == 1))
+    status = training.settle()
+    same_weights = all(torch.equal(p, before[n]) for n, p in training.model.named_parameters())
+    training.update(training.launch(1, [page(world.rank)]), 1, signal=0)
+    after = training.settle()
+    return {
+        "signal": status.signal,
+        "faulty": status.faulty,
+        "faults": status.faults,
+        "same": same_weights,
+        "then": after.faulty,
+        "weights": {n: p.detach().clone() for n, p in training.model.named_parameters()},
+        "losses": training.take_mean_losses(),
+    }
+
+
+def work(rank: int, port: int, folder: Path) -> None:
+    """What each of the two processes does."""
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2",
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+    )  # fmt: skip
+    torch.set_num_threads(1)
+    with distributed.start("cpu") as world:
+        found = {
+            "gradients": gradients([rank], 2, world),
+            "accumulated": gradients([rank, rank + 2], 4, world),
+            "poisoned": poisoned_step(world, bad_rank=1),
+            "gathered": distributed.gather(f"rank {rank}", world),
+            "from_main": distributed.from_main(rank, world),
+            "max": distributed.reduce_max(torch.tensor([rank, -rank]), world).tolist(),
+        }
+        write_torch(folder / f"{rank}.pth", found)
+        train(run_config(folder, "whole"))
+        # SIGTERM reaches one process alone; both save and stop.
+        original = Trainer._train_step
+
+        def with_signal(self, batches):
+            if self.step == 1 and rank == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            original(self, batches)
+
+        Trainer._train_step = with_signal  # type: ignore[method-assign]
+        try:
+            train(run_config(folder, "parts"))
+        except Interrupted as stop:
+            (folder / f"stopped_{rank}").write_text(f"{stop.signum} {stop.step}")
+        Trainer._train_step = original  # type: ignore[method-assign]
+        train(run_config(folder, "parts"), resume=True)
+
+
+def run_config(folder: Path, name: str) -> Config:
+    solver = {"steps": 5, "batch_size": 2, "log_every": 2, "evaluate_every": 5}
+    return tiny_config(folder, folder / name, neck={"norm": "frozen"}, solver=solver)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory) -> Path:
+    """Where two processes have left what they found."""
+    folder = tmp_path_factory.mktemp("two")
+    make_pages(folder)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(work, (port, folder), nprocs=2)
+    return folder
+
+
+def read(folder: Path, rank: int) -> dict:
+    return torch.load(folder / f"{rank}.pth", weights_only=True)
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("gradients", 2), ("accumulated", 4)])
+def test_two_processes_have_the_gradients_of_one_that_accumulates(both, name, numbers):
+    """Page by page with text, without text, without regions; masks, fusion and relations on."""
+    expected = gradients(list(range(numbers)), numbers, World(0, 1, CPU))
+    first, second = (read(both, rank)[name] for rank in (0, 1))
+    assert first.keys() == second.keys()
+    largest = max(float(g.abs().max()) for g in expected.values())
+    for key, gradient in first.items():
+        assert torch.equal(gradient, second[key]), key
+        wanted = expected.get(key, torch.zeros_like(gradient))
+        torch.testing.assert_close(gradient, wanted, rtol=1e-12, atol=1e-12 * largest, msg=key)
+
+
+def test_pages_without_text_leave_parameters_unused_alone_and_zero_among_two():
+    """Why DistributedDataParallel needs `reach_all`: page 1 has no text."""
+    config = exact_config(1, 1)
+    training = TrainStep(exact_model(config), config.solver, World(0, 1, CPU))
+    training.launch(0, [page(1)])
+    without = {n for n, p in training.model.named_parameters() if p.grad is None}
+    assert without and all(n.startswith("backbone.text_embedding.") for n in without)
+    training.update(training.launch(0, [page(1)]), 0, signal=0)
+    assert all(p.grad is not None for p in training.parameters)
+
+
+def test_a_fault_in_one_process_is_left_out_in_both(both):
+    first, second = (read(both, rank)["poisoned"] for rank in (0, 1))
+    assert first["faulty"] and second["faulty"] and first["same"] and second["same"]
+    assert first["faults"] == [] and "1.png" in second["faults"][0]
+    assert not first["then"] and not second["then"]
+    assert same(first["weights"], second["weights"])
+    assert same(first["losses"], second["losses"]) and len(first["losses"]) > 0
+
+
+def test_a_signal_to_one_process_is_known_to_both(both):
+    assert [read(both, rank)["poisoned"]["signal"] for rank in (0, 1)] == [15, 15]
+
+
+def test_collectives(both):
+    for rank in (0, 1):
+        found = read(both, rank)
+        assert found["gathered"] == ["rank 0", "rank 1"]
+        assert found["from_main"] == 0
+        assert found["max"] == [1, 0]
+
+
+def test_both_stop_together_and_go_on_exactly(both):
+    stops = {(both / f"stopped_{rank}").read_text() for rank in (0, 1)}
+    assert stops == {"15 2"}  # sent in the second step, whose line is logged
+    assert losses(both / "parts") == losses(both / "whole")
+    whole, parts = (load_checkpoint(both / name / "last.pth") for name in ("whole", "parts"))
+    assert same(whole.weights, parts.weights) and same(whole.training, parts.training)
+    assert len(whole.training["random"]) == 2
+    assert not same(*whole.training["random"])
+
+
+def test_a_run_of_two_processes_goes_on_in_one(both, caplog):
+    config = run_config(both, "whole")
+    config.solver.steps, config.solver.accumulate = 6, 2
+    train(config, resume=True)
+    assert "had 2 processes and now has 1" in caplog.text
+    checkpoint = load_checkpoint(both / "whole" / "last.pth")
+    assert checkpoint.step == 6 and checkpoint.training["pages_seen"] == 12
+
+
+def test_devices():
+    assert choose_device("cpu") == CPU
+    for name in ("gpu", "cpu:x", "xpu"):
+        with pytest.raises(InputError, match="auto, cpu, cuda, cuda:N or mps"):
+            choose_device(name)
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="device=cpu"):
+            choose_device("cuda")
+
+
+def test_one_process_needs_no_group(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    with distributed.start("cpu") as world:
+        assert (world.rank, world.size, world.is_main) == (0, 1, True)
+        assert distributed.gather(3, world) == [3] and distributed.from_main(4, world) == 4
+        distributed.barrier(world)
+    model = torch.nn.BatchNorm2d(2)
+    assert distributed.synchronise_batch_norm(model, world) is model
+    assert distributed.wrap(model, world) is model
+
+
+def test_batch_norm_on_a_cpu_is_not_synchronised_and_says_so(caplog):
+    world = World(0, 2, CPU)
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
+    assert distributed.synchronise_batch_norm(model, world) is model
+    assert "neck.norm=frozen" in caplog.text
+    caplog.clear()
+    distributed.synchronise_batch_norm(torch.nn.Linear(1, 1), world)
+    assert not caplog.text
+
+
+def test_batch_norm_on_cards_is_synchronised():
+    world = World(0, 2, torch.device("cuda", 0))
+    model = distributed.synchronise_batch_norm(torch.nn.Sequential(torch.nn.BatchNorm2d(2)), world)
+    assert isinstance(model[0], torch.nn.SyncBatchNorm)

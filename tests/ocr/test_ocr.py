@@ -1,0 +1,438 @@
+"""OCR jobs with a fake engine, the text layer of hand-made PDF, and the real engines."""
+
+import argparse
+import json
+import pickle
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from lmv3det import ocr
+from lmv3det.data import images as data_images
+from lmv3det.data.images import iter_pages
+from lmv3det.errors import InputError
+from lmv3det.ocr import engines, get_engine, job, ocr_name, recognize_files
+from lmv3det.ocr.engine import Cached, Engine, enclosing_lines, join_words
+from lmv3det.text.ocr_json import OcrPage, read_ocr
+
+
+@dataclass
+class Brightness(Engine):
+    """One line a page, its word the grey level; black pages fail."""
+
+    _calls: int = 0
+
+    def recognize(self, image):
+        self._calls += 1
+        grey = int(image[0, 0, 0])
+        if grey == 0:
+            raise RuntimeError("too dark\nto read")
+        height, width = image.shape[:2]
+        return OcrPage(np.array([[1.0, 2, 3, 4]]), [str(grey)], width, height)
+
+
+class Interrupted(Brightness):
+    def recognize(self, image):
+        if self._calls == 2:
+            raise KeyboardInterrupt
+        return super().recognize(image)
+
+
+class Crash(Engine):
+    def recognize(self, image):
+        import os
+
+        time.sleep(0.5)
+        os._exit(3)
+
+
+def images(folder: Path, *greys: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, grey in enumerate(greys):
+        Image.new("RGB", (60 + number, 80), (grey,) * 3).save(folder / f"page{number}.png")
+    return folder
+
+
+def write_pdf(path: Path, *pages: str, rotate: int = 0, box: str = "0 0 300 400") -> Path:
+    """A PDF of 300×400 points a page, from content streams in Helvetica."""
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
+    font = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
+    kids = []
+    for content in pages:
+        number = len(objects) + 1
+        kids.append(f"{number} 0 R")
+        objects.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [{box}] /Rotate {rotate} "
+            f"/Contents {number + 1} 0 R /Resources << /Font << /F {font} >> >> >>"
+        )
+        objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
+    objects[1] = f"<< /Type /Pages /Count {len(pages)} /Kids [{' '.join(kids)}] >>"
+    data, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, start=1):
+        offsets.append(len(data))
+        data += f"{number} 0 obj\n{body}\nendobj\n".encode()
+    table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
+    trailer = f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(data)}\n%%EOF\n"
+    head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n"
+    path.write_bytes(data + (head + table + trailer).encode())
+    return path
+
+
+def words(x: int, y: int, text: str, size: int = 12) -> str:
+    return f"BT /F {size} Tf {x} {y} Td ({text}) Tj ET\n"
+
+
+def grey_pdf(path: Path, *levels: float) -> Path:
+    return write_pdf(path, *[f"{level} g 0 0 300 400 re f" for level in levels])
+
+
+def test_names():
+    assert ocr_name("a/b.scan.png") == "b.scan.json"
+    assert ocr_name("a/b.pdf", 0, 1) == "b.json"
+    assert [ocr_name("a/b.pdf", n, 2) for n in range(2)] == ["b_p1.json", "b_p2.json"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_page_is_written_and_failures_stop_nothing(tmp_path, workers):
+    folder = images(tmp_path / "in", 100, 0, 200)
+    grey_pdf(tmp_path / "in" / "paper.pdf", 0.5, 1)
+    (tmp_path / "in" / "broken.pdf").write_bytes(b"%PDF-1.4 and no more")
+    report = recognize_files([folder], tmp_path / "out", Brightness(), workers=workers)
+    assert report.written == 4 and report.skipped == 0
+    assert [Path(page).name for page, _ in report.failed] == ["broken.pdf", "page1.png"]
+    assert report.failed[1][1] == "RuntimeError: too dark to read"
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["page0.json", "page2.json", "paper_p1.json", "paper_p2.json"]
+    page = read_ocr(tmp_path / "out" / "page2.json")
+    assert page.words == ["200"] and (page.width, page.height) == (62, 80)
+    # Finished pages are skipped; the one that failed is tried again.
+    images(tmp_path / "in", 100, 50, 200)
+    again = recognize_files([folder], tmp_path / "out", Brightness())
+    assert (again.written, again.skipped, len(again.failed)) == (1, 4, 1)
+
+
+def test_a_bad_page_of_a_pdf_does_not_cost_the_later_ones(tmp_path, monkeypatch):
+    frames = [Image.new("RGB", (30 if n != 1 else 90, 40), "white") for n in range(3)]
+    frames[0].save(tmp_path / "a.pdf", save_all=True, append_images=frames[1:], resolution=72)
+    monkeypatch.setattr(data_images, "MAX_PIXELS", 2000)
+    out = tmp_path / "out"
+    report = recognize_files([tmp_path / "a.pdf"], out, Brightness(), dpi=72)
+    assert sorted(path.name for path in out.iterdir()) == ["a_p1.json", "a_p3.json"]
+    ((page, reason),) = report.failed
+    assert "2" in page.removeprefix(str(tmp_path)) and "90×40 pixels" in reason
+    again = recognize_files([tmp_path / "a.pdf"], out, Brightness(), dpi=72)
+    assert (again.written, again.skipped, len(again.failed)) == (0, 2, 1)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    folder = images(tmp_path / "in", 100)
+    (tmp_path / "out").write_text("a file")
+    engine = Brightness()
+    with pytest.raises(InputError, match=r"--out .*out: cannot be made"):
+        recognize_files([folder], tmp_path / "out", engine)
+    assert engine._calls == 0
+
+
+def test_of_several_models_that_of_the_package_is_taken(tmp_path, monkeypatch):
+    for name in ("PP_det_small.onnx", "fetched_det_server.onnx"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match="has 2 models"):
+        engines._find_model(tmp_path, "det")
+    monkeypatch.setattr(
+        engines.importlib.metadata, "files", lambda package: ["rapidocr/models/PP_det_small.onnx"]
+    )
+    assert engines._find_model(tmp_path, "det").name == "PP_det_small.onnx"
+
+
+def test_finished_pages_are_not_read_again_unless_asked(tmp_path):
+    folder = images(tmp_path / "in", 100, 200)
+    engine = Brightness()
+    recognize_files([folder], tmp_path / "out", engine)
+    images(folder, 101, 201)
+    recognize_files([folder], tmp_path / "out", engine)
+    assert engine._calls == 2
+    assert read_ocr(tmp_path / "out" / "page0.json").words == ["100"]
+    recognize_files([folder], tmp_path / "out", engine, overwrite=True)
+    assert read_ocr(tmp_path / "out" / "page0.json").words == ["101"]
+
+
+def test_an_interrupted_job_keeps_what_is_finished(tmp_path):
+    folder = images(tmp_path / "in", 100, 200, 210)
+    with pytest.raises(KeyboardInterrupt):
+        recognize_files([folder], tmp_path / "out", Interrupted())
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["page0.json", "page1.json"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_job(tmp_path):
+    folder = images(tmp_path / "in", 100, 200, 210)
+    with pytest.raises(InputError, match="a worker process died"):
+        recognize_files([folder], tmp_path / "out", Crash(), workers=2)
+
+
+def test_two_pages_of_one_name(tmp_path):
+    images(tmp_path / "a", 100)
+    images(tmp_path / "b", 100)
+    with pytest.raises(InputError, match=r"would both be written to page0\.json"):
+        recognize_files([tmp_path / "a", tmp_path / "b"], tmp_path / "out", Brightness())
+    same = [tmp_path / "a" / "page0.png"] * 2
+    assert recognize_files(same, tmp_path / "out", Brightness()).written == 1
+
+
+def test_wrong_arguments(tmp_path):
+    folder = images(tmp_path / "in", 100)
+    with pytest.raises(InputError, match="--workers is 0"):
+        recognize_files([folder], tmp_path / "out", Brightness(), workers=0)
+    with pytest.raises(InputError, match="--dpi is 0"):
+        recognize_files([folder], tmp_path / "out", Brightness(), dpi=0)
+    with pytest.raises(InputError, match="no such file"):
+        recognize_files([tmp_path / "none.png"], tmp_path / "out", Brightness())
+
+
+def test_rotated_lines_get_the_enclosing_box():
+    # Of this rotated line, corners one and three alone would give 30 … 70 across.
+    corners = [[[30, 10], [90, 40], [70, 60], [10, 30]], [[95, -5], [140, -5], [140, 9], [95, 9]]]
+    page = enclosing_lines([*corners, corners[0]], ["one ", "two", " "], (200, 100))
+    assert page.boxes.tolist() == [[10, 10, 90, 60], [95, 0, 100, 9]]
+    assert page.words == ["one", "two"] and (page.width, page.height) == (100, 200)
+    assert enclosing_lines([], [], (5, 6)).boxes.shape == (0, 4)
+
+
+def test_words_are_joined_as_their_script_is_written():
+    assert join_words(["a", "b"]) == "a b"
+    assert join_words(["版", "面", "of", "页", "。", "b"]) == "版面 of 页。 b"
+
+
+def test_the_cache_reads_a_page_once(tmp_path):
+    engine = Brightness()
+    cached = Cached(engine, tmp_path)
+    page = np.full((8, 9, 3), 7, dtype=np.uint8)
+    assert cached.recognize(page).words == cached.recognize(page.copy()).words == ["7"]
+    assert engine._calls == 1
+    assert cached.recognize(page + 1).words == ["8"]
+    assert engine._calls == 2
+
+
+def test_lines_of_a_text_layer(tmp_path):
+    page = words(50, 300, "First line, left") + words(180, 300, "Right column")
+    page += words(50, 280, "Second-level) E = mc".replace(")", "")) + words(170, 284, "2", 8)
+    path = write_pdf(tmp_path / "a.pdf", words(10, 10, "front"), page)
+    result = get_engine("pdf-text").read_pdf(path, 1, 144)
+    assert result.words[:2] == ["First line, left", "Right column"]
+    assert result.words[2].startswith("Second-level E = mc")
+    assert (result.width, result.height) == (600, 800)
+    x0, y0, x1, y1 = result.boxes[0]
+    # Baseline 300 points from the bottom, capitals of Helvetica 0.72 em high.
+    assert x0 == pytest.approx(101.8, abs=1) and 230 < x1 < 240
+    assert y0 == pytest.approx(800 - 2 * (300 + 0.72 * 12), abs=1.5)
+    assert y1 == pytest.approx(800 - 2 * (300 - 0.2 * 12), abs=2.5)
+
+
+def test_typeset_text(tmp_path):
+    """Divided words, ligatures and mathematical letters, set by a real typesetter."""
+    typst = pytest.importorskip("typst")
+    source = tmp_path / "a.typ"
+    source.write_text(
+        "#set page(width: 80mm, height: 120mm)\n#set par(justify: true)\n#set text(9pt)\n"
+        "The office is affluent in flowcharts and internationalizations of incomprehensibilities "
+        "and counterintuitive characterizations of misunderstood documentations.\n\n"
+        "$ alpha = x $",
+        encoding="utf-8",
+    )
+    typst.compile(source, output=tmp_path / "a.pdf")
+    page = get_engine("pdf-text").read_pdf(tmp_path / "a.pdf", 0, 72)
+    assert page.words[0].startswith("The office is affluent in flow")
+    assert any(line.endswith("-") for line in page.words)
+    assert not any("\ufffe" in line or "\ufffd" in line for line in page.words)
+    assert "\U0001d6fc = \U0001d465" in page.words
+    assert len(page.words) == 5
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+@pytest.mark.parametrize("dpi", [72, 100])
+def test_boxes_lie_on_the_ink(tmp_path, rotate, dpi):
+    """Also where the page is rotated, starts elsewhere than at 0, and has no whole size."""
+    content = words(70, 330, "Hamburg") + words(120, 80, "gyp", 20)
+    box = "20 30 310.3 400.7"
+    path = write_pdf(tmp_path / "a.pdf", content, rotate=rotate, box=box)
+    ((_, image),) = iter_pages(path, dpi)
+    page = get_engine("pdf-text").read_pdf(path, 0, dpi)
+    assert (page.height, page.width) == image.shape[:2]
+    assert sorted(page.words) == ["Hamburg", "gyp"]
+    ink = image.min(axis=2) < 200
+    for x0, y0, x1, y1 in page.boxes:
+        rows, columns = np.nonzero(ink[int(y0) - 4 : int(y1) + 5, int(x0) - 4 : int(x1) + 5])
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        expected = [x0 - int(x0) + 4, y0 - int(y0) + 4, x1 - int(x0) + 4, y1 - int(y0) + 4]
+        np.testing.assert_allclose(found, expected, atol=1.6)
+    assert ink.sum() == sum(
+        ink[int(y0) - 2 : int(y1) + 3, int(x0) - 2 : int(x1) + 3].sum()
+        for x0, y0, x1, y1 in page.boxes
+    )
+
+
+def test_the_text_layer_engine_is_for_pdf(tmp_path):
+    engine = get_engine("pdf-text")
+    with pytest.raises(InputError, match="not images"):
+        engine.recognize(np.zeros((5, 5, 3), dtype=np.uint8))
+    report = recognize_files([images(tmp_path / "in", 9)], tmp_path / "out", engine)
+    assert "no PDF" in report.failed[0][1]
+    with pytest.raises(InputError, match="page 2 cannot be read"):
+        engine.read_pdf(grey_pdf(tmp_path / "a.pdf", 1), 1, 72)
+
+
+def parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    ocr.add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_the_command(tmp_path, capsys):
+    write_pdf(tmp_path / "a.pdf", words(50, 300, "Some words"), "")
+    arguments = [str(tmp_path / "a.pdf"), "--out", str(tmp_path / "out"), "--engine", "pdf-text"]
+    assert ocr.run(parse(*arguments, "--dpi", "72")) == 0
+    assert "1 pages have no text layer and were not written" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "a_p2.json").exists()
+    page = json.loads((tmp_path / "out" / "a_p1.json").read_text(encoding="utf-8"))
+    assert page["words"] == ["Some words"] and page["W"] == 300
+    (tmp_path / "b.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="1 pages failed"):
+        ocr.run(parse(str(tmp_path / "b.png"), *arguments))
+    assert "b.png: not an image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("rapidcr", {}, "did you mean rapidocr"),
+        ("pdf-text", {"language": "eng"}, "unknown option 'language'"),
+        ("paddleocr", {"text_detection_model_name": "x"}, "text_detection_model_dir, text_rec"),
+    ],
+)
+def test_engines_that_cannot_be(name, options, message):
+    with pytest.raises(InputError, match=message):
+        get_engine(name, **options)
+
+
+def test_missing_packages_name_the_mend(monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install lmv3det\[ocr\]"):
+        get_engine("rapidocr")
+    with pytest.raises(InputError, match=r"pip install lmv3det\[tesseract\]"):
+        get_engine("tesseract")
+    models = {
+        f"text_{part}_model_{what}": str(tmp_path)
+        for part in ("detection", "recognition")
+        for what in ("name", "dir")
+    }
+    with pytest.raises(InputError, match=r"pip install lmv3det\[paddle\]"):
+        get_engine("paddleocr", **models)
+    models["text_detection_model_dir"] = "/nowhere"
+    with pytest.raises(InputError, match="/nowhere: no such folder"):
+        get_engine("paddleocr", **models)
+
+
+def test_options_of_the_command():
+    assert job.engine_options(["min_score=0.6", "language=chi_sim+eng"]) == {
+        "min_score": 0.6,
+        "language": "chi_sim+eng",
+    }
+    with pytest.raises(InputError, match="not NAME=VALUE"):
+        job.engine_options(["fast"])
+
+
+def test_rapidocr_without_its_models_says_so(tmp_path):
+    pytest.importorskip("rapidocr")
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(InputError, match=r"has 0 models \*det\*\.onnx"):
+        get_engine("rapidocr", models=tmp_path)
+
+
+def text_page() -> np.ndarray:
+    image = Image.new("RGB", (500, 200), "white")
+    draw = ImageDraw.Draw(image)
+    draw.text((40, 30), "Layout of documents", fill="black", font=ImageFont.load_default(28))
+    draw.text((40, 120), "Second line 2024", fill="black", font=ImageFont.load_default(28))
+    return np.array(image)
+
+
+def check_text_page(page: OcrPage) -> None:
+    assert page.words == ["Layout of documents", "Second line 2024"]
+    assert (page.width, page.height) == (500, 200)
+    ink = text_page().min(axis=2) < 128
+    for (x0, y0, x1, y1), rows in zip(page.boxes, (slice(0, 90), slice(90, 200)), strict=True):
+        found, across = np.nonzero(ink[rows])
+        top = found.min() + rows.start
+        np.testing.assert_allclose([x0, x1], [across.min(), across.max()], atol=12)
+        np.testing.assert_allclose([y0, y1], [top, found.max() + rows.start], atol=12)
+
+
+@pytest.mark.slow
+def test_rapidocr_reads_a_page_without_the_network(monkeypatch):
+    pytest.importorskip("rapidocr")
+    pytest.importorskip("onnxruntime")
+
+    def refuse(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    engine = get_engine("rapidocr", threads=1)
+    check_text_page(engine.recognize(text_page()))
+    empty = engine.recognize(np.full((100, 120, 3), 255, dtype=np.uint8))
+    assert empty.boxes.shape == (0, 4) and (empty.width, empty.height) == (120, 100)
+    check_text_page(pickle.loads(pickle.dumps(engine)).recognize(text_page()))
+
+
+@pytest.mark.slow
+def test_tesseract_reads_a_page():
+    pytest.importorskip("pytesseract")
+    if shutil.which("tesseract") is None:
+        pytest.skip("tesseract is not installed")
+    check_text_page(get_engine("tesseract").recognize(text_page()))
+    with pytest.raises(InputError, match="no data for language xyz"):
+        get_engine("tesseract", language="xyz")
+
+
+def test_paddleocr_gets_models_and_bgr(monkeypatch, tmp_path):
+    """Against a stand-in for the package, which has the interface of its release 3."""
+    import sys
+    import types
+
+    seen = {}
+
+    class PaddleOCR:
+        def __init__(self, **options):
+            seen["options"] = options
+
+        def predict(self, image):
+            seen["pixel"] = image[0, 0].tolist()
+            corners = np.array([[30, 10], [90, 40], [70, 60], [10, 30]])
+            return [{"rec_polys": [corners], "rec_texts": ["word"], "rec_scores": [0.9]}]
+
+    module = types.ModuleType("paddleocr")
+    module.PaddleOCR = PaddleOCR  # type: ignore[attr-defined]
+    module.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "paddleocr", module)
+    paddle = types.ModuleType("paddle")
+    paddle.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "paddle", paddle)
+    models = {
+        "text_detection_model_name": "det",
+        "text_detection_model_dir": str(tmp_path),
+        "text_recognition_model_name": "rec",
+        "text_recognition_model_dir": str(tmp_path),
+    }
+    engine = get_engine("paddleocr", device="cpu", **models)
+    image = np.zeros((100, 200, 3), dtype=np.uint8)
+    image[..., 0] = 255
+    page = engine.recognize(image)
+    assert page.boxes.tolist() == [[10, 10, 90, 60]] and page.words == ["word"]
+    assert seen["pixel"] == [0, 0, 255]
+    assert models.items() <= seen["options"].items() and seen["options"]["device"] == "cpu"
+    assert seen["options"]["use_doc_unwarping"] is False
