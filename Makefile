@@ -60,7 +60,7 @@ ablation: .venv/installed
 	$(LOOKALIKES) --configs we_f3 --seeds 3 $(FROM)/we_f3-seed0/model.pth
 	$(LOOKALIKES) --configs two_column we_all we_f3_no_unk $(FROM)/we_f3-seed0/model.pth
 	$(LOOKALIKES) --configs af1 af2 --seeds 3 $(FROM)/af1-seed0/model.pth
-	$(LOOKALIKES) --configs se_af2 af2_rm concat roi_text af2:fusion.keep_uncovered=true \
+	$(LOOKALIKES) --configs se_af2 af2_rm concat roi_text af2:fusion.only_where_text=true \
 		af2:fusion.gate_relu=false $(FROM)/af1-seed0/model.pth
 	test -d $(WORK)/encoder || test ! -f $(TABLES)/start/runs/af1-seed0/model.pth || \
 		$(BIN)/lmv3det convert $(TABLES)/start/runs/af1-seed0/model.pth --to huggingface \

@@ -55,7 +55,7 @@ def make_twin(detector: LayoutDetector) -> LayoutDetector:
     training every layer's activations recomputed in the backward pass, as the original does."""
     encoder = detector.backbone
     assert isinstance(encoder, LayoutLMv3)
-    encoder.checkpoint = True
+    encoder.gradient_checkpointing = True
     for layer in encoder.layers:
         assert isinstance(layer, Layer)
         given = layer.attention

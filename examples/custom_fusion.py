@@ -30,7 +30,7 @@ class FiLMFusion(Fusion):
     """
 
     def __init__(self, channels: int, **options) -> None:
-        """options: levels, reduce and keep_uncovered, which the base class takes from the config's
+        """options: levels, reduce and only_where_text, which the base class takes from the config's
         fusion section."""
         super().__init__(channels, **options)
         self.film = nn.ModuleDict(
@@ -56,7 +56,7 @@ def main() -> None:
                 "layers": 4,
                 "heads": 2,
                 "intermediate_size": 64,
-                "taps": [0, 1, 2, 3],
+                "out_indices": [0, 1, 2, 3],
                 "coordinate_size": 6,
                 "shape_size": 4,
                 "vocab_size": 100,

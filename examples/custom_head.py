@@ -51,7 +51,7 @@ def main() -> None:
                 "layers": 4,
                 "heads": 2,
                 "intermediate_size": 64,
-                "taps": [0, 1, 2, 3],
+                "out_indices": [0, 1, 2, 3],
                 "coordinate_size": 6,
                 "shape_size": 4,
             },

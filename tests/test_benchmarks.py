@@ -25,7 +25,7 @@ TINY = {
         "layers": 4,
         "heads": 2,
         "intermediate_size": 48,
-        "taps": [0, 1, 2, 3],
+        "out_indices": [0, 1, 2, 3],
         "coordinate_size": 6,
         "shape_size": 4,
         "dropout": 0.0,
@@ -45,7 +45,7 @@ def test_the_twin_is_the_same_model() -> None:
     other = build_detector(from_dict(TINY)).double()
     other.load_state_dict(ours.state_dict())
     twin.make_twin(other)
-    assert other.backbone.checkpoint
+    assert other.backbone.gradient_checkpointing
     page = cases._page((64, 96))
     ids, boxes = torch.tensor([[3, 5, 7]]), torch.randint(0, 500, (1, 3, 4))
     mask = torch.tensor([[True, True, False]])

@@ -19,7 +19,7 @@ from lmv3det.structures import Batch, Target
 ROOT = Path(__file__).parent.parent
 SMALL = """
 model: {num_classes: 3, mask_on: false}
-backbone: {hidden_size: 32, layers: 4, heads: 2, intermediate_size: 64, taps: [0, 1, 2, 3],
+backbone: {hidden_size: 32, layers: 4, heads: 2, intermediate_size: 64, out_indices: [0, 1, 2, 3],
            coordinate_size: 6, shape_size: 4, vocab_size: 100}
 neck: {out_channels: 32}
 roi: {fc_dim: 48, sampling_ratio: 2}

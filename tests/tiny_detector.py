@@ -27,7 +27,7 @@ def tiny_config(**sections: dict[str, Any]) -> Config:
             "layers": 4,
             "heads": 2,
             "intermediate_size": 64,
-            "taps": [0, 1, 2, 3],
+            "out_indices": [0, 1, 2, 3],
             "coordinate_size": 6,
             "shape_size": 4,
             "vocab_size": 50,

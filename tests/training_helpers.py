@@ -31,7 +31,7 @@ def tiny_config(data: Path, output_dir: Path, /, **sections: Any) -> Config:
             "heads": 2,
             "intermediate_size": 48,
             "input_size": 64,
-            "taps": [0, 1, 2, 3],
+            "out_indices": [0, 1, 2, 3],
             "coordinate_size": 4,
             "shape_size": 4,
             "vocab_size": 40,

@@ -33,6 +33,7 @@ from lmv3det.ablation.systems import (
     read_systems,
     settings,
     system_config,
+    with_new_keys,
 )
 from lmv3det.ablation.table import (
     METRICS,
@@ -102,7 +103,11 @@ class Run:
 
 
 def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    before = {**old.get("settings", {}), "--init": old.get("init"), "--size": old.get("size")}
+    before = {
+        **with_new_keys(old.get("settings", {})),
+        "--init": old.get("init"),
+        "--size": old.get("size"),
+    }
     after = {**new["settings"], "--init": new["init"], "--size": new["size"]}
     before["the start"], after["the start"] = old.get("start"), new.get("start")
     if None in (before["the start"], after["the start"]):  # not known: the file is gone, say
@@ -170,7 +175,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=list(SYSTEMS),
         metavar="NAME[:key=value]",
         help="configs by name or path, with settings of their own behind a colon, such as "
-        "af2:fusion.keep_uncovered=true (default: the twelve rows of the table)",
+        "af2:fusion.only_where_text=true (default: the twelve rows of the table)",
     )
     parser.add_argument(
         "--size",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmv3det.config import Config, merge, read_yaml, to_dict, with_overrides
+from lmv3det.config import RENAMED, Config, merge, read_yaml, to_dict, with_overrides
 from lmv3det.errors import InputError
 
 SYSTEMS = (
@@ -43,7 +43,7 @@ _OF_THE_SYSTEM = {
         "tokenizer",
         "sentence_encoder",
     ),
-    "fusion": ("kind", "reduce", "gate_relu", "keep_uncovered"),
+    "fusion": ("kind", "reduce", "gate_relu", "only_where_text"),
     "relation": ("enabled",),
 }
 """What makes a system: a size leaves it alone."""
@@ -60,7 +60,7 @@ class System:
     """A row of the table.
 
     Attributes:
-        name: as the table shows it: `af2`, or `af2+fusion.keep_uncovered=true`.
+        name: as the table shows it: `af2`, or `af2+fusion.only_where_text=true`.
         path: its config.
         overrides: its own `key=value` settings.
     """
@@ -80,7 +80,7 @@ def read_systems(words: Sequence[str]) -> list[System]:
 
     Args:
         words: names of configs (`af2`) or paths (`my/own.yaml`), each maybe with settings behind
-            it: `af2:fusion.keep_uncovered=true`.
+            it: `af2:fusion.only_where_text=true`.
 
     Raises:
         InputError: no such config, or two of one name.
@@ -170,6 +170,11 @@ def settings(config: Config) -> dict[str, Any]:
     return walk(to_dict(config), "")
 
 
+def with_new_keys(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by dotted key, those with an old name under their present one."""
+    return {RENAMED.get(key, key): value for key, value in settings.items()}
+
+
 _WITHOUT_EFFECT = {
     "output_dir",
     "device",
@@ -177,7 +182,7 @@ _WITHOUT_EFFECT = {
     "model.weights",
     "model.num_classes",
     "text.tokenizer",
-    "backbone.checkpoint",
+    "backbone.gradient_checkpointing",
     "solver.log_every",
     "solver.evaluate_every",
     "solver.checkpoint_every",

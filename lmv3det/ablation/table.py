@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lmv3det.ablation.splits import Split
-from lmv3det.ablation.systems import REFERENCE, SYSTEMS
+from lmv3det.ablation.systems import REFERENCE, SYSTEMS, with_new_keys
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.segmentation import is_number
 from lmv3det.errors import InputError
@@ -104,7 +104,7 @@ def read_run(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error}); remove it to run it again") from None
     if not complete:
         raise InputError(f"{path}: not a run of an ablation; remove it to run it again")
-    return run
+    return run | {"settings": with_new_keys(run["settings"])}
 
 
 def check_comparable(runs: Sequence[dict[str, Any]]) -> None:

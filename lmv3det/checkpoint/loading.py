@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lmv3det.checkpoint.file import Checkpoint
     from lmv3det.config import Config
     from lmv3det.model.detector import LayoutDetector
-    from lmv3det.text.tokenization import TextEncoder
+    from lmv3det.text.tokenization import PageTokenizer
 
 
 def load_detector(
@@ -82,7 +82,7 @@ def _override(config: Config, overrides: Sequence[str], path: str | os.PathLike)
     return with_overrides(to_dict(config), overrides, str(path)) if overrides else config
 
 
-def checkpoint_text_encoder(checkpoint: Checkpoint) -> TextEncoder | None:
+def checkpoint_page_tokenizer(checkpoint: Checkpoint) -> PageTokenizer | None:
     """The text encoder of a checkpoint, with the tokenizer that it carries; None without text.
 
     A `text.tokenizer` is loaded only where the checkpoint carries none.
@@ -90,8 +90,8 @@ def checkpoint_text_encoder(checkpoint: Checkpoint) -> TextEncoder | None:
     from lmv3det.text import tokenization as tokens
 
     if checkpoint.config.text.selection == "none" or not checkpoint.tokenizer_files:
-        return tokens.build_text_encoder(checkpoint.config)
+        return tokens.build_page_tokenizer(checkpoint.config)
     options = tokens.text_options(checkpoint.config)
-    encoder = tokens.TextEncoder.from_files(checkpoint.tokenizer_files, **options)
-    tokens.check_text_encoder(encoder, checkpoint.config)
+    encoder = tokens.PageTokenizer.from_files(checkpoint.tokenizer_files, **options)
+    tokens.check_page_tokenizer(encoder, checkpoint.config)
     return encoder

@@ -4,6 +4,7 @@ Imports `errors` and `files` alone.
 """
 
 from lmv3det.config.reading import (
+    RENAMED,
     bases,
     from_dict,
     lay_over,
@@ -23,6 +24,7 @@ from lmv3det.config.schema import (
 )
 
 __all__ = [
+    "RENAMED",
     "BackboneConfig",
     "Config",
     "SolverConfig",

@@ -28,7 +28,7 @@ LARGE = {
     "intermediate_size": 4096,
     "coordinate_size": 171,
     "shape_size": 170,
-    "taps": [7, 11, 15, 23],
+    "out_indices": [7, 11, 15, 23],
 }
 """`backbone` of `MODEL.VIT.NAME: layoutlmv3_large`."""
 
@@ -231,7 +231,7 @@ def to_detectron2_yaml(config: Config) -> str:
         _put(theirs, key, value)
     backbone = config.backbone
     for ours, key in DETECTRON2_KEYS.items():
-        if ours in _BY_HAND or ours in ("output_dir", "model.weights", "backbone.taps"):
+        if ours in _BY_HAND or ours in ("output_dir", "model.weights", "backbone.out_indices"):
             continue
         value = values
         for part in ours.split("."):
@@ -239,13 +239,13 @@ def to_detectron2_yaml(config: Config) -> str:
         value = _WRITE[ours](config) if ours in _WRITE else value
         if value is not None:
             _put(theirs, key, value)
-    layers = [f"layer{tap}" for tap in backbone.taps]
+    layers = [f"layer{tap}" for tap in backbone.out_indices]
     size = "large" if backbone.hidden_size == LARGE["hidden_size"] else "base"
     _put(theirs, "MODEL.VIT.NAME", f"layoutlmv3_{size}")
     _put(theirs, "MODEL.VIT.OUT_FEATURES", layers)
     _put(theirs, "MODEL.FPN.IN_FEATURES", list(layers))
     _put(theirs, "MODEL.WEIGHTS", "")
-    _put(theirs, "SOLVER.CLIP_GRADIENTS.ENABLED", config.solver.clip_norm > 0)
+    _put(theirs, "SOLVER.CLIP_GRADIENTS.ENABLED", config.solver.max_grad_norm > 0)
     return yaml.safe_dump(theirs, sort_keys=True, default_flow_style=None)
 
 
@@ -304,14 +304,16 @@ _READ: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "input.pixel_std": _floats,
     "model.weights": lambda value, _: value or None,
     "backbone.input_size": lambda value, _: value[0] if isinstance(value, list) else value,
-    "backbone.taps": lambda value, _: [int(str(name).removeprefix("layer")) for name in value],
+    "backbone.out_indices": lambda value, _: [
+        int(str(name).removeprefix("layer")) for name in value
+    ],
     "rpn.anchor_sizes": _sizes,
     "rpn.aspect_ratios": _ratios,
     "rpn.negative_iou": lambda value, _: float(value[0]),
     "rpn.positive_iou": lambda value, _: float(value[1]),
     "rpn.box_weights": _floats,
     "rpn.smooth_l1_beta": _floats,
-    "roi.ious": _floats,
+    "roi.iou_thresholds": _floats,
     "roi.box_weights": _floats,
     "roi.smooth_l1_beta": _floats,
     "text.selection": lambda value, _: "none" if value else "first",
@@ -319,7 +321,7 @@ _READ: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "solver.lr": _floats,
     "solver.schedule": _schedule,
     "solver.milestones": _milestones,
-    "solver.clip_norm": _clip,
+    "solver.max_grad_norm": _clip,
     "solver.amp": lambda value, _: "auto" if value else "off",
     **dict.fromkeys(_PER_ITERATION, _divided),
 }
@@ -333,17 +335,17 @@ _WRITE: dict[str, Callable[[Config], Any]] = {
     "rpn.negative_iou": lambda c: [c.rpn.negative_iou, c.rpn.positive_iou],
     "rpn.positive_iou": lambda c: [c.rpn.negative_iou, c.rpn.positive_iou],
     "text.selection": lambda c: c.text.selection == "none",
-    "solver.batch_size": lambda c: max(1, c.solver.batch_size // c.solver.accumulate),
+    "solver.batch_size": lambda c: max(1, c.solver.batch_size // c.solver.grad_accum_steps),
     "solver.schedule": lambda c: (
         "WarmupMultiStepLR" if c.solver.schedule == "multistep" else "WarmupCosineLR"
     ),
-    "solver.clip_norm": lambda c: c.solver.clip_norm or 1.0,
+    "solver.max_grad_norm": lambda c: c.solver.max_grad_norm or 1.0,
     "solver.amp": lambda c: c.solver.amp != "off",
-    "solver.steps": lambda c: c.solver.steps * c.solver.accumulate,
-    "solver.warmup_steps": lambda c: c.solver.warmup_steps * c.solver.accumulate,
-    "solver.evaluate_every": lambda c: c.solver.evaluate_every * c.solver.accumulate,
-    "solver.checkpoint_every": lambda c: c.solver.checkpoint_every * c.solver.accumulate,
-    "solver.milestones": lambda c: [m * c.solver.accumulate for m in c.solver.milestones],
+    "solver.steps": lambda c: c.solver.steps * c.solver.grad_accum_steps,
+    "solver.warmup_steps": lambda c: c.solver.warmup_steps * c.solver.grad_accum_steps,
+    "solver.evaluate_every": lambda c: c.solver.evaluate_every * c.solver.grad_accum_steps,
+    "solver.checkpoint_every": lambda c: c.solver.checkpoint_every * c.solver.grad_accum_steps,
+    "solver.milestones": lambda c: [m * c.solver.grad_accum_steps for m in c.solver.milestones],
 }
 """How a value of ours becomes theirs, where it is not the same."""
 

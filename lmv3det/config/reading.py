@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import logging
 import os
 import re
 import typing
@@ -17,25 +18,41 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from lmv3det.config.schema import BackboneConfig, Config, SolverConfig, SplitConfig
+from lmv3det.config.schema import Config
 from lmv3det.errors import InputError
 
-__all__ = [
-    "BackboneConfig",
-    "Config",
-    "SolverConfig",
-    "SplitConfig",
-    "bases",
-    "from_dict",
-    "lay_over",
-    "load_config",
-    "merge",
-    "read_yaml",
-    "to_dict",
-    "to_yaml",
-    "walk",
-    "with_overrides",
-]
+log = logging.getLogger(__name__)
+
+RENAMED = {
+    "backbone.taps": "backbone.out_indices",
+    "backbone.checkpoint": "backbone.gradient_checkpointing",
+    "roi.ious": "roi.iou_thresholds",
+    "fusion.keep_uncovered": "fusion.only_where_text",
+    "solver.accumulate": "solver.grad_accum_steps",
+    "solver.clip_norm": "solver.max_grad_norm",
+    "solver.ema": "solver.ema_decay",
+}
+"""Old dotted key → the key it has now. Configs and checkpoints with old keys are still read."""
+
+
+def with_new_names(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """Nested values with old keys replaced by their new ones, and a notice for each.
+
+    Raises:
+        InputError: a setting stands under both of its names.
+    """
+    for old, new in RENAMED.items():
+        section, _, name = old.partition(".")
+        inner = values.get(section)
+        if not isinstance(inner, dict) or name not in inner:
+            continue
+        new_name = new.partition(".")[2]
+        if new_name in inner:
+            raise InputError(f"{source}: {old} is the old name of {new}, and both are set: drop it")
+        log.info("%s: %s is called %s now", source, old, new)
+        renamed = {new_name if key == name else key: value for key, value in inner.items()}
+        values = {**values, section: renamed}
+    return values
 
 
 def _suggestion(key: str, known: set[str]) -> str:
@@ -110,6 +127,8 @@ def from_dict(values: dict[str, Any], source: str = "config") -> Config:
         InputError: an unknown key (with the nearest known one), a wrong type, or values that
             contradict each other; `source` is named in the message.
     """
+    if isinstance(values, dict):
+        values = with_new_names(values, source)
     keys = [key for key, _ in walk()]
     sections = {key.rsplit(".", n)[0] for key in keys for n in range(1, key.count(".") + 1)}
     _check_keys(values, "", {*keys, *sections}, sections, source)
@@ -195,6 +214,7 @@ def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[st
     Raises:
         InputError: a word that is no such override.
     """
+    values = with_new_names(values, "config")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -205,6 +225,9 @@ def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[st
             raise InputError(
                 f"{override!r}: the value is not YAML ({_first_line(error)})"
             ) from None
+        if key in RENAMED:
+            log.info("%s: %s is called %s now", override, key, RENAMED[key])
+            key = RENAMED[key]
         *parents, leaf = key.split(".")
         inner: Any = values
         for parent in parents:
@@ -260,7 +283,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not YAML ({_first_line(error)})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds {type(values).__name__}, not a mapping of settings")
-    return values
+    return with_new_names(values, str(path))
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ class BackboneConfig:
     """Side of a patch in pixels; the strides of the pyramid follow from it."""
     input_size: int = 224
     """Side of the image that the learnt position table stands for, pixels."""
-    taps: list[int] = field(default_factory=lambda: [3, 5, 7, 11])
+    out_indices: list[int] = field(default_factory=lambda: [3, 5, 7, 11])
     """The four layers (from 0) whose outputs feed the pyramid."""
     coordinate_size: int = 128
     """Width of the x and y embeddings of a text box."""
@@ -155,7 +155,7 @@ class BackboneConfig:
     """Buckets of the spatial bias."""
     spatial_max_distance: int = 256
     """Distance (0..1000) from which the spatial bias has one bucket."""
-    checkpoint: bool = False
+    gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     mask_padding: bool = False
     """Keep attention off padded patches, so that a page does not depend on its batch-mates."""
@@ -176,15 +176,17 @@ class BackboneConfig:
             f"4 · coordinate_size + 2 · shape_size = hidden_size ({self.hidden_size})",
         )
         _require(
-            len(self.taps) == 4 and sorted(set(self.taps)) == self.taps,
-            "backbone.taps",
-            self.taps,
+            len(self.out_indices) == 4 and sorted(set(self.out_indices)) == self.out_indices,
+            "backbone.out_indices",
+            self.out_indices,
             "four rising layer numbers",
         )
         _require(
-            bool(self.taps) and self.taps[0] >= 0 and self.taps[-1] < self.layers,
-            "backbone.taps",
-            self.taps,
+            bool(self.out_indices)
+            and self.out_indices[0] >= 0
+            and self.out_indices[-1] < self.layers,
+            "backbone.out_indices",
+            self.out_indices,
             f"layer numbers from 0 to {self.layers - 1}",
         )
         _require(self.patch_size == 16, "backbone.patch_size", self.patch_size, "16")
@@ -263,7 +265,7 @@ class RPNConfig:
 
 @dataclass(config=_STRICT)
 class ROIConfig:
-    ious: list[float] = field(default_factory=lambda: [0.5, 0.6, 0.7])
+    iou_thresholds: list[float] = field(default_factory=lambda: [0.5, 0.6, 0.7])
     """IoU from which a proposal is foreground, one a cascade stage."""
     box_weights: list[list[float]] = field(
         default_factory=lambda: [
@@ -292,10 +294,10 @@ class ROIConfig:
 
     def __post_init__(self) -> None:
         _require(
-            len(self.ious) == len(self.box_weights) >= 1,
+            len(self.iou_thresholds) == len(self.box_weights) >= 1,
             "roi.box_weights",
             self.box_weights,
-            "one list of four weights for each of roi.ious",
+            "one list of four weights for each of roi.iou_thresholds",
         )
         for weights in self.box_weights:
             _require(
@@ -304,8 +306,8 @@ class ROIConfig:
                 self.box_weights,
                 "lists of four weights above 0",
             )
-        for iou in (*self.ious, self.positive_fraction):
-            _require_fraction(iou, "roi.ious and roi.positive_fraction")
+        for iou in (*self.iou_thresholds, self.positive_fraction):
+            _require_fraction(iou, "roi.iou_thresholds and roi.positive_fraction")
         _require_positive(self, "roi", ("batch_size_per_image", "pool_size", "fc_dim"))
         _require(self.sampling_ratio >= 0, "roi.sampling_ratio", self.sampling_ratio, "0 or more")
 
@@ -373,7 +375,7 @@ class FusionConfig:
     """How the features of boxes that cover the same cell are joined."""
     gate_relu: bool = True
     """ReLU before the gate's sigmoid, which keeps the gate at ½ or more (as reported)."""
-    keep_uncovered: bool = False
+    only_where_text: bool = False
     """Leave the visual map as it is where no text covers a cell."""
 
     def __post_init__(self) -> None:
@@ -415,7 +417,7 @@ class SolverConfig:
     """Optimizer steps of the run."""
     batch_size: int = 32
     """Pages of an optimizer step, over all processes and accumulated micro-batches."""
-    accumulate: int = 1
+    grad_accum_steps: int = 1
     """Micro-batches whose gradients are summed into one step."""
     lr: float = 2e-4
     """Peak learning rate."""
@@ -443,11 +445,11 @@ class SolverConfig:
     """Where the warm-up starts, as a share of lr."""
     allow_long_warmup: bool = False
     """Accept a warm-up as long as the run, which never reaches the peak rate."""
-    clip_norm: float = 1.0
+    max_grad_norm: float = 1.0
     """Largest total gradient norm; 0 is off."""
     amp: Literal["auto", "off", "fp16", "bf16"] = "auto"
     """Mixed precision. auto: bf16 where the GPU has it, else fp16; off on a CPU."""
-    ema: float = 0.0
+    ema_decay: float = 0.0
     """Decay of an exponential moving average of the weights, which is then evaluated; 0 is off."""
     non_finite: Literal["stop", "skip"] = "stop"
     """At a loss that is not finite: stop and name the pages, or skip the step and count it."""
@@ -461,11 +463,11 @@ class SolverConfig:
     """Numbered checkpoints to keep beside `last.pth` and `best.pth`."""
 
     def __post_init__(self) -> None:
-        for key in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every"):
+        for key in ("steps", "batch_size", "grad_accum_steps", "log_every", "checkpoint_every"):
             _require(getattr(self, key) >= 1, f"solver.{key}", getattr(self, key), "1 or more")
         for key in ("evaluate_every", "keep_last", "warmup_steps"):
             _require(getattr(self, key) >= 0, f"solver.{key}", getattr(self, key), "0 or more")
-        for key in ("lr", "weight_decay", "clip_norm"):
+        for key in ("lr", "weight_decay", "max_grad_norm"):
             _require(getattr(self, key) >= 0, f"solver.{key}", getattr(self, key), "0 or more")
         _require(math.isfinite(self.lr), "solver.lr", self.lr, "a finite number")
         _require(
@@ -474,7 +476,7 @@ class SolverConfig:
             self.betas,
             "two numbers from 0 to below 1",
         )
-        _require_fraction(self.ema, "solver.ema")
+        _require_fraction(self.ema_decay, "solver.ema_decay")
         if self.warmup_steps >= self.steps and not self.allow_long_warmup:
             raise ValueError(
                 f"solver.warmup_steps is {self.warmup_steps} and the run has {self.steps} steps: "

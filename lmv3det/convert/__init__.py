@@ -10,10 +10,10 @@ from lmv3det.checkpoint.folder import from_pretrained, save_pretrained
 from lmv3det.convert.command import add_arguments, run
 from lmv3det.convert.fit import load_initial_weights
 from lmv3det.convert.parameter_names import from_detectron2, to_detectron2
-from lmv3det.convert.report import Report
+from lmv3det.convert.report import LoadReport
 
 __all__ = [
-    "Report",
+    "LoadReport",
     "add_arguments",
     "from_detectron2",
     "from_pretrained",

@@ -18,14 +18,14 @@ from lmv3det.config.detectron2_yaml import convert_config, to_detectron2_yaml
 from lmv3det.convert import parameter_names as names
 from lmv3det.convert.fit import fit_weights, settings_in_config
 from lmv3det.convert.infer import backbone_settings, infer_config
-from lmv3det.convert.report import Report
+from lmv3det.convert.report import LoadReport
 from lmv3det.convert.sources import SETTINGS, Source, read_source
 from lmv3det.data.categories import Category, read_categories
 from lmv3det.data.issues import DataReport
 from lmv3det.errors import InputError
 from lmv3det.files import write_json
 from lmv3det.model.detector import build_detector
-from lmv3det.text.tokenization import build_text_encoder
+from lmv3det.text.tokenization import build_page_tokenizer
 
 FORMATS = {
     "lmv3det": "a checkpoint of ours, FILE.pth",
@@ -108,7 +108,7 @@ def to_checkpoint(
     allow_missing: bool = False,
     allow_unexpected: bool = False,
     seed: int = 42,
-) -> tuple[Checkpoint, Report]:
+) -> tuple[Checkpoint, LoadReport]:
     """A checkpoint of ours from any source.
 
     Args:
@@ -134,7 +134,7 @@ def to_checkpoint(
     given.get("model", {}).pop("weights", None)
     old = source.checkpoint
     if old is not None and not given and categories is None:
-        return old, Report(source=source.description, loaded=sorted(old.weights))
+        return old, LoadReport(source=source.description, loaded=sorted(old.weights))
     if categories is None and old is not None:
         categories = old.categories
     values, assumed_notes = _settings(source, given, categories)
@@ -162,7 +162,7 @@ def to_checkpoint(
     ), report
 
 
-def _fitted(source: Source, config: Config, seed: int) -> tuple[dict[str, Tensor], Report]:
+def _fitted(source: Source, config: Config, seed: int) -> tuple[dict[str, Tensor], LoadReport]:
     """`fit_weights` for a model of `config`, which is initialised only where something starts anew.
 
     Class names say here what the source's rows are called, so that rows stay where they are.
@@ -272,13 +272,13 @@ def _settings(
 
 
 def _tokenizer_files(
-    config: Config, given: Mapping[str, Any], old: Checkpoint | None, report: Report
+    config: Config, given: Mapping[str, Any], old: Checkpoint | None, report: LoadReport
 ) -> dict[str, Tensor]:
     """The files of the tokenizer that was named, or those of the old checkpoint."""
     if config.text.selection == "none":
         return {}
     if given.get("text", {}).get("tokenizer"):
-        encoder = build_text_encoder(config)
+        encoder = build_page_tokenizer(config)
         return encoder.files() if encoder is not None else {}
     if old is not None and old.tokenizer_files:
         return old.tokenizer_files
@@ -286,7 +286,7 @@ def _tokenizer_files(
     return {}
 
 
-def _save_detectron2(checkpoint: Checkpoint, out: Path, report: Report) -> None:
+def _save_detectron2(checkpoint: Checkpoint, out: Path, report: LoadReport) -> None:
     """FILE.pth, or a folder of model_final.pth, config.yaml and config.json."""
     extra = sorted({name.split(".")[0] + "." for name in checkpoint.weights if _is_extra(name)})
     if extra:
@@ -316,7 +316,7 @@ def _is_extra(name: str) -> bool:
     return not name.startswith((*names.PUBLISHED, "mask_head."))
 
 
-def _save_encoder(checkpoint: Checkpoint, out: Path, report: Report) -> None:
+def _save_encoder(checkpoint: Checkpoint, out: Path, report: LoadReport) -> None:
     weights = {}
     for name, tensor in checkpoint.weights.items():
         inner = name.removeprefix("backbone.")

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lmv3det.config import BackboneConfig, Config
-from lmv3det.convert.infer import TAPS, backbone_settings
-from lmv3det.convert.report import Report
+from lmv3det.convert.infer import OUT_INDICES, backbone_settings
+from lmv3det.convert.report import LoadReport
 from lmv3det.convert.sources import Source, read_source
 from lmv3det.data.categories import Category, plain_name
 from lmv3det.errors import InputError
@@ -47,7 +47,7 @@ def load_initial_weights(
     *,
     categories: Sequence[Category] | None = None,
     strict: bool = True,
-) -> Report:
+) -> LoadReport:
     """Load what `model.weights` names into a model, as the start of a training.
 
     The source may be image only where the model reads text and the other way round, have other
@@ -83,7 +83,7 @@ def fit_weights(
     *,
     categories: Sequence[Category] | None = None,
     complete: bool = False,
-) -> tuple[dict[str, Tensor], Report]:
+) -> tuple[dict[str, Tensor], LoadReport]:
     """The model's weights with those of the source laid over them.
 
     Args:
@@ -100,7 +100,7 @@ def fit_weights(
     Raises:
         InputError: the encoders' sizes differ; the message names the settings to change.
     """
-    report = Report(source=source.description, left_out=dict(source.left_out))
+    report = LoadReport(source=source.description, left_out=dict(source.left_out))
     report.unexpected += source.unknown
     check_sizes(source, config)
     rows = _ClassRows(source, categories, report)
@@ -152,8 +152,8 @@ def check_sizes(source: Source, config: Config) -> None:
     if not differing:
         return
     mend = [f"backbone.{key}={theirs[key]}" for key in differing]
-    if "layers" in differing and theirs["layers"] in TAPS:
-        mend.append(f"backbone.taps={TAPS[theirs['layers']]}".replace(" ", ""))
+    if "layers" in differing and theirs["layers"] in OUT_INDICES:
+        mend.append(f"backbone.out_indices={OUT_INDICES[theirs['layers']]}".replace(" ", ""))
     if "hidden_size" in differing:
         sizes = {k: theirs[k] for k in ("coordinate_size", "shape_size") if k in theirs}
         mend += [f"backbone.{k}={v}" for k, v in sizes.items() if k not in differing]
@@ -165,11 +165,11 @@ def check_sizes(source: Source, config: Config) -> None:
 
 
 def settings_in_config(settings: Mapping[str, object]) -> dict[str, object]:
-    """The settings of a source that `BackboneConfig` knows, taps with them where they follow."""
+    """The settings of a source that `BackboneConfig` knows, and `out_indices` where they follow."""
     known = BackboneConfig.__dataclass_fields__
     values = {key: value for key, value in settings.items() if key in known}
-    if values.get("layers") in TAPS:
-        values["taps"] = TAPS[values["layers"]]  # type: ignore[index]
+    if values.get("layers") in OUT_INDICES:
+        values["out_indices"] = OUT_INDICES[values["layers"]]  # type: ignore[index]
     return values
 
 
@@ -177,7 +177,7 @@ class _ClassRows:
     """Which rows of the class-dependent tensors are kept, by the names of the classes."""
 
     def __init__(
-        self, source: Source, categories: Sequence[Category] | None, report: Report
+        self, source: Source, categories: Sequence[Category] | None, report: LoadReport
     ) -> None:
         theirs = source.checkpoint.categories if source.checkpoint else None
         self.report = report
@@ -230,7 +230,7 @@ class _ClassRows:
         return None
 
 
-def _fit(name: str, have: Tensor, fresh: Tensor, report: Report) -> Tensor | None:
+def _fit(name: str, have: Tensor, fresh: Tensor, report: LoadReport) -> Tensor | None:
     """`have` in the shape of `fresh`, by the changes that are known to be right; None if none is.
 
     The position tables change as the original does it: the grid's bicubically, the text's by

@@ -18,7 +18,7 @@ from lmv3det.errors import InputError
 HEAD_WIDTH = 64
 """Width of an attention head in all published LayoutLMv3 models."""
 
-TAPS = {12: [3, 5, 7, 11], 24: [7, 11, 15, 23]}
+OUT_INDICES = {12: [3, 5, 7, 11], 24: [7, 11, 15, 23]}
 """The tapped layers of the published detectors by their number of layers."""
 
 TEXT = "backbone.text_embedding."
@@ -85,8 +85,8 @@ def infer_config(weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[st
         if f"backbone.{table}.weight" in weights:
             assumed["backbone"][key] = True
             notes.append(f"backbone.{key} is turned on: the weights have its table")
-    if layers in TAPS:
-        assumed["backbone"]["taps"] = TAPS[layers]
+    if layers in OUT_INDICES:
+        assumed["backbone"]["out_indices"] = OUT_INDICES[layers]
     if "coordinate_size" not in backbone:
         assumed["backbone"] |= _split_of(hidden)
     channels = weights["fpn.output.0.weight"].shape[0]
@@ -171,7 +171,7 @@ def _text(weights: Mapping[str, Tensor], hidden: int) -> tuple[dict[str, Any], l
     if kind:
         settings["fusion"] = {"kind": kind, "levels": levels}
         notes.append("fusion.reduce cannot be read from weights: sum assumed")
-        notes.append("fusion.keep_uncovered cannot be read from weights: false assumed")
+        notes.append("fusion.only_where_text cannot be read from weights: false assumed")
         if kind == "gated":
             notes.append("fusion.gate_relu cannot be read from weights: true assumed")
     else:

@@ -11,7 +11,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass
-class Report:
+class LoadReport:
     """Every name of the source and of the model, sorted by what happened to it.
 
     Attributes:

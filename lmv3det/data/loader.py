@@ -37,7 +37,7 @@ class PageTokens(Protocol):
         """T×4 int64 x0 y0 x1 y1, 0..1000."""
 
 
-TextEncoder = Callable[[list[str], np.ndarray, tuple[int, int]], PageTokens]
+Tokenize = Callable[[list[str], np.ndarray, tuple[int, int]], PageTokens]
 """(L words, L×4 line boxes in pixels, (height, width)) → tokens."""
 
 
@@ -49,7 +49,7 @@ class Collate:
         pixel_std: divides R, G, B after that.
         size_divisibility: height and width are padded to a multiple of this, with 0, at right and
             bottom.
-        text_encoder: makes tokens of a page's lines; None leaves the text out.
+        page_tokenizer: makes tokens of a page's lines; None leaves the text out.
         with_targets: fill `Batch.targets`.
         with_polygons: fill their polygons.
         pad_token_id: fills the places of missing tokens; their boxes are 0, their mask False.
@@ -60,7 +60,7 @@ class Collate:
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         size_divisibility: int = 32,
-        text_encoder: TextEncoder | None = None,
+        page_tokenizer: Tokenize | None = None,
         with_targets: bool = True,
         with_polygons: bool = True,
         pad_token_id: int = 1,
@@ -68,16 +68,16 @@ class Collate:
         self.pixel_mean = torch.tensor(pixel_mean, dtype=torch.float32).view(3, 1, 1)
         self.pixel_std = torch.tensor(pixel_std, dtype=torch.float32).view(3, 1, 1)
         self.size_divisibility = size_divisibility
-        self.text_encoder = text_encoder
+        self.page_tokenizer = page_tokenizer
         self.with_targets, self.with_polygons = with_targets, with_polygons
         self.pad_token_id = pad_token_id
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
         batch = Batch(self._images(samples, sizes), sizes, pages=[s.page for s in samples])
-        if self.text_encoder is not None:
+        if self.page_tokenizer is not None:
             tokens = [
-                self.text_encoder(sample.words, sample.line_boxes, size)
+                self.page_tokenizer(sample.words, sample.line_boxes, size)
                 for sample, size in zip(samples, sizes, strict=True)
             ]
             batch.input_ids, batch.text_boxes, batch.text_mask = self._text(tokens)
@@ -252,7 +252,7 @@ class _Loader(DataLoader):
 def build_train_loader(
     config: Config,
     dataset: CocoDataset,
-    text_encoder: TextEncoder | None,
+    page_tokenizer: Tokenize | None,
     *,
     rank: int = 0,
     world_size: int = 1,
@@ -266,7 +266,7 @@ def build_train_loader(
         config: `seed`, `device`, `input.*`, `data.workers`, `data.group_by_aspect` and
             `backbone.pad_token_id` are read.
         dataset: the pages.
-        text_encoder: see `Collate`.
+        page_tokenizer: see `Collate`.
         rank: of this process.
         world_size: number of training processes.
         pages_per_batch: pages of a micro-batch.
@@ -288,7 +288,7 @@ def build_train_loader(
     )
     given = config.input
     transform = TrainTransform(given.min_size_train, given.max_size_train, given.flip, given.crop)
-    collate = _collate(config, text_encoder, with_targets=True, with_polygons=with_polygons)
+    collate = _collate(config, page_tokenizer, with_targets=True, with_polygons=with_polygons)
     pages = _TrainPages(dataset, transform)
     return _Loader(pages, batch_sampler=sampler, collate_fn=collate, **_worker_options(config))
 
@@ -296,7 +296,7 @@ def build_train_loader(
 def build_test_loader(
     config: Config,
     dataset: CocoDataset,
-    text_encoder: TextEncoder | None,
+    page_tokenizer: Tokenize | None,
     *,
     rank: int = 0,
     world_size: int = 1,
@@ -307,7 +307,7 @@ def build_test_loader(
         config: `seed`, `device`, `input.*`, `data.workers`, `test.batch_size` and
             `backbone.pad_token_id` are read.
         dataset: the pages.
-        text_encoder: see `Collate`.
+        page_tokenizer: see `Collate`.
         rank: of this process.
         world_size: number of processes.
 
@@ -320,20 +320,20 @@ def build_test_loader(
         pages,
         sampler=range(rank, len(dataset), world_size),
         batch_size=config.test.batch_size,
-        collate_fn=_collate(config, text_encoder, with_targets=False, with_polygons=False),
+        collate_fn=_collate(config, page_tokenizer, with_targets=False, with_polygons=False),
         **_worker_options(config),
     )
 
 
 def _collate(
-    config: Config, text_encoder: TextEncoder | None, *, with_targets: bool, with_polygons: bool
+    config: Config, page_tokenizer: Tokenize | None, *, with_targets: bool, with_polygons: bool
 ) -> _CollateOrError:
     return _CollateOrError(
         Collate(
             config.input.pixel_mean,
             config.input.pixel_std,
             config.input.size_divisibility,
-            text_encoder,
+            page_tokenizer,
             with_targets,
             with_polygons,
             config.backbone.pad_token_id,

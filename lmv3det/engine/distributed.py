@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from lmv3det.device import choose_device
 from lmv3det.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -42,41 +43,6 @@ class World:
     def is_main(self) -> bool:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
-
-
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device that `auto`, `cpu`, `cuda`, `cuda:N` or `mps` stands for.
-
-    `auto` and `cuda` give every process of a host the card of its local rank.
-
-    Raises:
-        InputError: no such device here.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise InputError(f"device is {name!r}; it must be auto, cpu, cuda, cuda:N or mps")
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise InputError(f"device is {name!r}, but torch sees no CUDA card; set device=cpu")
-        index = local_rank if device.index is None else device.index
-        if index >= torch.cuda.device_count():
-            raise InputError(
-                f"device is {name!r}: process {local_rank} of this host asks for card {index}, but "
-                f"there are {torch.cuda.device_count()}; start at most as many processes "
-                "(torchrun --nproc_per_node), or set device"
-            )
-        return torch.device("cuda", index)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError("device is 'mps', which this machine does not have; set device=cpu")
-    return device
 
 
 @contextmanager

@@ -113,34 +113,3 @@ class RunLog:
 
 def _part(values: dict[str, float | int], prefix: str) -> float:
     return sum(value for name, value in values.items() if name.startswith(prefix))
-
-
-def draw_curves(folder: Path, target: Path) -> None:
-    """Draw losses and average precision over the steps, from metrics.jsonl, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    entries = read_entries(folder)
-    steps = [e for e in entries if "evaluation" not in e]
-    scores = [e for e in entries if "evaluation" in e]
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for name in ("total", *(n for n in (steps[0] if steps else {}) if n.startswith("loss"))):
-        width = 2.0 if name == "total" else 0.8
-        values = [e.get(name, float("nan")) for e in steps]
-        left.plot([e["step"] for e in steps], values, label=name, linewidth=width)
-    if steps:
-        left.set_yscale("log")
-        left.legend(fontsize="x-small", ncols=2)
-    left.set(xlabel="step", title="losses")
-    for kind in ("bbox", "segm"):
-        for key in ("AP", "AP50"):
-            points = [(e["step"], e["evaluation"].get(kind, {}).get(key)) for e in scores]
-            points = [(step, value) for step, value in points if value is not None]
-            if points:
-                right.plot(*zip(*points, strict=True), marker="o", label=f"{kind} {key}")
-    if right.lines:
-        right.legend(fontsize="x-small")
-    right.set(xlabel="step", ylabel="per cent", ylim=(0, 100), title="average precision")
-    with replacing(target) as path:
-        FigureCanvasAgg(figure).print_png(str(path))

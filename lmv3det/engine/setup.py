@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import torch
-
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.config import Config
 from lmv3det.data.categories import Category
@@ -49,25 +47,16 @@ def micro_batch_size(config: Config, world_size: int) -> int:
         InputError: `solver.batch_size` cannot be shared out evenly.
     """
     solver = config.solver
-    parts = world_size * solver.accumulate
+    parts = world_size * solver.grad_accum_steps
     if solver.batch_size % parts:
         near = max(1, round(solver.batch_size / parts)) * parts
         processes = f"{world_size} process" + ("es" if world_size > 1 else "")
         raise InputError(
             f"solver.batch_size is {solver.batch_size}, which {processes} with "
-            f"solver.accumulate={solver.accumulate} cannot share evenly: set "
-            f"solver.batch_size={near}, or another solver.accumulate"
+            f"solver.grad_accum_steps={solver.grad_accum_steps} cannot share evenly: set "
+            f"solver.batch_size={near}, or another solver.grad_accum_steps"
         )
     return solver.batch_size // parts
-
-
-def choose_precision(amp: str, device: torch.device) -> torch.dtype | None:
-    """The dtype of autocast that `solver.amp` stands for; None for full precision."""
-    if amp == "auto":
-        if device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
-    return {"off": None, "fp16": torch.float16, "bf16": torch.bfloat16}[amp]
 
 
 def read_data(config: Config, quiet: bool) -> tuple[CocoDataset, CocoDataset | None]:

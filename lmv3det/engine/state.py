@@ -31,7 +31,7 @@ _FREE = {
     "backbone.dropout",
     "backbone.attention_dropout",
     "backbone.drop_path",
-    "backbone.checkpoint",
+    "backbone.gradient_checkpointing",
     "text.tokenizer",
     "text.reading_order",
     "mask.sampling_ratio",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lmv3det.config import SolverConfig
+from lmv3det.device import choose_precision
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
 from lmv3det.engine.optim import (
@@ -31,7 +32,6 @@ from lmv3det.engine.optim import (
     set_rate,
     step_unless,
 )
-from lmv3det.engine.setup import choose_precision
 from lmv3det.structures import Batch
 
 
@@ -87,7 +87,7 @@ class TrainStep:
             if isinstance(module, _BatchNorm)
             for buffer in module.buffers()
         ]
-        self.average = MovingAverage(self.model, solver.ema) if solver.ema else None
+        self.average = MovingAverage(self.model, solver.ema_decay) if solver.ema_decay else None
         self.evaluated = self.average.model if self.average is not None else self.model
         self.wrapped = distributed.wrap(self.model, world)
         self.optimizer = build_optimizer(self.model, solver)
@@ -104,8 +104,8 @@ class TrainStep:
         return torch.autocast(self.device.type, dtype=self.precision, enabled=enabled)
 
     def launch(self, step: int, batches: Iterable[Batch]) -> _Pending:
-        """Gradients of step number `step` (from 0): `solver.accumulate` micro-batches, of which
-        the last one's backward pass joins the gradients of all processes."""
+        """Gradients of step number `step` (from 0) over `solver.grad_accum_steps` micro-batches.
+        The backward pass of the last one joins the gradients of all processes."""
         set_rate(self.optimizer, rate_factor(step, self.solver))
         self.optimizer.zero_grad(set_to_none=True)
         self._before = [buffer.clone() for buffer in self.running_values]
@@ -113,7 +113,7 @@ class TrainStep:
         for number, batch in enumerate(batches, start=1):
             files.append([page.file for page in batch.pages])
             batch = batch.to(self.device, non_blocking=True)
-            losses.append(self._forward_backward(batch, number == self.solver.accumulate))
+            losses.append(self._forward_backward(batch, number == self.solver.grad_accum_steps))
         return _Pending(torch.zeros(0), torch.stack(losses), files)
 
     def _forward_backward(self, batch: Batch, last: bool) -> Tensor:
@@ -128,7 +128,7 @@ class TrainStep:
             # A loss that is not finite makes every gradient NaN, and in all processes, so that
             # the gradients' norm tells all of them alike.
             finite = torch.where(total.detach().isfinite(), 1.0, math.nan)
-            loss = reach_all(total * finite, self.parameters) / self.solver.accumulate
+            loss = reach_all(total * finite, self.parameters) / self.solver.grad_accum_steps
             self.scaler.scale(loss).backward()
         return values.detach()
 
@@ -143,7 +143,7 @@ class TrainStep:
         fill_missing_gradients(self.parameters)
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.solver.clip_norm or math.inf)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.solver.max_grad_norm or math.inf)
         flags = torch.stack([~launched.losses.isfinite().all(), ~norm.isfinite()]).float()
         received = torch.tensor([float(signal)]).to(self.device, non_blocking=True)
         launched.flags = distributed.reduce_max(torch.cat([received, flags]), self.world)

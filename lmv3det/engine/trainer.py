@@ -22,7 +22,7 @@ from lmv3det.config import Config, load_config, to_yaml
 from lmv3det.data.loader import build_test_loader, build_train_loader
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
-from lmv3det.engine.log import RunLog, draw_curves, memory_gib, read_entries
+from lmv3det.engine.log import RunLog, memory_gib, read_entries
 from lmv3det.engine.setup import build_model, check_files, micro_batch_size, read_data
 from lmv3det.engine.signals import StopSignals
 from lmv3det.engine.state import (
@@ -42,12 +42,12 @@ from lmv3det.engine.state import (
 from lmv3det.engine.step import TrainStep
 from lmv3det.errors import InputError
 from lmv3det.files import replacing
-from lmv3det.text.tokenization import build_text_encoder
+from lmv3det.text.tokenization import build_page_tokenizer
 
 if TYPE_CHECKING:
     from lmv3det.evaluation.coco import Evaluation
     from lmv3det.structures import Batch
-    from lmv3det.text.tokenization import TextEncoder
+    from lmv3det.text.tokenization import PageTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -55,16 +55,16 @@ _LEAST_SCALE = 2.0**-10
 """A float16 loss scale (at first 2¹⁶) below which halving it further will not help."""
 
 
-def _text_encoder(config: Config, checkpoint: Checkpoint | None) -> TextEncoder | None:
+def _page_tokenizer(config: Config, checkpoint: Checkpoint | None) -> PageTokenizer | None:
     """With the config's tokenizer, or that of the run that goes on: under another, the ids of the
     trained word table would mean other words."""
-    from lmv3det.checkpoint.loading import checkpoint_text_encoder
+    from lmv3det.checkpoint.loading import checkpoint_page_tokenizer
 
     if checkpoint is None:
-        return build_text_encoder(config)
+        return build_page_tokenizer(config)
     if checkpoint.tokenizer_files and config.text.tokenizer != checkpoint.config.text.tokenizer:
         log.info("text.tokenizer is not read: the run goes on with its own tokenizer")
-    return checkpoint_text_encoder(dataclasses.replace(checkpoint, config=config))
+    return checkpoint_page_tokenizer(dataclasses.replace(checkpoint, config=config))
 
 
 class Interrupted(Exception):
@@ -110,8 +110,8 @@ def train(config: Config, *, resume: bool | str = False) -> Path:
         except torch.OutOfMemoryError as error:
             raise InputError(
                 f"{world.device} has too little memory ({' '.join(str(error).split())[:120]}): set "
-                "backbone.checkpoint=true, a larger solver.accumulate (fewer pages at a time), or "
-                "a smaller input.max_size_train and input.min_size_train"
+                "backbone.gradient_checkpointing=true, a larger solver.grad_accum_steps (fewer "
+                "pages at a time), or a smaller input.max_size_train and input.min_size_train"
             ) from None
 
 
@@ -134,7 +134,7 @@ class Trainer:
         self.config, self.world, self.device = config, world, world.device
         self.folder = Path(config.output_dir)
         self.pages_per_batch = micro_batch_size(config, world.size)
-        self.encoder = _text_encoder(config, checkpoint)
+        self.page_tokenizer = _page_tokenizer(config, checkpoint)
         self.train_data, self.val_data = read_data(config, quiet=not world.is_main)
         self.categories = self.train_data.categories
         if checkpoint is not None:
@@ -150,7 +150,7 @@ class Trainer:
         self.loader = build_train_loader(
             config,
             self.train_data,
-            self.encoder,
+            self.page_tokenizer,
             rank=world.rank,
             world_size=world.size,
             pages_per_batch=self.pages_per_batch,
@@ -225,7 +225,9 @@ class Trainer:
 
     def _train_step(self, batches: Iterator[Batch]) -> None:
         began, solver = time.perf_counter(), self.config.solver
-        launched = self.training.launch(self.step, itertools.islice(batches, solver.accumulate))
+        launched = self.training.launch(
+            self.step, itertools.islice(batches, solver.grad_accum_steps)
+        )
         self._settle()  # the step before this one; raises before anything is updated
         self.training.update(launched, self.step, self.signals.received)
         self.step += 1
@@ -323,7 +325,7 @@ class Trainer:
             loader = build_test_loader(
                 self.config,
                 self.val_data,
-                self.encoder,
+                self.page_tokenizer,
                 rank=self.world.rank,
                 world_size=self.world.size,
             )
@@ -342,7 +344,8 @@ class Trainer:
         distributed.barrier(self.world)
 
     def _keep_evaluation(self, evaluation: Evaluation, seconds: float) -> None:
-        from lmv3det.visualization.training import draw_detections
+        from lmv3det.visualization.curves import draw_training
+        from lmv3det.visualization.training import draw_validation
 
         assert self.run_log is not None and self.val_data is not None
         scores = evaluation.metrics["bbox"]
@@ -359,11 +362,11 @@ class Trainer:
             self.best,
         )
         pictures = self.folder / "pictures"
-        draw_detections(pictures / f"step_{self.step}", self.val_data, evaluation.detections)
-        draw_curves(self.folder, pictures / "curves.png")
+        draw_validation(pictures / f"step_{self.step}", self.val_data, evaluation.detections)
+        draw_training(read_entries(self.folder), pictures / "curves.png")
 
     def _content(self, training: dict[str, Any]) -> Checkpoint:
-        files = self.encoder.files() if self.encoder is not None else {}
+        files = self.page_tokenizer.files() if self.page_tokenizer is not None else {}
         weights = self.training.evaluated.state_dict()
         return Checkpoint(weights, self.config, self.categories, files, self.step, training)
 
@@ -409,7 +412,7 @@ class Trainer:
             len(self.train_data),
             solver.batch_size,
             self.world.size,
-            solver.accumulate,
+            solver.grad_accum_steps,
             self.pages_per_batch,
         )
 

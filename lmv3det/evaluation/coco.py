@@ -20,8 +20,6 @@ import numpy as np
 from lmv3det.errors import InputError
 from lmv3det.evaluation.tables import (
     COLUMNS,
-    draw_curves,
-    draw_mistakes,
     metrics_tables,
 )
 from lmv3det.files import JsonList, replacing, write_json
@@ -334,7 +332,7 @@ def run(args: argparse.Namespace) -> int:
     Writes metrics.json, detections.json, table.md, precision-recall curves and drawings of the
     worst pages, and prints the table.
     """
-    from lmv3det.checkpoint.loading import checkpoint_text_encoder, load_detector
+    from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
     from lmv3det.data.coco import CocoDataset
     from lmv3det.data.loader import build_test_loader
     from lmv3det.engine.distributed import start
@@ -353,7 +351,7 @@ def run(args: argparse.Namespace) -> int:
         categories=checkpoint.categories,
         quiet=int(os.environ.get("RANK", 0)) > 0,
     )
-    encoder = checkpoint_text_encoder(checkpoint)
+    encoder = checkpoint_page_tokenizer(checkpoint)
     Path(args.out).mkdir(parents=True, exist_ok=True)  # a fault here is told before the work
     with start(config.device) as world:
         loader = build_test_loader(config, dataset, encoder, rank=world.rank, world_size=world.size)
@@ -376,17 +374,23 @@ def write_evaluation(
 ) -> None:
     """Write metrics.json, detections.json, table.md, pr_curves.png (boxes), pr_curves_segm.png
     (masks), and drawings of the `worst` pages with the most mistakes into pages/."""
+    from lmv3det.visualization.curves import draw_precision_recall
+    from lmv3det.visualization.detections import draw_worst
+
     write_json(folder / "metrics.json", evaluation.metrics)
-    with JsonList(folder / "detections.json") as results:
+    with JsonList(folder / "detections.json") as entries:
         for result in evaluation.detections:
-            results.append(result)
+            entries.append(result)
     with replacing(folder / "table.md") as path:
         path.write_text(metrics_tables(evaluation.metrics) + "\n", encoding="utf-8")
     for kind, precision in evaluation.precision.items():
         name = "pr_curves.png" if kind == "bbox" else f"pr_curves_{kind}.png"
-        draw_curves(folder / name, precision[IOU_50], evaluation.names, f"{kind}, IoU 0.5")
+        draw_precision_recall(
+            folder / name, precision[IOU_50], evaluation.names, f"{kind}, IoU 0.5"
+        )
     if worst > 0:
-        draw_mistakes(folder / "pages", evaluation, dataset, worst)
+        results, mistakes = evaluation.detections, evaluation.mistakes
+        draw_worst(folder / "pages", dataset, results, mistakes, worst)
 
 
 def _data(args: argparse.Namespace, config: Config) -> tuple[str, str, str | None]:

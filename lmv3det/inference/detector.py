@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmv3det.checkpoint.loading import checkpoint_text_encoder, load_detector
+from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages, to_array
 from lmv3det.errors import InputError
-from lmv3det.evaluation.tables import draw_detections
 from lmv3det.files import JsonList
 from lmv3det.inference.results import in_page_pixels, page_entries
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from lmv3det.ocr import Engine
     from lmv3det.structures import Detections, Page, Sample
     from lmv3det.text.ocr_json import OcrPage
-    from lmv3det.text.tokenization import TextEncoder
+    from lmv3det.text.tokenization import PageTokenizer
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class Detector:
         model: in evaluation mode.
         config: sizes of the input, settings of the text and of the test.
         categories: classes in the order of class indices.
-        text_encoder: makes tokens of a page's lines; None for an image-only model.
+        page_tokenizer: makes tokens of a page's lines; None for an image-only model.
         device: where `model` is.
 
     Attributes:
@@ -57,7 +56,7 @@ class Detector:
         model: LayoutDetector,
         config: Config,
         categories: Sequence[Category],
-        text_encoder: TextEncoder | None = None,
+        page_tokenizer: PageTokenizer | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         from lmv3det.data.loader import Collate
@@ -66,13 +65,13 @@ class Detector:
         given = config.input
         self.model, self.config, self.device = model, config, device
         self.names = [category.name for category in categories]
-        self.uses_text = text_encoder is not None
+        self.uses_text = page_tokenizer is not None
         self.transform = TestTransform(given.min_size_test, given.max_size_test)
         self.collate = Collate(
             given.pixel_mean,
             given.pixel_std,
             given.size_divisibility,
-            text_encoder,
+            page_tokenizer,
             with_targets=False,
             with_polygons=False,
             pad_token_id=config.backbone.pad_token_id,
@@ -92,11 +91,11 @@ class Detector:
         Raises:
             InputError: a file that cannot be used, a wrong setting, no such device.
         """
-        from lmv3det.engine.distributed import choose_device
+        from lmv3det.device import choose_device
 
         where = choose_device(device)
         model, checkpoint = load_detector(path, where, overrides)
-        encoder = checkpoint_text_encoder(checkpoint)
+        encoder = checkpoint_page_tokenizer(checkpoint)
         return cls(model, checkpoint.config, checkpoint.categories, encoder, where)
 
     def predict(
@@ -444,6 +443,8 @@ class _Job:
 
     def _draw(self, stem: str, image: np.ndarray, detections: Detections) -> str:
         """Draw a page and return the file's name, which no other page has."""
+        from lmv3det.visualization.detections import draw_detections
+
         name, number = f"{stem}.png", 1
         while name.casefold() in self.drawn:
             number += 1

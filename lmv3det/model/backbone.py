@@ -143,7 +143,7 @@ class LayoutLMv3(nn.Module):
         intermediate_size: int = 3072,
         patch_size: int = 16,
         input_size: int = 224,
-        taps: Sequence[int] = (3, 5, 7, 11),
+        out_indices: Sequence[int] = (3, 5, 7, 11),
         use_text: bool = False,
         coordinate_size: int = 128,
         shape_size: int = 128,
@@ -162,14 +162,14 @@ class LayoutLMv3(nn.Module):
         relative_max_distance: int = 128,
         spatial_buckets: int = 64,
         spatial_max_distance: int = 256,
-        checkpoint: bool = False,
+        gradient_checkpointing: bool = False,
         mask_padding: bool = False,
         size_divisibility: int = 32,
         sentence_encoder: SentenceEncoder | None = None,
     ) -> None:
         super().__init__()
-        self.taps = tuple(taps)
-        self.checkpoint = checkpoint
+        self.out_indices = tuple(out_indices)
+        self.gradient_checkpointing = gradient_checkpointing
         self.mask_padding = mask_padding
         self.size_divisibility = size_divisibility
         self.patch_size = patch_size
@@ -248,11 +248,11 @@ class LayoutLMv3(nn.Module):
         mask = self.attention_mask(x, text_length, grid, text_boxes, text_mask, image_sizes)
         visual, text = [], []
         for number, layer in enumerate(self.layers):
-            if self.checkpoint and self.training:
+            if self.gradient_checkpointing and self.training:
                 x = checkpoint(layer, x, mask, use_reentrant=False)
             else:
                 x = layer(x, mask)  # B×L×C
-            if number in self.taps:
+            if number in self.out_indices:
                 patches = x[:, text_length + 1 :].transpose(1, 2)  # B×C×P
                 visual.append(patches.unflatten(2, grid))  # B×C×Hp×Wp
                 text.append(x[:, :text_length])  # B×T×C

@@ -85,8 +85,8 @@ def scatter(
     text = text.masked_fill(~valid.unsqueeze(-1), 0.0)
     batch, length, channels = text.shape
     token, cells = _bands(cell_ranges(boxes, height, width), valid, height, width)
-    page = torch.arange(batch, device=token.device)[:, None, None]
-    chosen = (page * length + token).flatten()  # B·N·A rows of the flattened text
+    batch_index = torch.arange(batch, device=token.device)[:, None, None]
+    chosen = (batch_index * length + token).flatten()  # B·N·A rows of the flattened text
     # index_select, whose gradient is one index_add: in order on a CPU, and on a GPU, where a page
     # is a single band, with one term for each token.
     of_band = text.flatten(0, 1).index_select(0, chosen).view(*cells.shape[:2], channels)

@@ -77,7 +77,7 @@ def not_empty(boxes: Tensor) -> Tensor:
 def nms_by_page(
     boxes: Tensor,
     scores: Tensor,
-    page: Tensor,
+    batch_index: Tensor,
     group: Tensor,
     num_pages: int,
     iou_threshold: float,
@@ -86,14 +86,16 @@ def nms_by_page(
     """Non-maximum suppression within the groups of each page, then each page's best `most`.
 
     Args:
-        boxes: N×4. scores: N. page: N int64. group: N int64, such as the class or the level.
+        boxes: N×4. scores: N. batch_index: N int64. group: N int64, such as the class or the level.
 
     Returns:
         For each page the kept indices into N, by falling score.
     """
     groups = group.max() + 1 if group.numel() else 1
-    keep = batched_nms(boxes, scores, page * groups + group, iou_threshold)  # by falling score
-    return [keep[page[keep] == number][:most] for number in range(num_pages)]
+    keep = batched_nms(
+        boxes, scores, batch_index * groups + group, iou_threshold
+    )  # by falling score
+    return [keep[batch_index[keep] == number][:most] for number in range(num_pages)]
 
 
 def smooth_l1_loss(pred: Tensor, target: Tensor, beta: float) -> Tensor:

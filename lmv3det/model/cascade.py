@@ -76,7 +76,7 @@ class Regions:
     number among the ground truths of all pages (N int64)."""
 
     boxes: Tensor
-    page: Tensor
+    batch_index: Tensor
     classes: Tensor | None = None
     gt_boxes: Tensor | None = None
     gt_index: Tensor | None = None
@@ -84,7 +84,7 @@ class Regions:
     def __getitem__(self, index: Tensor) -> Regions:
         return Regions(
             self.boxes[index],
-            self.page[index],
+            self.batch_index[index],
             None if self.classes is None else self.classes[index],
             None if self.gt_boxes is None else self.gt_boxes[index],
             None if self.gt_index is None else self.gt_index[index],
@@ -110,7 +110,7 @@ class CascadeHeads(nn.Module):
         heads: Sequence[nn.Module],
         predictors: Sequence[nn.Module],
         num_classes: int,
-        ious: Sequence[float] = (0.5, 0.6, 0.7),
+        iou_thresholds: Sequence[float] = (0.5, 0.6, 0.7),
         box_weights: Sequence[Sequence[float]] = (
             (10.0, 10.0, 5.0, 5.0),
             (20.0, 20.0, 10.0, 10.0),
@@ -130,7 +130,7 @@ class CascadeHeads(nn.Module):
         Args:
             heads: one module a stage, N×D×P×P → N×F.
             predictors: one a stage, N×F → logits N×(C+1), deltas N×4.
-            text_pooler: (text maps, boxes, page) → N×T for the classifiers, or None.
+            text_pooler: (text maps, boxes, batch_index) → N×T for the classifiers, or None.
             relation: refines the last stage's logits and boxes among a page's regions, or None.
         """
         super().__init__()
@@ -140,7 +140,7 @@ class CascadeHeads(nn.Module):
         self.text_pooler = text_pooler
         self.relation = relation
         self.num_classes = num_classes
-        self.ious = tuple(ious)
+        self.iou_thresholds = tuple(iou_thresholds)
         self.box_weights = [tuple(weights) for weights in box_weights]
         self.batch_size_per_image = batch_size_per_image
         self.positive_fraction = positive_fraction
@@ -192,7 +192,7 @@ class CascadeHeads(nn.Module):
         return select_detections(
             boxes,
             scores,
-            regions.page,
+            regions.batch_index,
             image_sizes,
             self.score_threshold,
             self.nms_threshold,
@@ -213,16 +213,16 @@ class CascadeHeads(nn.Module):
             if stage is not None:
                 with torch.no_grad():
                     boxes = self.refine(stage, self.box_weights[number - 1], image_sizes)
-                    regions = Regions(boxes, regions.page)
+                    regions = Regions(boxes, regions.batch_index)
                     if targets is not None:
                         regions = regions[box_ops.not_empty(boxes)]
-                        regions = self.label(regions, targets, self.ious[number])
+                        regions = self.label(regions, targets, self.iou_thresholds[number])
             share = 1 / len(self.heads)  # of each stage in the shared maps' gradient
-            pooled = self.pooler(pyramid, regions.boxes, regions.page)  # N×D×P×P
+            pooled = self.pooler(pyramid, regions.boxes, regions.batch_index)  # N×D×P×P
             features = head(_ScaleGradient.apply(pooled, share))  # N×F
             if self.text_pooler is not None:
                 scaled = [_ScaleGradient.apply(text_map, share) for text_map in text_maps or []]
-                text = self.text_pooler(scaled, regions.boxes, regions.page)  # N×T
+                text = self.text_pooler(scaled, regions.boxes, regions.batch_index)  # N×T
                 logits, deltas = predictor(features, text)
             else:
                 logits, deltas = predictor(features)
@@ -238,7 +238,7 @@ class CascadeHeads(nn.Module):
         """The stage's boxes N×4, decoded and clipped to their pages."""
         boxes = stage.regions.boxes
         moved = box_ops.decode(boxes, stage.deltas.to(boxes.dtype), weights)
-        limits = torch.tensor(image_sizes, device=boxes.device)[stage.regions.page]  # N×2
+        limits = torch.tensor(image_sizes, device=boxes.device)[stage.regions.batch_index]  # N×2
         return box_ops.clip(moved, limits)
 
     def sample(self, proposals: Sequence[Tensor], targets: Sequence[Target]) -> Regions:
@@ -247,14 +247,14 @@ class CascadeHeads(nn.Module):
             torch.cat([boxes, target.boxes.to(boxes.dtype)])
             for boxes, target in zip(proposals, targets, strict=True)
         ]
-        regions = self.label(_join(with_truth), targets, self.ious[0])
+        regions = self.label(_join(with_truth), targets, self.iou_thresholds[0])
         most = max(len(boxes) for boxes in with_truth)
-        label = regions.page.new_full((len(targets), most), -1)  # B×most
+        label = regions.batch_index.new_full((len(targets), most), -1)  # B×most
         column = torch.cat([torch.arange(len(b), device=b.device) for b in with_truth])
         assert regions.classes is not None
-        label[regions.page, column] = (regions.classes < self.num_classes).to(label.dtype)
+        label[regions.batch_index, column] = (regions.classes < self.num_classes).to(label.dtype)
         number = label.new_zeros(label.shape)
-        number[regions.page, column] = torch.arange(len(column), device=label.device)
+        number[regions.batch_index, column] = torch.arange(len(column), device=label.device)
         (positive, is_positive), (negative, is_negative) = sample(
             label, self.batch_size_per_image, self.positive_fraction
         )
@@ -264,20 +264,26 @@ class CascadeHeads(nn.Module):
 
     def label(self, regions: Regions, targets: Sequence[Target], iou: float) -> Regions:
         """Match the regions of every page with that page's ground truth, all pages at once."""
-        boxes, page = regions.boxes, regions.page
+        boxes, batch_index = regions.boxes, regions.batch_index
         gt_boxes = torch.cat([target.boxes for target in targets]).to(boxes.dtype)  # G×4
         gt_classes = torch.cat([target.classes for target in targets])
         if not len(gt_boxes):
-            background = torch.full_like(page, self.num_classes)
-            return Regions(boxes, page, background, torch.zeros_like(boxes), torch.zeros_like(page))
-        gt_page = torch.cat(
+            background = torch.full_like(batch_index, self.num_classes)
+            return Regions(
+                boxes,
+                batch_index,
+                background,
+                torch.zeros_like(boxes),
+                torch.zeros_like(batch_index),
+            )
+        gt_batch_index = torch.cat(
             [torch.full_like(target.classes, n) for n, target in enumerate(targets)]
         )
         overlap = box_iou(gt_boxes, boxes)  # G×N
-        overlap = overlap.masked_fill(gt_page.unsqueeze(1) != page, -1.0)
+        overlap = overlap.masked_fill(gt_batch_index.unsqueeze(1) != batch_index, -1.0)
         index, label = match(overlap, iou, iou)
         classes = torch.where(label == 1, gt_classes[index], self.num_classes)
-        return Regions(boxes, page, classes, gt_boxes[index], index)
+        return Regions(boxes, batch_index, classes, gt_boxes[index], index)
 
     def stage_losses(self, stage: StageOutput, weights: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy of all regions; regression of the foreground over their number."""
@@ -299,8 +305,10 @@ class CascadeHeads(nn.Module):
 
 
 def _join(boxes: Sequence[Tensor]) -> Regions:
-    page = torch.cat([torch.full_like(b[:, 0], n, dtype=torch.int64) for n, b in enumerate(boxes)])
-    return Regions(torch.cat(list(boxes)), page)
+    batch_index = torch.cat(
+        [torch.full_like(b[:, 0], n, dtype=torch.int64) for n, b in enumerate(boxes)]
+    )
+    return Regions(torch.cat(list(boxes)), batch_index)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -311,7 +319,7 @@ def _wide(x: Tensor) -> Tensor:
 def select_detections(
     boxes: Tensor,
     scores: Tensor,
-    page: Tensor,
+    batch_index: Tensor,
     image_sizes: Sequence[tuple[int, int]],
     score_threshold: float,
     nms_threshold: float,
@@ -320,7 +328,7 @@ def select_detections(
     """From scored regions to detections: threshold, suppression within each class, best `most`.
 
     Args:
-        boxes: N×4, clipped. scores: N×(C+1) probabilities, background last. page: N int64.
+        boxes: N×4, clipped. scores: N×(C+1) probabilities, background last. batch_index: N int64.
     """
     finite = boxes.isfinite().all(1) & scores.isfinite().all(1)
     candidates = (scores[:, :-1] > score_threshold) & finite.unsqueeze(1)
@@ -329,7 +337,7 @@ def select_detections(
     kept = box_ops.nms_by_page(
         candidate_boxes,
         candidate_scores,
-        page[row],
+        batch_index[row],
         classes,
         len(image_sizes),
         nms_threshold,

@@ -102,15 +102,15 @@ class LayoutDetector(nn.Module):
             raise ValueError("the mask head trains on polygons; give one outline for each gt box")
         chosen = [outlines[number] for number in foreground.gt_index.tolist()]
         return self.mask_head.loss(
-            pyramid, foreground.boxes, foreground.page, foreground.classes, chosen
+            pyramid, foreground.boxes, foreground.batch_index, foreground.classes, chosen
         )
 
     def _with_masks(self, pyramid, detections: list[Detections]) -> list[Detections]:
         assert self.mask_head is not None
         boxes = torch.cat([found.boxes for found in detections])
         classes = torch.cat([found.classes for found in detections])
-        page = torch.cat([torch.full_like(d.classes, n) for n, d in enumerate(detections)])
-        masks = self.mask_head.predict(pyramid, boxes, page, classes)
+        batch_index = torch.cat([torch.full_like(d.classes, n) for n, d in enumerate(detections)])
+        masks = self.mask_head.predict(pyramid, boxes, batch_index, classes)
         parts = masks.split([len(found) for found in detections])
         return [
             dataclasses.replace(found, masks=part)
@@ -170,7 +170,7 @@ def build_fusion(config: Config) -> Fusion | None:
         config.backbone.hidden_size,
         levels=settings.levels,
         reduce=settings.reduce,
-        keep_uncovered=settings.keep_uncovered,
+        only_where_text=settings.only_where_text,
         **options,
     )
 
@@ -235,7 +235,7 @@ def _build_rpn(config: Config) -> RPN:
 def _build_cascade(config: Config, num_classes: int) -> CascadeHeads:
     roi, dim = config.roi, config.roi.fc_dim
     head = load_class(roi.head, "roi.head", nn.Module) if roi.head else BoxHead
-    heads = [head(config.neck.out_channels, roi.pool_size, dim) for _ in roi.ious]
+    heads = [head(config.neck.out_channels, roi.pool_size, dim) for _ in roi.iou_thresholds]
     text_pooler = None
     if config.fusion.kind == "roi":
         poolers = [
@@ -251,9 +251,9 @@ def _build_cascade(config: Config, num_classes: int) -> CascadeHeads:
     return CascadeHeads(
         ROIPooler(roi.pool_size, sampling_ratio=roi.sampling_ratio),
         heads,
-        [BoxPredictor(dim, num_classes, dim if text_pooler else 0) for _ in roi.ious],
+        [BoxPredictor(dim, num_classes, dim if text_pooler else 0) for _ in roi.iou_thresholds],
         num_classes,
-        ious=roi.ious,
+        iou_thresholds=roi.iou_thresholds,
         box_weights=roi.box_weights,
         batch_size_per_image=roi.batch_size_per_image,
         positive_fraction=roi.positive_fraction,

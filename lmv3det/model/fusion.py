@@ -20,7 +20,7 @@ class Fusion(nn.Module):
     """Base of all fusions: paints the text on the chosen levels and joins it with the visual map.
 
     A fusion of your own overrides `fuse`, and `out_channels` where it changes the channels. It is
-    built with (channels, levels, reduce, keep_uncovered) and keyword options.
+    built with (channels, levels, reduce, only_where_text) and keyword options.
     """
 
     def __init__(
@@ -28,20 +28,20 @@ class Fusion(nn.Module):
         channels: int,
         levels: Sequence[int] = (5,),
         reduce: str = "sum",
-        keep_uncovered: bool = False,
+        only_where_text: bool = False,
     ) -> None:
         """
         Args:
             channels: C of the visual maps and of the text states.
             levels: pyramid levels 2 … 5 that are fused.
             reduce: `sum` or `mean` of the boxes that cover a cell.
-            keep_uncovered: leave the visual map as it is where no text covers a cell.
+            only_where_text: leave the visual map as it is where no text covers a cell.
         """
         super().__init__()
         self.channels = channels
         self.levels = tuple(levels)
         self.reduce = reduce
-        self.keep_uncovered = keep_uncovered
+        self.only_where_text = only_where_text
 
     def out_channels(self) -> list[int]:
         """Channels of the maps of levels 2, 3, 4, 5 after the fusion."""
@@ -70,7 +70,7 @@ class Fusion(nn.Module):
             visual = fused[level - 2]
             painted = self.paint(visual, text, boxes, valid, level)
             joined = self.fuse(visual, painted, level)
-            if self.keep_uncovered:
+            if self.only_where_text:
                 covered = count_boxes(boxes, valid, visual.shape[2], visual.shape[3]) > 0
                 joined = torch.where(covered, joined, self.unfused(visual))
             fused[level - 2] = joined
@@ -92,7 +92,7 @@ class Fusion(nn.Module):
         return painted.to(visual.dtype)
 
     def unfused(self, visual: Tensor) -> Tensor:
-        """What stands where no text is, with `keep_uncovered`: the visual map."""
+        """What stands where no text is, with `only_where_text`: the visual map."""
         return visual
 
 
@@ -181,15 +181,15 @@ class ROITextPooler(nn.Module):
     """A region's text feature: ROIAlign over the text maps, mean, one linear layer a level."""
 
     def __init__(self, poolers: Sequence[nn.Module], channels: int, out_features: int) -> None:
-        """poolers: one for each text map, (maps, boxes, page) → N×C×P×P."""
+        """poolers: one for each text map, (maps, boxes, batch_index) → N×C×P×P."""
         super().__init__()
         self.poolers = nn.ModuleList(poolers)
         self.projections = nn.ModuleList(nn.Linear(channels, out_features) for _ in poolers)
 
-    def forward(self, text_maps: Sequence[Tensor], boxes: Tensor, page: Tensor) -> Tensor:
-        """boxes: N×4 pixels; page: N int64 → N×out_features."""
+    def forward(self, text_maps: Sequence[Tensor], boxes: Tensor, batch_index: Tensor) -> Tensor:
+        """boxes: N×4 pixels; batch_index: N int64 → N×out_features."""
         parts = [
-            projection(pooler([text_map], boxes, page).mean(dim=(2, 3)))
+            projection(pooler([text_map], boxes, batch_index).mean(dim=(2, 3)))
             for text_map, pooler, projection in zip(
                 text_maps, self.poolers, self.projections, strict=True
             )

@@ -45,9 +45,9 @@ class MaskHead(nn.Module):
         nn.init.normal_(self.predictor.weight, std=0.001)
         nn.init.zeros_(self.predictor.bias)  # type: ignore[arg-type]
 
-    def forward(self, pyramid: Sequence[Tensor], boxes: Tensor, page: Tensor) -> Tensor:
-        """boxes: N×4 pixels; page: N int64 → mask logits N×classes×M×M."""
-        x = self.pooler(pyramid, boxes, page)  # N×D×S×S
+    def forward(self, pyramid: Sequence[Tensor], boxes: Tensor, batch_index: Tensor) -> Tensor:
+        """boxes: N×4 pixels; batch_index: N int64 → mask logits N×classes×M×M."""
+        x = self.pooler(pyramid, boxes, batch_index)  # N×D×S×S
         for convolution in self.convs:
             x = F.relu(convolution(x))
         return self.predictor(F.relu(self.deconv(x)))
@@ -56,17 +56,17 @@ class MaskHead(nn.Module):
         self,
         pyramid: Sequence[Tensor],
         boxes: Tensor,
-        page: Tensor,
+        batch_index: Tensor,
         classes: Tensor,
         outlines: Sequence[Polygons],
     ) -> Tensor:
         """Binary cross-entropy of each region's own class, mean over regions and cells.
 
         Args:
-            boxes: N×4 foreground regions, pixels. page: N. classes: N int64.
+            boxes: N×4 foreground regions, pixels. batch_index: N. classes: N int64.
             outlines: the N matched ground truths' polygons, in the same pixels.
         """
-        logits = self(pyramid, boxes, page)  # N×classes×M×M
+        logits = self(pyramid, boxes, batch_index)  # N×classes×M×M
         if not len(boxes):
             return logits.sum() * 0
         logits = logits[torch.arange(len(classes), device=classes.device), classes]  # N×M×M
@@ -77,10 +77,10 @@ class MaskHead(nn.Module):
 
     @torch.no_grad()
     def predict(
-        self, pyramid: Sequence[Tensor], boxes: Tensor, page: Tensor, classes: Tensor
+        self, pyramid: Sequence[Tensor], boxes: Tensor, batch_index: Tensor, classes: Tensor
     ) -> Tensor:
         """Mask probabilities N×M×M of each region's own class, at least float32."""
-        logits = self(pyramid, boxes, page)
+        logits = self(pyramid, boxes, batch_index)
         own = logits[torch.arange(len(classes), device=classes.device), classes]
         return own.to(torch.promote_types(own.dtype, torch.float32)).sigmoid()
 

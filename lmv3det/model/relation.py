@@ -46,24 +46,28 @@ class RelationModule(nn.Module):
 
     def forward(self, stage: StageOutput, image_sizes: Sequence[tuple[int, int]]) -> StageOutput:
         """The stage's output with refined logits N×(C+1) and deltas N×4; regions as they were."""
-        boxes, page = stage.regions.boxes, stage.regions.page
+        boxes, batch_index = stage.regions.boxes, stage.regions.batch_index
         if not len(boxes):
             return stage
-        sizes = torch.tensor(image_sizes, device=boxes.device)[page]  # N×2
+        sizes = torch.tensor(image_sizes, device=boxes.device)[batch_index]  # N×2
         x = self.features(stage.features) + self.geometry(
             box_geometry(boxes, sizes).to(stage.features.dtype)
         )
-        count = torch.bincount(page, minlength=len(image_sizes))  # B
-        order = torch.argsort(page, stable=True)
+        count = torch.bincount(batch_index, minlength=len(image_sizes))  # B
+        order = torch.argsort(batch_index, stable=True)
         first = count.cumsum(0) - count  # B: where each page starts in that order
-        rank = torch.empty_like(page)  # N: the region's number within its page
-        rank[order] = torch.arange(len(page), device=page.device) - first[page[order]]
+        rank = torch.empty_like(batch_index)  # N: the region's number within its page
+        rank[order] = (
+            torch.arange(len(batch_index), device=batch_index.device) - first[batch_index[order]]
+        )
         padded = x.new_zeros(len(image_sizes), int(count.max()), x.shape[1])  # B×M×E
-        padded[page, rank] = x
-        padding = torch.arange(padded.shape[1], device=page.device) >= count.unsqueeze(1)  # B×M
+        padded[batch_index, rank] = x
+        padding = torch.arange(padded.shape[1], device=batch_index.device) >= count.unsqueeze(
+            1
+        )  # B×M
         for layer in self.layers:
             padded = layer(padded, src_key_padding_mask=padding)
-        refined = padded[page, rank]  # N×E
+        refined = padded[batch_index, rank]  # N×E
         return replace(
             stage,
             logits=stage.logits + self.cls_score(refined),

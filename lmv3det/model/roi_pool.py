@@ -39,13 +39,13 @@ class ROIPooler(nn.Module):
         self.strides = tuple(strides)
         self.sampling_ratio = sampling_ratio
 
-    def forward(self, pyramid: Sequence[Tensor], boxes: Tensor, page: Tensor) -> Tensor:
+    def forward(self, pyramid: Sequence[Tensor], boxes: Tensor, batch_index: Tensor) -> Tensor:
         """Pool N regions.
 
         Args:
             pyramid: p2 … p5 (further levels are ignored), each B×D×H×W.
             boxes: N×4 pixels.
-            page: N int64, the page of each box within the batch.
+            batch_index: N int64, the page of each box within the batch.
 
         Returns:
             N×D×P×P in the pyramid's dtype. Half precision is widened on the way, because there a
@@ -53,7 +53,7 @@ class ROIPooler(nn.Module):
             pooled as 0.
         """
         boxes = boxes.to(torch.promote_types(boxes.dtype, pyramid[0].dtype)).nan_to_num(nan=0.0)
-        rois = torch.cat([page.to(boxes.dtype).unsqueeze(1), boxes], dim=1)  # N×5
+        rois = torch.cat([batch_index.to(boxes.dtype).unsqueeze(1), boxes], dim=1)  # N×5
         if len(self.strides) == 1:
             return self._pool(pyramid[0], rois, self.strides[0])
         level = assign_level(boxes, 2, 1 + len(self.strides))

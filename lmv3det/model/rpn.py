@@ -214,9 +214,15 @@ def select_proposals(
     finite = all_boxes.isfinite().all(-1) & all_logits.isfinite()
     sizes = torch.tensor(image_sizes, device=device)  # B×2
     all_boxes = box_ops.clip(all_boxes, sizes.unsqueeze(1))
-    page, row = (finite & box_ops.not_empty(all_boxes)).nonzero(as_tuple=True)
-    flat_boxes, flat_logits = all_boxes[page, row], all_logits[page, row]
+    batch_index, row = (finite & box_ops.not_empty(all_boxes)).nonzero(as_tuple=True)
+    flat_boxes, flat_logits = all_boxes[batch_index, row], all_logits[batch_index, row]
     kept = box_ops.nms_by_page(
-        flat_boxes, flat_logits, page, level[page, row], num_pages, nms_threshold, most
+        flat_boxes,
+        flat_logits,
+        batch_index,
+        level[batch_index, row],
+        num_pages,
+        nms_threshold,
+        most,
     )
     return [flat_boxes[keep] for keep in kept], [flat_logits[keep] for keep in kept]

@@ -42,7 +42,7 @@ def ocr_name(path: str | os.PathLike, number: int = 0, pages: int = 1) -> str:
 
 
 @dataclass
-class Report:
+class OcrReport:
     """What came of a job.
 
     Attributes:
@@ -82,7 +82,7 @@ def recognize_files(
     workers: int = 1,
     dpi: int = PDF_DPI,
     overwrite: bool = False,
-) -> Report:
+) -> OcrReport:
     """Read the text of images, folders and PDF, and write an OCR file for every page.
 
     Finished pages are left as they are, so that an interrupted job goes on where it stopped. A
@@ -105,7 +105,7 @@ def recognize_files(
     if dpi < 1:
         raise InputError(f"--dpi is {dpi}; it must be 1 or more")
     _make_folder(Path(out))  # before hours of reading
-    report = Report()
+    report = OcrReport()
     files = _count(find_pages(inputs), report)
     _check_names(files)
     total = sum(pages for _, pages in files)
@@ -134,7 +134,7 @@ def _make_folder(out: Path) -> None:
         raise InputError(f"--out {out}: is not writable")
 
 
-def _count(paths: list[Path], report: Report) -> list[tuple[Path, int]]:
+def _count(paths: list[Path], report: OcrReport) -> list[tuple[Path, int]]:
     """Every file with its number of pages; those that cannot be opened are reported."""
     files = []
     for path in dict.fromkeys(paths):
@@ -164,7 +164,7 @@ def _tasks(
     engine: Engine,
     dpi: int,
     overwrite: bool,
-    report: Report,
+    report: OcrReport,
     bar: tqdm,
 ) -> Iterator[_Task]:
     """The pages still to be read; pages of the rest are drawn when their turn comes."""
@@ -222,7 +222,7 @@ def _read_in_worker(task: _Task) -> int:
 
 
 def _read_in_processes(
-    engine: Engine, tasks: Iterator[_Task], workers: int, report: Report, bar: tqdm
+    engine: Engine, tasks: Iterator[_Task], workers: int, report: OcrReport, bar: tqdm
 ) -> None:
     running: dict[Future[int], str] = {}
     others = set(active_children())
@@ -249,7 +249,7 @@ def _read_in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _collect(running: dict[Future[int], str], report: Report, bar: tqdm) -> None:
+def _collect(running: dict[Future[int], str], report: OcrReport, bar: tqdm) -> None:
     """Wait for a page, and book every one that is done."""
     finished, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in finished:
@@ -265,13 +265,13 @@ def _collect(running: dict[Future[int], str], report: Report, bar: tqdm) -> None
             _done(report, lines, bar)
 
 
-def _done(report: Report, lines: int, bar: tqdm) -> None:
+def _done(report: OcrReport, lines: int, bar: tqdm) -> None:
     report.written += 1
     report.empty += lines == 0
     bar.update()
 
 
-def _fail(report: Report, name: str, error: Exception, bar: tqdm) -> None:
+def _fail(report: OcrReport, name: str, error: Exception, bar: tqdm) -> None:
     reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
     report.failed.append((name, " ".join(reason.split())[:300]))
     bar.update()

@@ -67,7 +67,7 @@ def _ordered(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=1)
 
 
-class TextEncoder:
+class PageTokenizer:
     """Turns the OCR lines of a page into token ids and boxes.
 
     Every kept token takes the box of its line; no special tokens are added. Each line is
@@ -113,7 +113,7 @@ class TextEncoder:
         self._warned = False
 
     @classmethod
-    def from_files(cls, files: Mapping[str, torch.Tensor], **options: Any) -> TextEncoder:
+    def from_files(cls, files: Mapping[str, torch.Tensor], **options: Any) -> PageTokenizer:
         """An encoder from the tokenizer files of a checkpoint, see `files`.
 
         Raises:
@@ -305,7 +305,7 @@ def _load(name: str, shown: str) -> Any:
         raise InputError(f"text.tokenizer: {shown} is no tokenizer ({reason}); {mend}") from None
 
 
-def build_text_encoder(config: Config) -> TextEncoder | None:
+def build_page_tokenizer(config: Config) -> PageTokenizer | None:
     """The encoder that a config asks for, its tokenizer loaded and checked; None without text.
 
     Raises:
@@ -320,18 +320,18 @@ def build_text_encoder(config: Config) -> TextEncoder | None:
             f"text.tokenizer is not set, but text.selection is {text.selection!r}: give a "
             f"tokenizer's folder, or {_TRAIN}"
         )
-    encoder = TextEncoder(text.tokenizer, **text_options(config))
-    check_text_encoder(encoder, config)
+    encoder = PageTokenizer(text.tokenizer, **text_options(config))
+    check_page_tokenizer(encoder, config)
     return encoder
 
 
 def text_options(config: Config) -> dict[str, Any]:
-    """The options of a `TextEncoder` that a config's `text` section holds."""
+    """The options of a `PageTokenizer` that a config's `text` section holds."""
     names = ("selection", "first_k", "max_tokens", "drop_unk", "drop_word_start", "reading_order")
     return {name: getattr(config.text, name) for name in names}
 
 
-def check_text_encoder(encoder: TextEncoder, config: Config) -> None:
+def check_page_tokenizer(encoder: PageTokenizer, config: Config) -> None:
     """Raise `InputError` where the tokenizer's ids do not fit the backbone's word table."""
     backbone = config.backbone
     if encoder.vocab_size > backbone.vocab_size:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from lmv3det.data.categories import Category
 from lmv3det.data.coco import CocoDataset
-from lmv3det.files import replacing
 from lmv3det.structures import Batch
+from lmv3det.visualization.detections import draw_beside_truth, save_side_by_side
 from lmv3det.visualization.regions import draw_regions
 
 PAGES = 4
@@ -47,57 +46,18 @@ def draw_batch(
         names = [categories[k].name for k in classes]
         page = pixels[number].astype(np.uint8)
         pictures.append(draw_regions(page, boxes, names, classes, lines))
-    _save(path, pictures)
+    save_side_by_side(pictures, path)
 
 
-def draw_detections(
-    folder: Path,
-    dataset: CocoDataset,
-    detections: Sequence[dict[str, Any]],
-    score_threshold: float = 0.3,
-) -> None:
+def draw_validation(folder: Path, dataset: CocoDataset, results: Sequence[dict[str, Any]]) -> None:
     """Draw the same few pages of a data set each time: the truth left, detections right.
 
     Args:
         folder: gets `<image stem>.png` for each page.
         dataset: the pages.
-        detections: COCO results of them.
-        score_threshold: detections below are left out.
+        results: COCO results of them.
     """
-    names = {category.id: category.name for category in dataset.file_categories}
     step = max(1, len(dataset) // PAGES)
     for index in range(0, step * min(PAGES, len(dataset)), step):
-        sample, record = dataset[index], dataset.records[index]
-        height, width = sample.image.shape[:2]
-        scale = np.array([width / record.width, height / record.height] * 2)
-        truth = [a for a in record.annotations if not a["iscrowd"]]
-        found = [
-            d
-            for d in detections
-            if d["image_id"] == record.image_id and d["score"] >= score_threshold
-        ]
-        pictures = []
-        for regions in (truth, found):
-            boxes = np.array([r["bbox"] for r in regions], dtype=np.float64).reshape(-1, 4)
-            boxes[:, 2:] += boxes[:, :2]
-            ids = [r["category_id"] for r in regions]
-            labels = [
-                names[k] + (f" {r['score']:.2f}" if "score" in r else "")
-                for k, r in zip(ids, regions, strict=True)
-            ]
-            classes = [dataset.class_of[k] for k in ids]
-            pictures.append(draw_regions(sample.image, boxes * scale, labels, classes))
-        _save(folder / f"{Path(record.file_name).stem}.png", pictures)
-
-
-def _save(path: Path, pictures: Sequence[Image.Image]) -> None:
-    """Pictures beside each other in one PNG."""
-    gap = 8
-    width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
-    joined = Image.new("RGB", (width, max(picture.height for picture in pictures)), "black")
-    left = 0
-    for picture in pictures:
-        joined.paste(picture, (left, 0))
-        left += picture.width + gap
-    with replacing(path) as temporary:
-        joined.save(temporary)
+        name = f"{Path(dataset.records[index].file_name).stem}.png"
+        draw_beside_truth(dataset, index, results, folder / name)

@@ -33,7 +33,7 @@ from lmv3det.inference.detector import Detector
 SMALL = """
 input: {min_size_train: [64], max_size_train: 96, min_size_test: 64, max_size_test: 96}
 model: {mask_on: false}
-backbone: {hidden_size: 32, layers: 4, heads: 2, intermediate_size: 64, taps: [0, 1, 2, 3],
+backbone: {hidden_size: 32, layers: 4, heads: 2, intermediate_size: 64, out_indices: [0, 1, 2, 3],
            coordinate_size: 6, shape_size: 4, vocab_size: 300}
 neck: {out_channels: 16}
 rpn: {anchor_sizes: [8, 16, 32, 48, 64], pre_nms_train: 50, pre_nms_test: 50, post_nms_train: 20,
@@ -93,8 +93,8 @@ def make_pages(folder: Path, count: int, seed: int = 0) -> Path:
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch) -> None:
     """The trainer's pictures take longer than its steps here."""
-    monkeypatch.setattr("lmv3det.engine.trainer.draw_curves", lambda *args: None)
-    monkeypatch.setattr("lmv3det.visualization.training.draw_detections", lambda *args: None)
+    monkeypatch.setattr("lmv3det.visualization.curves.draw_training", lambda *args: None)
+    monkeypatch.setattr("lmv3det.visualization.training.draw_validation", lambda *args: None)
     monkeypatch.setattr("lmv3det.engine.trainer.Trainer._draw_first", lambda *args: None)
 
 
@@ -127,15 +127,15 @@ def boxes_as_results(content: dict[str, Any]) -> list[dict[str, Any]]:
 def test_names_paths_and_variants(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("text: {selection: none}\n")
-    words = ["af2", "af2:fusion.keep_uncovered=true:fusion.levels=[4, 5]", str(own)]
+    words = ["af2", "af2:fusion.only_where_text=true:fusion.levels=[4, 5]", str(own)]
     plain, variant, mine = read_systems(words)
     assert plain.name == "af2" and mine.name == "mine"
-    assert variant.name == "af2+fusion.keep_uncovered=true+fusion.levels=[4, 5]"
-    assert variant.overrides == ("fusion.keep_uncovered=true", "fusion.levels=[4, 5]")
+    assert variant.name == "af2+fusion.only_where_text=true+fusion.levels=[4, 5]"
+    assert variant.overrides == ("fusion.only_where_text=true", "fusion.levels=[4, 5]")
     assert "/" not in variant.folder and "[" not in variant.folder and " " not in variant.folder
     config = system_config(variant, "base")
-    assert config.fusion.keep_uncovered and config.fusion.levels == [4, 5]
-    assert not system_config(plain, "base").fusion.keep_uncovered
+    assert config.fusion.only_where_text and config.fusion.levels == [4, 5]
+    assert not system_config(plain, "base").fusion.only_where_text
     (only,) = read_systems(["af2:fusion.kind=my.module:MyFusion"])
     assert only.overrides == ("fusion.kind=my.module:MyFusion",)
 
@@ -154,8 +154,8 @@ def test_wrong_names(words: list[str], said: str) -> None:
 
 
 def test_a_wrong_setting_names_the_system() -> None:
-    (system,) = read_systems(["af2:fusion.keep_uncoverd=true"])
-    with pytest.raises(InputError, match=r"af2\.yaml.*did you mean 'fusion.keep_uncovered'"):
+    (system,) = read_systems(["af2:fusion.only_where_txt=true"])
+    with pytest.raises(InputError, match=r"af2\.yaml.*did you mean 'fusion.only_where_text'"):
         system_config(system, "tiny")
 
 
@@ -369,13 +369,13 @@ def test_every_system_trains_and_the_rest_is_resumed(
     peer.write_text(json.dumps(boxes_as_results(annotated(pages))))
     words = ["--data", str(pages), "--size", size, "--out", str(out), "--val-share", "0.4"]
     words += ["--keep-checkpoints"]
-    variant = "af2:fusion.keep_uncovered=true"
+    variant = "af2:fusion.only_where_text=true"
     configs = ["--configs", *SYSTEMS, variant]
     assert call(*words, *configs, "--peer", f"yolo={peer}") == 0
     lines = (out / "table.md").read_text().splitlines()
     names = [line.split("|")[1].strip() for line in lines if line.startswith("|")][2:]
     assert [name for name in names if "+" not in name] == ["yolo", *SYSTEMS]
-    assert names[names.index("af2") + 1] == "af2+fusion.keep_uncovered=true"
+    assert names[names.index("af2") + 1] == "af2+fusion.only_where_text=true"
     with open(out / "table.csv", newline="", encoding="utf-8") as stream:
         rows = {row["config"]: row for row in csv.DictReader(stream)}
     assert float(rows["yolo"]["AP"]) == 100 and rows["af2"]["n"] == "1"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmv3det.config import Config, from_dict, load_config, to_dict, to_yaml, walk
+from lmv3det.config import RENAMED, Config, from_dict, load_config, to_dict, to_yaml, walk
 from lmv3det.errors import InputError
 from lmv3det.model.detector import build_detector
 
@@ -20,7 +20,7 @@ RELIED_ON = {
     "data.train.": "annotations images ocr",
     "data.val.": "annotations images ocr",
     "input.": "min_size_train max_size_train min_size_test max_size_test",
-    "solver.": "steps batch_size lr accumulate amp",
+    "solver.": "steps batch_size lr grad_accum_steps amp",
     "test.": "score_threshold nms_threshold detections_per_page",
     "text.": "selection first_k max_tokens drop_unk drop_word_start reading_order tokenizer",
     "fusion.": "kind levels reduce",
@@ -52,13 +52,13 @@ class TestKeys:
         assert config.solver.lr == 2e-4 and config.solver.weight_decay == 0.05
         assert config.input.min_size_train == list(range(480, 801, 32))
         assert (config.input.min_size_test, config.input.max_size_test) == (800, 1333)
-        assert config.roi.ious == [0.5, 0.6, 0.7] and config.seed == 42
+        assert config.roi.iou_thresholds == [0.5, 0.6, 0.7] and config.seed == 42
         assert config.test.score_threshold == 0.05 and config.fusion.kind == "none"
 
     def test_two_configs_share_no_lists(self) -> None:
         first, second = load_config(), load_config()
-        first.backbone.taps.append(99)
-        assert second.backbone.taps == [3, 5, 7, 11]
+        first.backbone.out_indices.append(99)
+        assert second.backbone.out_indices == [3, 5, 7, 11]
 
 
 class TestBase:
@@ -151,8 +151,8 @@ class TestTypes:
             "model.mask_on=1",
             "model.mask_on=yes",
             "output_dir=3",
-            "backbone.taps=3",
-            "backbone.taps=[a, b, c, d]",
+            "backbone.out_indices=3",
+            "backbone.out_indices=[a, b, c, d]",
             "solver.amp=fp8",
             "data.train=x",
             "data=null",
@@ -201,15 +201,15 @@ class TestContradictions:
             (["backbone.heads=0"], "backbone.heads is 0"),
             (["backbone.coordinate_size=100"], "coordinate_size"),
             (["backbone.layers=6"], "layer numbers from 0 to 5"),
-            (["backbone.taps=[3, 3, 7, 11]"], "four rising layer numbers"),
-            (["backbone.taps=[]"], "four rising layer numbers"),
+            (["backbone.out_indices=[3, 3, 7, 11]"], "four rising layer numbers"),
+            (["backbone.out_indices=[]"], "four rising layer numbers"),
             (["text.selection=all", "text.max_tokens=600"], "512"),
             (["rpn.negative_iou=0.8"], "rpn.negative_iou"),
             (["rpn.batch_size_per_image=0"], "more than 0"),
             (["rpn.anchor_sizes=[32, 64]"], "5 sizes"),
             (["rpn.anchor_sizes=[0, 1, 2, 3, 4]"], "anchor_sizes"),
             (["rpn.box_weights=[1, 1]"], "4 weights"),
-            (["roi.ious=[0.5]"], "roi.ious"),
+            (["roi.iou_thresholds=[0.5]"], "roi.iou_thresholds"),
             (["roi.box_weights=[[1, 1], [1, 1], [1, 1]]"], "four weights"),
             (["roi.pool_size=0"], "roi.pool_size"),
             (["relation.dim=100"], "a multiple of 8"),
@@ -340,3 +340,34 @@ class TestRoundTrip:
 
 def test_configs_are_found() -> None:
     assert len(CONFIGS) >= 15, os.fspath(CONFIGS[0].parent) if CONFIGS else "no configs"
+
+
+class TestOldNames:
+    OLD = "backbone: {taps: [0, 1, 2, 3]}\nsolver: {accumulate: 2, ema: 0.5}\n"
+
+    def test_are_read_with_a_notice(self, tmp_path, caplog):
+        caplog.set_level("INFO", logger="lmv3det")
+        path = tmp_path / "old.yaml"
+        path.write_text(self.OLD)
+        config = load_config(path, ["roi.ious=[0.4, 0.5, 0.6]", "solver.accumulate=4"])
+        assert config.backbone.out_indices == [0, 1, 2, 3] and config.solver.ema_decay == 0.5
+        assert config.roi.iou_thresholds == [0.4, 0.5, 0.6] and config.solver.grad_accum_steps == 4
+        for old, new in RENAMED.items():
+            shown = any(f"{old} is called {new} now" in message for message in caplog.messages)
+            assert shown == (
+                old in ("backbone.taps", "roi.ious", "solver.accumulate", "solver.ema")
+            )
+
+    def test_lie_over_new_names_of_a_base(self, tmp_path):
+        (tmp_path / "base.yaml").write_text("solver: {grad_accum_steps: 3, max_grad_norm: 5.0}\n")
+        path = tmp_path / "old.yaml"
+        path.write_text("base: base.yaml\n" + self.OLD)
+        assert load_config(path).solver.grad_accum_steps == 2
+        assert load_config(path, ["solver.clip_norm=0.5"]).solver.max_grad_norm == 0.5
+
+    def test_beside_the_new_one_are_refused(self):
+        with pytest.raises(InputError, match=r"solver.ema is the old name of solver.ema_decay"):
+            from_dict({"solver": {"ema": 0.5, "ema_decay": 0.6}})
+
+    def test_each_new_name_exists(self):
+        assert set(RENAMED.values()) <= {key for key, _ in walk()}

@@ -66,7 +66,7 @@ def test_fusions(name: str, kind: type) -> None:
     with torch.device("meta"):
         model = build_detector(config)
     assert type(model.fusion) is kind
-    assert config.fusion.levels == [5] and not config.fusion.keep_uncovered
+    assert config.fusion.levels == [5] and not config.fusion.only_where_text
     assert (model.cascade.relation is not None) == (name == "af2_rm")
 
 

@@ -84,14 +84,14 @@ def test_what_is_said_is_taken_over(their):
     assert config.rpn.aspect_ratios == [0.25, 1.0, 4.0]
     assert (config.rpn.pre_nms_train, config.rpn.pre_nms_test) == (1500, 900)
     assert config.test.score_threshold == 0.2
-    assert config.solver.lr == 2e-4 and config.solver.clip_norm == 0.5
+    assert config.solver.lr == 2e-4 and config.solver.max_grad_norm == 0.5
     assert config.solver.schedule == "cosine" and config.solver.amp == "auto"
 
 
 def test_iterations_become_optimizer_steps(their):
     solver = config_of(their(YAML)).solver
     assert (solver.steps, solver.warmup_steps, solver.checkpoint_every) == (15000, 250, 500)
-    assert (solver.batch_size, solver.accumulate, solver.evaluate_every) == (32, 4, 1000)
+    assert (solver.batch_size, solver.grad_accum_steps, solver.evaluate_every) == (32, 4, 1000)
 
 
 def test_silence_means_detectron2_s_default(their):
@@ -100,7 +100,7 @@ def test_silence_means_detectron2_s_default(their):
     assert config.data.keep_empty is False
     sparse = config_of(their("MODEL: {MASK_ON: True}"))
     assert sparse.solver.schedule == "multistep" and sparse.solver.milestones == [30000]
-    assert sparse.solver.clip_norm == 0.0 and sparse.solver.amp == "off"
+    assert sparse.solver.max_grad_norm == 0.0 and sparse.solver.amp == "off"
     assert sparse.rpn.pre_nms_test == 6000
 
 
@@ -139,7 +139,7 @@ def test_large_model(their):
     )
     backbone = config_of(their(text)).backbone
     assert (backbone.hidden_size, backbone.layers, backbone.heads) == (1024, 24, 16)
-    assert backbone.taps == [7, 11, 15, 23] and backbone.coordinate_size == 171
+    assert backbone.out_indices == [7, 11, 15, 23] and backbone.coordinate_size == 171
 
 
 def test_text_is_switched_on_and_said(their):
@@ -224,7 +224,11 @@ def test_our_config_there_and_back(their, accumulate):
         {
             "model": {"num_classes": 6, "mask_on": False},
             "rpn": {"box_loss": "giou", "negative_iou": 0.2},
-            "solver": {"accumulate": accumulate, "clip_norm": 0.0, "schedule": "multistep"}
+            "solver": {
+                "grad_accum_steps": accumulate,
+                "max_grad_norm": 0.0,
+                "schedule": "multistep",
+            }
             | {"milestones": [100, 200], "amp": "off"},
             "test": {"detections_per_page": 37},
         }

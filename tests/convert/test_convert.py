@@ -41,7 +41,7 @@ BACKBONE = {
     "layers": 4,
     "heads": 2,
     "intermediate_size": 16,
-    "taps": [0, 1, 2, 3],
+    "out_indices": [0, 1, 2, 3],
     "coordinate_size": 4,
     "shape_size": 4,
     "vocab_size": 30,
@@ -55,7 +55,7 @@ TINY = {
     "model": {"num_classes": 3},
 }
 TEXT = {"text": {"selection": "first"}}
-SIZES = ["backbone.heads=2", "backbone.taps=[0,1,2,3]"]
+SIZES = ["backbone.heads=2", "backbone.out_indices=[0,1,2,3]"]
 ABC = [Category(1, "A"), Category(2, "B"), Category(3, "C")]
 
 
@@ -266,7 +266,7 @@ def test_hub_name_without_network(monkeypatch):
 
 def test_conversion_of_a_hub_folder_is_seeded_and_goes_back(tmp_path, capsys):
     theirs = hub_folder(tmp_path / "hub", "bin")
-    hub, shape = str(tmp_path / "hub"), ["backbone.taps=[0,1,2,3]", "text.selection=first"]
+    hub, shape = str(tmp_path / "hub"), ["backbone.out_indices=[0,1,2,3]", "text.selection=first"]
     command = ["convert", hub, "--to", "lmv3det", "--classes", "A,B,C", *shape]
     small = ["neck.out_channels=8", "roi.fc_dim=8", "mask.dim=8"]
     for name in ("one", "two"):
@@ -653,7 +653,7 @@ def test_what_weights_do_not_show_is_said(tmp_path, capsys):
     assert "relation.heads cannot" in said and "backbone.heads cannot" not in said
     assert load_checkpoint(tmp_path / "a.pth").config.backbone.spatial_bias
     right = ["fusion.levels=[3]", "fusion.reduce=sum", "relation.heads=2", "text.selection=first"]
-    right += ["fusion.keep_uncovered=false"]
+    right += ["fusion.only_where_text=false"]
     words = [*source, *given, "backbone.heads=2", *right]
     assert main([*words, "--out", str(tmp_path / "b.pth")]) == 0
     assert "cannot be read from weights" not in capsys.readouterr().out

@@ -27,7 +27,7 @@ TINY = {
         "layers": 4,
         "heads": 2,
         "intermediate_size": 16,
-        "taps": [0, 1, 2, 3],
+        "out_indices": [0, 1, 2, 3],
         "coordinate_size": 4,
         "shape_size": 4,
         "vocab_size": 30,

@@ -91,7 +91,7 @@ def test_collate_targets():
 
 def test_collate_text():
     pages = [page(40, 20, 0, ["ab", "abc"]), page(40, 20, 0), page(40, 20, 0, ["x"])]
-    batch = Collate(MEAN, STD, text_encoder=encode, pad_token_id=7)(pages)
+    batch = Collate(MEAN, STD, page_tokenizer=encode, pad_token_id=7)(pages)
     assert batch.input_ids.tolist() == [[2, 3], [7, 7], [1, 7]]
     assert batch.text_mask.tolist() == [[True, True], [False, False], [True, False]]
     assert batch.text_boxes[0, 1].tolist() == [0, 0, 500, 500]
@@ -100,16 +100,16 @@ def test_collate_text():
 
 
 def test_collate_of_pages_without_any_text():
-    batch = Collate(MEAN, STD, text_encoder=encode)([page(40, 20, 0)] * 2)
+    batch = Collate(MEAN, STD, page_tokenizer=encode)([page(40, 20, 0)] * 2)
     assert batch.input_ids.shape == (2, 0) and batch.text_boxes.shape == (2, 0, 4)
     assert batch.text_mask.shape == (2, 0)
-    batch = Collate(MEAN, STD, text_encoder=encode_sentences)([page(40, 20, 0)] * 2)
+    batch = Collate(MEAN, STD, page_tokenizer=encode_sentences)([page(40, 20, 0)] * 2)
     assert batch.input_ids.shape == (2, 0, 0)
 
 
 def test_collate_sentences():
     pages = [page(40, 20, 0, ["ab", "c"]), page(40, 20, 0, ["abc"]), page(40, 20, 0)]
-    batch = Collate(MEAN, STD, text_encoder=encode_sentences)(pages)
+    batch = Collate(MEAN, STD, page_tokenizer=encode_sentences)(pages)
     assert batch.input_ids.tolist() == [
         [[97, 98, 1], [99, 1, 1]],
         [[97, 98, 99], [1, 1, 1]],

@@ -15,8 +15,9 @@ from training_helpers import tiny_config
 
 from lmv3det.checkpoint.file import load_checkpoint, write_torch
 from lmv3det.config import Config
+from lmv3det.device import choose_device
 from lmv3det.engine import distributed
-from lmv3det.engine.distributed import World, choose_device
+from lmv3det.engine.distributed import World
 from lmv3det.engine.state import seed_everything
 from lmv3det.engine.step import TrainStep
 from lmv3det.engine.trainer import Interrupted, Trainer, train
@@ -43,7 +44,7 @@ def exact_config(pages: int, accumulate: int) -> Config:
         relation={"enabled": True, "dim": 8, "heads": 2},
         rpn={"batch_size_per_image": 100_000},
         roi={"batch_size_per_image": 100_000},
-        solver={"batch_size": pages, "accumulate": accumulate, "clip_norm": 0.0},
+        solver={"batch_size": pages, "grad_accum_steps": accumulate, "max_grad_norm": 0.0},
     )
 
 
@@ -222,7 +223,7 @@ def test_both_stop_together_and_go_on_exactly(both):
 
 def test_a_run_of_two_processes_goes_on_in_one(both, caplog):
     config = run_config(both, "whole")
-    config.solver.steps, config.solver.accumulate = 6, 2
+    config.solver.steps, config.solver.grad_accum_steps = 6, 2
     train(config, resume=True)
     assert "had 2 processes and now has 1" in caplog.text
     checkpoint = load_checkpoint(both / "whole" / "last.pth")

@@ -70,7 +70,7 @@ def detector() -> nn.Module:
         "model": {"num_classes": 2},
         "backbone": {
             "hidden_size": 12, "layers": 4, "heads": 2, "intermediate_size": 24,
-            "coordinate_size": 2, "shape_size": 2, "taps": [0, 1, 2, 3], "vocab_size": 30,
+            "coordinate_size": 2, "shape_size": 2, "out_indices": [0, 1, 2, 3], "vocab_size": 30,
             "relative_bias": True,
         },
         "neck": {"out_channels": 8},

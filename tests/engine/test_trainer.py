@@ -22,8 +22,9 @@ from training_helpers import tiny_config
 from lmv3det.checkpoint.file import load_checkpoint, read_torch, write_torch
 from lmv3det.checkpoint.loading import load_detector
 from lmv3det.config import load_config, to_yaml
+from lmv3det.device import choose_precision
 from lmv3det.engine.log import read_entries
-from lmv3det.engine.setup import choose_precision, micro_batch_size
+from lmv3det.engine.setup import micro_batch_size
 from lmv3det.engine.signals import StopSignals
 from lmv3det.engine.state import (
     changed_settings,
@@ -74,7 +75,7 @@ def same(one, other) -> bool:
 @pytest.mark.parametrize(
     ("workers", "solver"),
     [
-        (0, {"accumulate": 2, "log_every": 4, "ema": 0.9, "layer_decay": 0.8}),
+        (0, {"grad_accum_steps": 2, "log_every": 4, "ema_decay": 0.9, "layer_decay": 0.8}),
         (2, {"evaluate_every": 2, "checkpoint_every": 2}),
     ],
 )
@@ -125,7 +126,7 @@ def finished(tmp_path_factory) -> Path:
     make_pages(root)
     sections = {
         "model": {"mask_on": True},
-        "solver": {"evaluate_every": 2, "checkpoint_every": 1, "keep_last": 2, "ema": 0.5},
+        "solver": {"evaluate_every": 2, "checkpoint_every": 1, "keep_last": 2, "ema_decay": 0.5},
     }
     last = train(tiny_config(root, root / "run", **sections))
     assert last == root / "run" / "last.pth"
@@ -209,7 +210,7 @@ def copied(finished: Path, folder: Path, *overrides: str):
 
 
 def test_a_run_goes_on_with_more_steps_and_another_rate(finished, tmp_path, caplog):
-    config = copied(finished, tmp_path, "solver.steps=5", "solver.lr=5e-4", "solver.ema=0")
+    config = copied(finished, tmp_path, "solver.steps=5", "solver.lr=5e-4", "solver.ema_decay=0")
     caplog.set_level("INFO", logger="lmv3det")
     train(config, resume=True)
     assert "solver.steps 4 → 5" in caplog.text and "solver.lr 0.001 → 0.0005" in caplog.text
@@ -336,7 +337,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_pages(tiny_data, tmp_path
 def test_a_loss_that_is_not_finite_is_skipped_and_counted(
     tiny_data, tmp_path, monkeypatch, caplog, amp
 ):
-    solver = {"batch_size": 2, "accumulate": 2, "steps": 6, "non_finite": "skip", "amp": amp}
+    solver = {"batch_size": 2, "grad_accum_steps": 2, "steps": 6, "non_finite": "skip", "amp": amp}
     config = tiny_config(tiny_data.root, tmp_path / "run", solver=solver)
     poison(monkeypatch, "c.png", math.nan)
     train(config)
@@ -383,7 +384,7 @@ def test_precision_of_auto():
 
 
 def test_pages_of_a_micro_batch(tiny_data, tmp_path):
-    config = tiny_config(tiny_data.root, tmp_path, solver={"batch_size": 8, "accumulate": 2})
+    config = tiny_config(tiny_data.root, tmp_path, solver={"batch_size": 8, "grad_accum_steps": 2})
     assert [micro_batch_size(config, world) for world in (1, 2, 4)] == [4, 2, 1]
     with pytest.raises(InputError, match=r"batch_size is 8, which 3 processes.*batch_size=6"):
         micro_batch_size(config, 3)
@@ -518,10 +519,10 @@ def test_random_state_is_complete_and_loads_safely(tmp_path):
 
 def test_changed_settings_are_found(tiny_data, tmp_path):
     one, other = (tiny_config(tiny_data.root, tmp_path) for _ in range(2))
-    other.solver.lr, other.backbone.taps = 5.0, [0, 1, 2, 2]
+    other.solver.lr, other.backbone.out_indices = 5.0, [0, 1, 2, 2]
     assert changed_settings(one, other) == {
         "solver.lr": (1e-3, 5.0),
-        "backbone.taps": ([0, 1, 2, 3], [0, 1, 2, 2]),
+        "backbone.out_indices": ([0, 1, 2, 3], [0, 1, 2, 2]),
     }
 
 
@@ -531,7 +532,9 @@ def test_too_little_memory_names_the_mends(tiny_data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(LayoutDetector, "losses", full)
     config = tiny_config(tiny_data.root, tmp_path / "run")
-    with pytest.raises(InputError, match=r"backbone.checkpoint=true.*accumulate.*max_size_train"):
+    with pytest.raises(
+        InputError, match=r"backbone.gradient_checkpointing=true.*grad_accum_steps.*max_size_train"
+    ):
         train(config)
 
 

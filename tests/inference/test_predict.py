@@ -25,7 +25,7 @@ from lmv3det.model.mask_head import paste
 from lmv3det.ocr import Engine
 from lmv3det.structures import Detections, Page
 from lmv3det.text.ocr_json import OcrPage, write_ocr
-from lmv3det.text.tokenization import TextEncoder
+from lmv3det.text.tokenization import PageTokenizer
 from lmv3det.text.train_tokenizer import train_tokenizer
 
 
@@ -38,7 +38,7 @@ def checkpoint(tmp_path_factory) -> Path:
 def text_checkpoint(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("text")
     train_tokenizer(["one two three", "four five six"] * 20, folder / "tokenizer", 300, "bpe")
-    encoder = TextEncoder(folder / "tokenizer")
+    encoder = PageTokenizer(folder / "tokenizer")
     config: Config = tiny_config(
         text={"selection": "first"},
         fusion={"kind": "additive"},

@@ -16,7 +16,7 @@ SMALL = {
     "layers": 4,
     "heads": 4,
     "intermediate_size": 32,
-    "taps": (0, 1, 2, 3),
+    "out_indices": (0, 1, 2, 3),
     "coordinate_size": 4,
     "shape_size": 4,
     "vocab_size": 50,
@@ -179,7 +179,7 @@ def test_activation_checkpointing_changes_nothing() -> None:
     encoder, images = build(use_text=True).train(), pages(2)
     gradients = []
     for switch in (False, True):
-        encoder.checkpoint = switch
+        encoder.gradient_checkpointing = switch
         encoder.zero_grad()
         visual, words = encoder(images, *text(4, 2))
         (sum(v.square().sum() for v in visual) + words[3].square().sum()).backward()

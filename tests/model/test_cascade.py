@@ -46,7 +46,7 @@ def make_pyramid(pages: int = 2) -> list[Tensor]:
 
 def make_cascade(predictors: list[nn.Module] | None = None, **options) -> CascadeHeads:
     torch.manual_seed(0)
-    stages = len(options.get("ious", WEIGHTS))
+    stages = len(options.get("iou_thresholds", WEIGHTS))
     if predictors is None:
         predictors = [BoxPredictor(4, CLASSES) for _ in range(stages)]
         for predictor in predictors:
@@ -248,7 +248,10 @@ class TestSample:
             [torch.cat([near, far]), far], [target([truth], [1]), target([], [])]
         )
         counts = [
-            [((regions.page == n) & (regions.classes == c)).sum().item() for c in (1, CLASSES)]
+            [
+                ((regions.batch_index == n) & (regions.classes == c)).sum().item()
+                for c in (1, CLASSES)
+            ]
             for n in (0, 1)
         ]
         assert counts == [[4, 12], [0, 16]]
@@ -258,7 +261,10 @@ class TestSample:
         regions = cascade.sample(
             [boxes([50, 40, 70, 60]), boxes()], [target([[5.0, 5, 30, 30]], [1]), target([], [])]
         )
-        assert regions.page.tolist().count(0) == 2 and regions.page.tolist().count(1) == 0
+        assert (
+            regions.batch_index.tolist().count(0) == 2
+            and regions.batch_index.tolist().count(1) == 0
+        )
 
     def test_nothing_at_all(self) -> None:
         cascade = make_cascade()
@@ -354,7 +360,7 @@ class TestLosses:
                 torch.zeros(3).long(),
             ),
             targets,
-            cascade.ious[0],
+            cascade.iou_thresholds[0],
         )
         stages = list(cascade.stages(make_pyramid(1), regions, [(64, 96)], targets, None))
         assert [stage.regions.classes.tolist() for stage in stages] == [
@@ -380,7 +386,7 @@ class TestLosses:
             total = torch.zeros((), dtype=torch.float64)
             for number, stage in enumerate(cascade.stages(pyramid, regions, SIZES, TARGETS, None)):
                 if not scaled:  # the same stage without the scale
-                    pooled = cascade.pooler(pyramid, stage.regions.boxes, stage.regions.page)
+                    pooled = cascade.pooler(pyramid, stage.regions.boxes, stage.regions.batch_index)
                     features = cascade.heads[number](pooled)
                     logits, deltas = cascade.predictors[number](features)
                     stage = StageOutput(stage.regions, logits, deltas, features)
@@ -400,7 +406,7 @@ class TestLosses:
         assert losses["loss_box_reg_stage0"] > 0
 
     def test_one_stage_is_a_plain_head(self) -> None:
-        cascade = make_cascade(ious=(0.5,), box_weights=WEIGHTS[:1])
+        cascade = make_cascade(iou_thresholds=(0.5,), box_weights=WEIGHTS[:1])
         _, losses = cascade.losses(make_pyramid(), PROPOSALS, SIZES, TARGETS)
         assert set(losses) == {"loss_cls_stage0", "loss_box_reg_stage0"}
 

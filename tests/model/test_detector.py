@@ -364,7 +364,7 @@ class TestPublished:
     def test_large(self) -> None:
         with torch.device("meta"):
             model = build_detector(load_config(CONFIGS / "large.yaml"))
-        assert len(model.backbone.layers) == 24 and model.backbone.taps == (7, 11, 15, 23)
+        assert len(model.backbone.layers) == 24 and model.backbone.out_indices == (7, 11, 15, 23)
         assert model.fpn.lateral[0].weight.shape == (256, 1024, 1, 1)
         assert 3.0e8 < sum(p.numel() for p in model.backbone.parameters()) < 3.1e8
 

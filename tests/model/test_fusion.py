@@ -168,11 +168,11 @@ def test_formulas_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", ["additive", "gated", "vsr", "concat"])
-def test_keep_uncovered(kind: str) -> None:
+def test_only_where_text(kind: str) -> None:
     """Off: the gated forms shrink V where no text is. On: V stays there, the rest is as before."""
     maps, text, boxes, valid = random_inputs()
     shrinking = FUSIONS[kind](4).double()
-    keeping = FUSIONS[kind](4, keep_uncovered=True).double()
+    keeping = FUSIONS[kind](4, only_where_text=True).double()
     keeping.load_state_dict(shrinking.state_dict())
     before, after = (f(maps, text, boxes, valid)[0][3] for f in (shrinking, keeping))
     covered = (count_boxes(boxes, valid, 4, 6) > 0).expand_as(after)
@@ -259,7 +259,7 @@ def tiny_config(kind: str = "none", **sections: dict) -> Config:
             "layers": 4,
             "heads": 2,
             "intermediate_size": 48,
-            "taps": [0, 1, 2, 3],
+            "out_indices": [0, 1, 2, 3],
             "coordinate_size": 6,
             "shape_size": 4,
             "vocab_size": 40,
@@ -335,7 +335,7 @@ def tiny_encoder(**options) -> LayoutLMv3:
         layers=3,
         heads=2,
         intermediate_size=48,
-        taps=(0, 1, 2),
+        out_indices=(0, 1, 2),
         use_text=True,
         coordinate_size=6,
         shape_size=4,

@@ -43,7 +43,7 @@ def ours(model: LayoutLMv3Model) -> LayoutLMv3:
         **SIZES,
         layers=LAYERS,
         heads=HEADS,
-        taps=tuple(range(LAYERS)),
+        out_indices=tuple(range(LAYERS)),
         use_text=True,
         relative_bias=True,
         spatial_bias=True,

@@ -72,7 +72,7 @@ def test_order_of_regions_and_pages_does_not_matter() -> None:
     torch.testing.assert_close(shuffled.logits, expected.logits[order])
     torch.testing.assert_close(shuffled.deltas, expected.deltas[order])
     swapped = dataclasses.replace(
-        stage, regions=Regions(stage.regions.boxes, 1 - stage.regions.page)
+        stage, regions=Regions(stage.regions.boxes, 1 - stage.regions.batch_index)
     )
     torch.testing.assert_close(module(swapped, SIZES[::-1]).logits, expected.logits)
 
@@ -82,10 +82,10 @@ def test_a_page_alone_is_the_page_in_a_batch() -> None:
     stage, module = make_stage((9, 2)), make_module(layers=2)
     together = module(stage, SIZES)
     for page in (0, 1):
-        own = (stage.regions.page == page).nonzero()[:, 0]
+        own = (stage.regions.batch_index == page).nonzero()[:, 0]
         alone = pick(stage, own)
         alone = dataclasses.replace(
-            alone, regions=Regions(alone.regions.boxes, torch.zeros_like(alone.regions.page))
+            alone, regions=Regions(alone.regions.boxes, torch.zeros_like(alone.regions.batch_index))
         )
         refined = module(alone, SIZES[page : page + 1])
         torch.testing.assert_close(refined.logits, together.logits[own])
@@ -95,17 +95,19 @@ def test_a_page_alone_is_the_page_in_a_batch() -> None:
 def test_regions_of_a_page_see_each_other() -> None:
     stage, module = make_stage((6, 3)), make_module()
     changed = stage.features.clone()
-    first = int((stage.regions.page == 0).nonzero()[0])
+    first = int((stage.regions.batch_index == 0).nonzero()[0])
     changed[first] += 1
     before = module(stage, SIZES).logits
     after = module(dataclasses.replace(stage, features=changed), SIZES).logits
     moved = (before - after).abs().amax(1) > 1e-9
-    assert torch.equal(moved, stage.regions.page == 0)
+    assert torch.equal(moved, stage.regions.batch_index == 0)
 
 
 def test_position_and_size_matter() -> None:
     stage, module = make_stage((4,)), make_module()
-    moved = dataclasses.replace(stage, regions=Regions(stage.regions.boxes / 2, stage.regions.page))
+    moved = dataclasses.replace(
+        stage, regions=Regions(stage.regions.boxes / 2, stage.regions.batch_index)
+    )
     assert not torch.allclose(module(stage, SIZES[:1]).logits, module(moved, SIZES[:1]).logits)
 
 
@@ -177,7 +179,7 @@ def test_in_the_detector(out_channels: int) -> None:
                 "layers": 4,
                 "heads": 2,
                 "intermediate_size": 48,
-                "taps": [0, 1, 2, 3],
+                "out_indices": [0, 1, 2, 3],
                 "coordinate_size": 6,
                 "shape_size": 4,
             },

@@ -23,7 +23,7 @@ from lmv3det.model.detector import LayoutDetector
 from lmv3det.model.mask_head import rasterise
 from lmv3det.structures import Batch, Target
 
-TAPS = (3, 5, 7, 11)
+OUT_INDICES = (3, 5, 7, 11)
 # score threshold, NMS threshold, most detections
 RESULT_SETS = {"default": (0.05, 0.5, 100), "low": (0.0, 0.5, 400), "high": (0.3, 0.3, 100)}
 
@@ -38,7 +38,7 @@ def check_evaluation(fixture: Fixture, options: Options) -> None:
 
     visual, _ = model.backbone(batch.images)
     maps = model.pyramid(visual)
-    for tap, features in zip(TAPS, maps, strict=True):
+    for tap, features in zip(OUT_INDICES, maps, strict=True):
         fixture.compare(f"bottom_up.layer{tap}", features)
     pyramid = model.fpn(maps)
     for level, features in enumerate(pyramid, 2):
@@ -67,7 +67,7 @@ def check_cascade(fixture: Fixture, model: LayoutDetector, batch: Batch, pyramid
     stages = list(cascade.stages(pyramid, first, batch.image_sizes, None, None))
     for number, stage in enumerate(stages):
         for n in range(len(batch)):
-            rows = stage.regions.page == n
+            rows = stage.regions.batch_index == n
             key = f"stage{number}.image{n}"
             fixture.compare(f"{key}.in_boxes", stage.regions.boxes[rows])
             fixture.compare(f"{key}.logits", stage.logits[rows])
@@ -197,7 +197,9 @@ def count(model: LayoutDetector, batch: Batch) -> dict[str, float]:
     fg = sampled[sampled.classes < background]
     outlines = [outline for target in targets for outline in target.polygons]
     truth = torch.from_numpy(rasterise([outlines[n] for n in fg.gt_index], fg.boxes.numpy(), 28))
-    logits = model.mask_head(pyramid, fg.boxes, fg.page)[torch.arange(len(fg.classes)), fg.classes]
+    logits = model.mask_head(pyramid, fg.boxes, fg.batch_index)[
+        torch.arange(len(fg.classes)), fg.classes
+    ]
     wrong = (logits > 0) != truth
     counters["mask_rcnn/accuracy"] = 1 - wrong.double().mean().item()
     counters["mask_rcnn/false_positive"] = (wrong & ~truth).sum().item() / (~truth).sum().item()

@@ -14,7 +14,7 @@ from lmv3det.model.attention import relative_bucket
 from lmv3det.model.backbone import visual_boxes
 from lmv3det.model.box_grid import scatter
 
-TAPS = (3, 5, 7, 11)
+OUT_INDICES = (3, 5, 7, 11)
 
 
 def hidden_states(encoder, batch, input_ids, boxes, mask) -> tuple[Tensor, list[Tensor]]:
@@ -55,14 +55,14 @@ def check_multimodal(fixture: Fixture, options: Options) -> None:
             maps = model.pyramid(visual)
             if f"{name}.encoder_input" in fixture:
                 fixture.compare(f"{name}.encoder_input", entered)
-            for tap, features in zip(TAPS, maps, strict=True):
+            for tap, features in zip(OUT_INDICES, maps, strict=True):
                 if f"{name}.hidden_after_layer{tap}" in fixture:
                     fixture.compare(f"{name}.hidden_after_layer{tap}", states[tap])
                 if f"{name}.layer{tap}" in fixture:
                     fixture.compare(f"{name}.layer{tap}", features)
             seed = {"masked": "seed_masked", "unmasked": "seed_nomask"}[name]
-            for tap, features in zip(TAPS, maps, strict=True):
-                if tap == TAPS[-1]:
+            for tap, features in zip(OUT_INDICES, maps, strict=True):
+                if tap == OUT_INDICES[-1]:
                     features = features + paint_swapped(last_text[name], boxes, features)
                 if f"{seed}.layer{tap}" in fixture:
                     fixture.compare(f"{seed}.layer{tap}", features)

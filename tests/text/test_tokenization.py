@@ -16,7 +16,7 @@ import torch
 from lmv3det.config import load_config
 from lmv3det.errors import InputError
 from lmv3det.text import tokenization as tokens_module
-from lmv3det.text.tokenization import TextEncoder, build_text_encoder, normalize_boxes
+from lmv3det.text.tokenization import PageTokenizer, build_page_tokenizer, normalize_boxes
 from lmv3det.text.train_tokenizer import train_tokenizer
 
 DATA = os.environ.get("LMV3DET_DATA")
@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
 
 
 def test_first_k_tokens_take_their_lines_boxes(folder):
-    page = TextEncoder(folder, first_k=3)(WORDS, BOXES, SIZE)
+    page = PageTokenizer(folder, first_k=3)(WORDS, BOXES, SIZE)
     assert page.ids.tolist() == [5, 6, 7, 4, 10, 11, 6]
     assert page.ids.dtype == page.boxes.dtype == np.int64
     line = [[100, 50, 900, 100], [100, 150, 900, 200], [100, 250, 500, 300]]
@@ -69,65 +69,65 @@ def test_first_k_tokens_take_their_lines_boxes(folder):
 
 
 def test_all_tokens(folder):
-    page = TextEncoder(folder, selection="all")(WORDS, BOXES, SIZE)
+    page = PageTokenizer(folder, selection="all")(WORDS, BOXES, SIZE)
     assert page.ids.tolist() == [5, 6, 7, 8, 9, 4, 10, 11, 5, 6]
 
 
 def test_one_token_a_line(folder):
-    page = TextEncoder(folder, selection="sentence")(WORDS, BOXES, SIZE)
+    page = PageTokenizer(folder, selection="sentence")(WORDS, BOXES, SIZE)
     assert page.ids.tolist() == [[5, 6, 7, 8, 9], [4, 10, 11, 5, 1], [6, 1, 1, 1, 1]]
     assert page.boxes.shape == (3, 4)
 
 
 def test_the_word_start_goes_only_where_tokens_follow(folder):
-    encoder = TextEncoder(folder, selection="all", drop_word_start=True)
+    encoder = PageTokenizer(folder, selection="all", drop_word_start=True)
     page = encoder(["我 alpha", "▁"], BOXES[:2], SIZE)
     assert page.ids.tolist() == [10, 5, 4]
 
 
 def test_dropped_tokens_make_room_for_the_next(folder):
     words = ["xyz 我们 alpha"]
-    assert TextEncoder(folder)(words, BOXES[:1], SIZE).ids.tolist() == [4, 3, 4]
-    assert TextEncoder(folder, drop_unk=True)(words, BOXES[:1], SIZE).ids.tolist() == [4, 4, 10]
-    both = TextEncoder(folder, drop_unk=True, drop_word_start=True, first_k=9)
+    assert PageTokenizer(folder)(words, BOXES[:1], SIZE).ids.tolist() == [4, 3, 4]
+    assert PageTokenizer(folder, drop_unk=True)(words, BOXES[:1], SIZE).ids.tolist() == [4, 4, 10]
+    both = PageTokenizer(folder, drop_unk=True, drop_word_start=True, first_k=9)
     assert both(words, BOXES[:1], SIZE).ids.tolist() == [4, 10, 11, 5]
     assert both(["xyz"], BOXES[:1], SIZE).ids.tolist() == [4]
 
 
 def test_whole_lines_are_kept_up_to_the_limit(folder, caplog):
-    encoder = TextEncoder(folder, selection="all", max_tokens=9)
+    encoder = PageTokenizer(folder, selection="all", max_tokens=9)
     with caplog.at_level(logging.WARNING, logger=tokens_module.__name__):
         for _ in range(2):
             page = encoder(WORDS, BOXES, SIZE)
     assert page.ids.tolist() == [5, 6, 7, 8, 9, 4, 10, 11, 5]
     assert len(caplog.records) == 1 and "text.max_tokens=9" in caplog.text
     # The second line does not fit; the third would, but comes after it.
-    page = TextEncoder(folder, selection="all", max_tokens=8)(WORDS, BOXES, SIZE)
+    page = PageTokenizer(folder, selection="all", max_tokens=8)(WORDS, BOXES, SIZE)
     assert page.ids.tolist() == [5, 6, 7, 8, 9] and len(page.boxes) == 5
 
 
 def test_a_first_line_beyond_the_limit_is_cut(folder):
-    page = TextEncoder(folder, selection="all", max_tokens=2)(WORDS, BOXES, SIZE)
+    page = PageTokenizer(folder, selection="all", max_tokens=2)(WORDS, BOXES, SIZE)
     assert page.ids.tolist() == [5, 6] and page.boxes.shape == (2, 4)
 
 
 def test_the_limit_counts_lines_where_lines_are_tokens(folder):
-    page = TextEncoder(folder, selection="sentence", max_tokens=2)(WORDS, BOXES, SIZE)
+    page = PageTokenizer(folder, selection="sentence", max_tokens=2)(WORDS, BOXES, SIZE)
     assert page.ids.tolist() == [[5, 6, 7, 8, 9], [4, 10, 11, 5, 1]]
 
 
 def test_the_limit_keeps_the_first_lines_in_reading_order(folder):
-    encoder = TextEncoder(folder, selection="all", max_tokens=1)
+    encoder = PageTokenizer(folder, selection="all", max_tokens=1)
     page = encoder(["beta", "alpha"], BOXES[[1, 0]], SIZE)
     assert page.ids.tolist() == [5]
-    as_is = TextEncoder(folder, selection="all", max_tokens=1, reading_order="as_is")
+    as_is = PageTokenizer(folder, selection="all", max_tokens=1, reading_order="as_is")
     assert as_is(["beta", "alpha"], BOXES[[1, 0]], SIZE).ids.tolist() == [6]
 
 
 @pytest.mark.parametrize("selection", ["first", "all", "sentence"])
 @pytest.mark.parametrize("words", [[], ["", "  "]])
 def test_a_page_without_text(folder, selection, words):
-    page = TextEncoder(folder, selection=selection)(words, BOXES[: len(words)], SIZE)
+    page = PageTokenizer(folder, selection=selection)(words, BOXES[: len(words)], SIZE)
     assert page.ids.shape[0] == 0 and page.boxes.shape == (0, 4)
     assert page.ids.ndim == (2 if selection == "sentence" else 1)
 
@@ -145,14 +145,14 @@ def test_boxes_are_clamped_to_0_and_1000_not_raised_to_1000():
 
 def test_strings_and_boxes_must_be_as_many(folder):
     with pytest.raises(ValueError, match="2 strings, but 3 boxes"):
-        TextEncoder(folder)(WORDS[:2], BOXES, SIZE)
+        PageTokenizer(folder)(WORDS[:2], BOXES, SIZE)
 
 
 def test_the_tokenizer_is_loaded_once_and_only_when_needed(folder, monkeypatch):
     calls = []
     load = tokens_module._load
     monkeypatch.setattr(tokens_module, "_load", lambda *a: calls.append(a) or load(*a))
-    encoder = TextEncoder(folder)
+    encoder = PageTokenizer(folder)
     assert calls == []
     for _ in range(3):
         encoder(WORDS, BOXES, SIZE)
@@ -166,20 +166,20 @@ def _encode(encoder):
 
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_an_encoder_goes_to_worker_processes(folder, method):
-    encoder = TextEncoder(folder)
+    encoder = PageTokenizer(folder)
     expected = _encode(encoder)
-    packed = TextEncoder.from_files(encoder.files())
+    packed = PageTokenizer.from_files(encoder.files())
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.map(_encode, [encoder, packed]) == [expected] * 2
 
 
 def test_files_go_through_a_checkpoint(folder):
-    encoder = TextEncoder(folder, selection="all")
+    encoder = PageTokenizer(folder, selection="all")
     buffer = io.BytesIO()
     torch.save(encoder.files(), buffer)
     buffer.seek(0)
     files = torch.load(buffer, weights_only=True)
-    loaded = TextEncoder.from_files(files, selection="all")
+    loaded = PageTokenizer.from_files(files, selection="all")
     assert _encode(loaded) == _encode(encoder)
     assert _encode(pickle.loads(pickle.dumps(loaded))) == _encode(encoder)
     assert loaded.files().keys() == files.keys()
@@ -188,14 +188,14 @@ def test_files_go_through_a_checkpoint(folder):
 @pytest.mark.parametrize("name", ["../tokenizer.json", "/etc/x", "a/b.json", ".hidden"])
 def test_a_strangers_file_names_stay_in_the_folder(name):
     with pytest.raises(InputError, match="not a plain file name"):
-        TextEncoder.from_files({name: torch.zeros(1, dtype=torch.uint8)})
+        PageTokenizer.from_files({name: torch.zeros(1, dtype=torch.uint8)})
 
 
 def test_damaged_files_of_a_checkpoint(folder):
-    files = TextEncoder(folder).files()
+    files = PageTokenizer(folder).files()
     files["tokenizer.json"] = files["tokenizer.json"][:50]
     with pytest.raises(InputError, match="checkpoint's tokenizer is no tokenizer"):
-        _ = TextEncoder.from_files(files).vocab_size
+        _ = PageTokenizer.from_files(files).vocab_size
 
 
 def config(folder, *overrides):
@@ -204,9 +204,9 @@ def config(folder, *overrides):
 
 
 def test_build_takes_the_options_of_the_config(folder):
-    encoder = build_text_encoder(config(folder, "text.selection=all", "text.max_tokens=5"))
+    encoder = build_page_tokenizer(config(folder, "text.selection=all", "text.max_tokens=5"))
     assert encoder is not None and _encode(encoder) == [5, 6, 7, 8, 9]
-    assert build_text_encoder(config(folder, "text.selection=none")) is None
+    assert build_page_tokenizer(config(folder, "text.selection=none")) is None
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_build_takes_the_options_of_the_config(folder):
 )
 def test_build_names_fault_and_mend(folder, overrides, message):
     with pytest.raises(InputError, match=message):
-        build_text_encoder(config(folder, *overrides))
+        build_page_tokenizer(config(folder, *overrides))
 
 
 def test_folders_that_are_no_tokenizer(tmp_path, monkeypatch):
@@ -234,12 +234,12 @@ def test_folders_that_are_no_tokenizer(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x", encoding="utf-8")
     # A missing folder within one that is there is no hub name, though it reads like one.
     with pytest.raises(InputError, match="runs/tokenizer: no such folder"):
-        build_text_encoder(config("runs/tokenizer"))
+        build_page_tokenizer(config("runs/tokenizer"))
     for name in ("empty", "broken"):
         with pytest.raises(InputError, match=f"{name} (is no tokenizer|has no vocabulary)"):
-            build_text_encoder(config(name))
+            build_page_tokenizer(config(name))
     with pytest.raises(InputError, match="is a file"):
-        build_text_encoder(config("file"))
+        build_page_tokenizer(config("file"))
 
 
 def test_only_a_hub_name_may_use_the_network(tmp_path, monkeypatch):
@@ -254,19 +254,19 @@ def test_only_a_hub_name_may_use_the_network(tmp_path, monkeypatch):
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", from_pretrained)
     with pytest.raises(InputError, match="is the network there"):
-        build_text_encoder(config("some-owner/some-name"))
+        build_page_tokenizer(config("some-owner/some-name"))
     for missing in ("runs", "runs/", "../runs/a", "a/b/c", "~/runs"):
         with pytest.raises(InputError, match="no such folder"):
-            build_text_encoder(config(missing))
+            build_page_tokenizer(config(missing))
     (tmp_path / "runs").mkdir()
     with pytest.raises(InputError, match="is no tokenizer"):
-        build_text_encoder(config("runs"))
+        build_page_tokenizer(config("runs"))
     assert asked == [("some-owner/some-name", False), ("runs", True)]
 
 
 def test_byte_level_lines_start_a_word_with_or_without_the_setting(tmp_path):
     train_tokenizer(["alpha beta gamma"] * 5, tmp_path / "a", 300)
-    encoder = TextEncoder(tmp_path / "a")
+    encoder = PageTokenizer(tmp_path / "a")
     content = json.loads((tmp_path / "a" / "tokenizer.json").read_text(encoding="utf-8"))
     assert content["pre_tokenizer"]["add_prefix_space"] is True
     content["pre_tokenizer"]["add_prefix_space"] = False
@@ -274,13 +274,13 @@ def test_byte_level_lines_start_a_word_with_or_without_the_setting(tmp_path):
     (tmp_path / "b" / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     options = tmp_path / "a" / "tokenizer_config.json"
     (tmp_path / "b" / "tokenizer_config.json").write_text(options.read_text(encoding="utf-8"))
-    other = TextEncoder(tmp_path / "b")
+    other = PageTokenizer(tmp_path / "b")
     words = ["alpha", " beta", "我"]
     expected = encoder(words, BOXES, SIZE).ids
     np.testing.assert_array_equal(other(words, BOXES, SIZE).ids, expected)
     start = content["model"]["vocab"]["Ġ"]
     assert (expected == start).sum() == 1
-    bare = TextEncoder(tmp_path / "b", drop_word_start=True)(words, BOXES, SIZE).ids
+    bare = PageTokenizer(tmp_path / "b", drop_word_start=True)(words, BOXES, SIZE).ids
     assert start not in bare and len(bare) == len(expected)
 
 
@@ -292,9 +292,11 @@ def test_roberta_ids_are_those_of_layoutlmv3s_tokenizer():
     page = json.loads(next((Path(DATA) / "publaynet" / "OCR").glob("*.json")).read_text())
     words = [word for word in page["words"] if word.strip()]
     boxes = np.tile(BOXES[:1], (len(words), 1))
-    encoder = TextEncoder(folder, selection="all", max_tokens=10**6, reading_order="as_is")
+    encoder = PageTokenizer(folder, selection="all", max_tokens=10**6, reading_order="as_is")
     theirs = LayoutLMv3Tokenizer.from_pretrained(folder)(
         words, boxes=[[0, 0, 1, 1]] * len(words), add_special_tokens=False
     )
     assert encoder(words, boxes, SIZE).ids.tolist() == theirs["input_ids"]
-    assert build_text_encoder(replace(config(folder), backbone=load_config().backbone)) is not None
+    assert (
+        build_page_tokenizer(replace(config(folder), backbone=load_config().backbone)) is not None
+    )
