@@ -7,6 +7,7 @@ the process that reads it. An engine can be pickled, and is then without its mod
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lmv3det.errors import InputError
 from lmv3det.text.ocr_json import OcrPage, read_ocr, write_ocr
 
 
@@ -69,6 +71,16 @@ def enclosing_lines(
             boxes.append((x0, y0, x1, y1))
             kept.append(word.strip())
     return OcrPage(np.array(boxes, dtype=np.float64).reshape(-1, 4), kept, width, height)
+
+
+def require_package(package: str, install: str) -> None:
+    """Raises:
+    InputError: the package is not installed; names what to install.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise InputError(
+            f"OCR needs the package {package}, which is not installed: `pip install {install}`"
+        )
 
 
 def join_words(words: Sequence[str]) -> str:

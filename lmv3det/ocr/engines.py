@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
-import importlib.util
 import inspect
 import os
 import shutil
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from lmv3det.errors import InputError
-from lmv3det.ocr.engine import Engine, enclosing_lines, join_words
+from lmv3det.ocr.engine import Engine, enclosing_lines, join_words, require_package
+from lmv3det.ocr.paddle import PaddleOcr
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.text.ocr_json import OcrPage
 
@@ -32,8 +32,8 @@ class RapidOcr(Engine):
     def __init__(
         self, min_score: float = 0.5, threads: int = 0, models: str | os.PathLike | None = None
     ) -> None:
-        _require_package("rapidocr", "lmv3det[ocr]")
-        _require_package("onnxruntime", "lmv3det[ocr]")
+        require_package("rapidocr", "lmv3det[ocr]")
+        require_package("onnxruntime", "lmv3det[ocr]")
         if models is None:
             spec = importlib.util.find_spec("rapidocr")
             assert spec is not None and spec.origin is not None
@@ -66,82 +66,6 @@ class RapidOcr(Engine):
         return {**self.__dict__, "_model": None}
 
 
-class PaddleOcr(Engine):
-    """PaddleOCR 3.x with models from local folders.
-
-    It fetches from the network any model that is not named together with its folder, so that both
-    are asked for.
-
-    Args:
-        text_detection_model_name: such as PP-OCRv5_server_det.
-        text_detection_model_dir: folder with that model's `inference.*`.
-        text_recognition_model_name: such as PP-OCRv5_server_rec.
-        text_recognition_model_dir: folder with that model's `inference.*`.
-        min_score: lines below this confidence are left out.
-        device: such as cpu or gpu:0; None lets Paddle choose.
-        threads: of the inference on a CPU; 0 leaves it to Paddle.
-    """
-
-    def __init__(
-        self,
-        text_detection_model_name: str = "",
-        text_detection_model_dir: str = "",
-        text_recognition_model_name: str = "",
-        text_recognition_model_dir: str = "",
-        min_score: float = 0.5,
-        device: str | None = None,
-        threads: int = 0,
-    ) -> None:
-        self.models = {
-            "text_detection_model_name": text_detection_model_name,
-            "text_detection_model_dir": text_detection_model_dir,
-            "text_recognition_model_name": text_recognition_model_name,
-            "text_recognition_model_dir": text_recognition_model_dir,
-        }
-        missing = [name for name, value in self.models.items() if not value]
-        if missing:
-            raise InputError(
-                f"engine paddleocr: {', '.join(missing)} not given. Without the names and the "
-                "folders of both models PaddleOCR fetches them from the network: give each as "
-                "--option NAME=VALUE"
-            )
-        for name in ("text_detection_model_dir", "text_recognition_model_dir"):
-            if not Path(self.models[name]).is_dir():
-                raise InputError(f"engine paddleocr: {name} {self.models[name]}: no such folder")
-        _require_package("paddleocr", "lmv3det[paddle] paddlepaddle")
-        _require_package("paddle", "paddlepaddle")
-        self.min_score = min_score
-        self.device = device
-        self.threads = threads
-        self._model: Any = None
-
-    def recognize(self, image: np.ndarray) -> OcrPage:
-        if self._model is None:
-            # Its import otherwise asks several hosts for models.
-            os.environ.setdefault("DISABLE_MODEL_SOURCE_CHECK", "True")
-            os.environ.setdefault("PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK", "True")
-            from paddleocr import PaddleOCR
-
-            options: dict[str, Any] = {"device": self.device} if self.device else {}
-            if self.threads:
-                options["cpu_threads"] = self.threads
-            self._model = PaddleOCR(
-                **self.models,
-                **options,
-                use_doc_orientation_classify=False,
-                use_doc_unwarping=False,
-                use_textline_orientation=False,
-                text_rec_score_thresh=self.min_score,
-            )
-        pages = self._model.predict(np.ascontiguousarray(image[..., ::-1]))  # it takes BGR
-        corners = [points for page in pages for points in page["rec_polys"]]
-        words = [word for page in pages for word in page["rec_texts"]]
-        return enclosing_lines(corners, words, image.shape[:2])
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_model": None}
-
-
 class Tesseract(Engine):
     """The `tesseract` program, through pytesseract.
 
@@ -151,7 +75,7 @@ class Tesseract(Engine):
     """
 
     def __init__(self, language: str = "eng", min_score: float = 0.0) -> None:
-        _require_package("pytesseract", "lmv3det[tesseract]")
+        require_package("pytesseract", "lmv3det[tesseract]")
         if shutil.which("tesseract") is None:
             raise InputError(
                 "engine tesseract: the program is not installed: `apt install tesseract-ocr`, or "
@@ -221,13 +145,6 @@ def get_engine(name: str = "rapidocr", **options: Any) -> Engine:
 def accepts(name: str, option: str) -> bool:
     """Whether an engine (by name) has an option."""
     return name in ENGINES and option in inspect.signature(ENGINES[name]).parameters
-
-
-def _require_package(package: str, install: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise InputError(
-            f"OCR needs the package {package}, which is not installed: `pip install {install}`"
-        )
 
 
 def _find_model(folder: Path, part: str) -> Path:
