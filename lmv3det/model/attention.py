@@ -73,14 +73,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
     """Attention by its products, all B×h×L×d; mask as in `Attention.forward`."""
     with torch.autocast(query.device.type, enabled=False):
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)  # B×h×L×L
-        if mask is not None:
-            scores = _masked(scores, mask)
+        if mask is not None and mask.is_floating_point():
+            scores = scores.add_(mask)
+        elif mask is not None:
+            scores = scores.masked_fill_(~mask, float("-inf"))
         return scores.softmax(-1) @ value
-
-
-def _masked(scores: Tensor, mask: Tensor) -> Tensor:
-    additive = mask.is_floating_point()
-    return scores + mask if additive else scores.masked_fill(~mask, float("-inf"))
 
 
 def _attend(
@@ -88,7 +85,8 @@ def _attend(
 ) -> Tensor:
     scores = query @ key.transpose(2, 3)  # B×h×rows×L
     if mask is not None:
-        scores = _masked(scores, mask)
+        additive = mask.is_floating_point()
+        scores = scores + mask if additive else scores.masked_fill(~mask, float("-inf"))
     weights = scores.softmax(-1)
     # 16 random bits a weight: drawing floats takes longer than both products.
     bits = torch.empty(-(-weights.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
