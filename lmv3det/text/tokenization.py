@@ -355,8 +355,8 @@ def check_page_tokenizer(encoder: PageTokenizer, config: Config) -> None:
         )
     if encoder.unknown_words and encoder.unk_token_id is None:
         raise InputError(
-            f"text.unknown_words is set, but {encoder.tokenizer} has no unknown token: give another "
-            "text.tokenizer, or set text.unknown_words=false"
+            f"text.unknown_words is set, but {encoder.tokenizer} has no unknown token: give "
+            "another text.tokenizer, or set text.unknown_words=false"
         )
     if encoder.pad_token_id != backbone.pad_token_id:
         raise InputError(
