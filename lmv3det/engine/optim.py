@@ -136,9 +136,7 @@ def _schedule(step: int, solver: SolverConfig) -> float:
     if solver.schedule == "multistep":
         return solver.gamma ** bisect.bisect_right(sorted(solver.milestones), step)
     if solver.schedule == "wsd":
-        share = min(
-            (solver.steps - step) / max(solver.decay_steps, 1), 1.0
-        )  # of the decay, to come
+        left = min((solver.steps - step) / max(solver.decay_steps, 1), 1.0)  # share of the decay
         return 0.5 * (1 - math.cos(math.pi * left))
     return 1.0
 
