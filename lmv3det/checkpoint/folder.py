@@ -31,17 +31,27 @@ FORMAT = "lmv3det folder"
 VERSION = 1
 
 
-def save_pretrained(checkpoint: Checkpoint, folder: str | os.PathLike) -> None:
+def save_pretrained(
+    checkpoint: Checkpoint, folder: str | os.PathLike, *, half: bool = False
+) -> None:
     """Write a model as a folder, all at once: it is there whole or not at all.
 
     The state of a training run (optimizer, random generators) is not kept.
+
+    Args:
+        checkpoint: the model.
+        folder: where to write it.
+        half: keep the weights in float16, half the size; `from_pretrained` widens them again.
 
     Raises:
         InputError: the folder is there already and not empty.
     """
 
     def write(draft: Path) -> None:
-        save_file(_storable(checkpoint.weights), draft / "model.safetensors")
+        weights = checkpoint.weights
+        if half:
+            weights = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
+        save_file(_storable(weights), draft / "model.safetensors")
         (draft / "config.yaml").write_text(to_yaml(checkpoint.config), encoding="utf-8")
         if checkpoint.tokenizer_files:
             (draft / "tokenizer").mkdir()
@@ -60,7 +70,7 @@ def save_pretrained(checkpoint: Checkpoint, folder: str | os.PathLike) -> None:
 
 
 def from_pretrained(folder: str | os.PathLike) -> Checkpoint:
-    """Read a folder that `save_pretrained` wrote.
+    """Read a folder that `save_pretrained` wrote; weights in float16 become float32.
 
     Raises:
         InputError: a file is missing or damaged, or the folder is not ours.
@@ -76,7 +86,10 @@ def from_pretrained(folder: str | os.PathLike) -> Checkpoint:
                 f"up to {VERSION}); upgrade lmv3det"
             )
         return Checkpoint(
-            weights=load_file(root / "model.safetensors"),
+            weights={
+                name: tensor.float() if tensor.dtype == torch.float16 else tensor
+                for name, tensor in load_file(root / "model.safetensors").items()
+            },
             config=load_config(root / "config.yaml"),
             categories=[Category(entry["id"], entry["name"]) for entry in about["categories"]],
             tokenizer_files=read_tokenizer(root / "tokenizer"),

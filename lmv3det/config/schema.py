@@ -159,6 +159,14 @@ class BackboneConfig:
     """Recompute activations in the backward pass: less memory, about a third more time."""
     mask_padding: bool = False
     """Keep attention off padded patches, so that a page does not depend on its batch-mates."""
+    stem: Literal["patch", "conv"] = "patch"
+    """patch: LayoutLMv3's projection of patches. conv: stride-2 convolutions to stride 16, whose
+    maps of strides 4 and 8 feed the pyramid; learns from less data where training starts from
+    scratch."""
+    stem_channels: list[int] = field(default_factory=lambda: [48, 96, 192])
+    """Channels of the conv stem at strides 4, 8 and 16."""
+    stem_blocks: int = 1
+    """Residual blocks of the conv stem at each of these strides."""
 
     def __post_init__(self) -> None:
         sizes = ("hidden_size", "layers", "heads", "intermediate_size", "vocab_size")
@@ -190,6 +198,13 @@ class BackboneConfig:
             f"layer numbers from 0 to {self.layers - 1}",
         )
         _require(self.patch_size == 16, "backbone.patch_size", self.patch_size, "16")
+        _require(
+            len(self.stem_channels) == 3 and min(self.stem_channels) > 0,
+            "backbone.stem_channels",
+            self.stem_channels,
+            "three numbers above 0",
+        )
+        _require(self.stem_blocks >= 0, "backbone.stem_blocks", self.stem_blocks, "0 or more")
         for key in ("dropout", "attention_dropout", "drop_path"):
             _require_fraction(getattr(self, key), f"backbone.{key}")
 
@@ -346,6 +361,17 @@ class TextConfig:
     """Order of the lines: the file's, always two columns, or columns found page by page."""
     tokenizer: str | None = None
     """Folder that `AutoTokenizer` loads (a hub name needs the network)."""
+    unknown_words: bool = False
+    """Take a line without words (a box that was found but not read) as one unknown token; off, it
+    is left out."""
+    page_dropout: float = 0.0
+    """Probability that a page is trained without its text."""
+    word_dropout: float = 0.0
+    """Probability that a page with text is trained with the boxes of its lines alone, their words
+    unknown."""
+    line_dropout: float = 0.0
+    """Most of a page's lines that are left out in training, as a share; how many is drawn for each
+    page."""
     sentence_encoder: str | None = None
     """With selection `sentence`: a class of yours, `module:Class`, that makes a line's embedding
     from those of its word pieces; null takes their mean."""
@@ -361,6 +387,13 @@ class TextConfig:
                 raise ValueError(
                     f"text.sentence_encoder is {self.sentence_encoder!r}; write module:Class"
                 )
+        for key in ("page_dropout", "word_dropout", "line_dropout"):
+            _require_fraction(getattr(self, key), f"text.{key}")
+        if self.word_dropout and not self.unknown_words:
+            raise ValueError(
+                f"text.word_dropout is {self.word_dropout}, but lines without words are left out: "
+                "set text.unknown_words=true"
+            )
         _require(self.first_k >= 1, "text.first_k", self.first_k, "1 or more")
         _require(self.max_tokens >= 1, "text.max_tokens", self.max_tokens, "1 or more")
 
@@ -433,8 +466,11 @@ class SolverConfig:
     """AdamW's betas."""
     eps: float = 1e-8
     """AdamW's epsilon."""
-    schedule: Literal["cosine", "multistep", "constant"] = "cosine"
-    """How the rate falls after the warm-up."""
+    schedule: Literal["cosine", "multistep", "constant", "wsd"] = "cosine"
+    """How the rate falls after the warm-up. wsd (warm-up, stable, decay): not at all up to the last
+    `decay_steps`, then to 0; a run can go on from before its decay with more steps."""
+    decay_steps: int = 0
+    """Steps at the end in which `wsd` lowers the rate to 0, along a cosine."""
     milestones: list[int] = field(default_factory=list)
     """Steps at which `multistep` multiplies the rate by gamma."""
     gamma: float = 0.1
@@ -465,7 +501,7 @@ class SolverConfig:
     def __post_init__(self) -> None:
         for key in ("steps", "batch_size", "grad_accum_steps", "log_every", "checkpoint_every"):
             _require(getattr(self, key) >= 1, f"solver.{key}", getattr(self, key), "1 or more")
-        for key in ("evaluate_every", "keep_last", "warmup_steps"):
+        for key in ("evaluate_every", "keep_last", "warmup_steps", "decay_steps"):
             _require(getattr(self, key) >= 0, f"solver.{key}", getattr(self, key), "0 or more")
         for key in ("lr", "weight_decay", "max_grad_norm"):
             _require(getattr(self, key) >= 0, f"solver.{key}", getattr(self, key), "0 or more")
@@ -540,6 +576,11 @@ class Config:
     """From scores to detections."""
 
     def __post_init__(self) -> None:
+        if self.backbone.stem == "conv" and self.fusion.kind != "none" and 2 in self.fusion.levels:
+            raise ValueError(
+                f"fusion.levels is {self.fusion.levels}, but with backbone.stem=conv level 2 has "
+                "the stem's channels, not the text's: fuse at level 3 or higher"
+            )
         if self.fusion.kind != "none" and self.text.selection == "none":
             raise ValueError(
                 f"fusion.kind is {self.fusion.kind!r}, but text.selection is 'none', so there is "

@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OLD=NEW",
         help="names in FROM that begin with OLD begin with NEW; may be repeated",
     )
+    parser.add_argument("--half", action="store_true", help="--to pretrained in float16")
     parser.add_argument("--allow-missing", action="store_true", help="start missing tensors anew")
     parser.add_argument("--allow-unexpected", action="store_true", help="leave out unknown tensors")
     parser.add_argument("--seed", type=int, default=42, help="of tensors that start anew")
@@ -74,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     out: Path = args.out
     if out.is_file() or (out.is_dir() and (out.suffix == ".pth" or any(out.iterdir()))):
         raise InputError(f"--out {out}: is there already; remove it or write elsewhere")
+    if args.half and args.to != "pretrained":
+        raise InputError(f"--half goes with --to pretrained, not with --to {args.to}")
     source = read_source(args.source, [_pair(text) for text in args.rename])
     checkpoint, report = to_checkpoint(
         source,
@@ -88,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if args.to == "lmv3det":
         save_checkpoint(out, checkpoint)
     elif args.to == "pretrained":
-        save_pretrained(checkpoint, out)
+        save_pretrained(checkpoint, out, half=args.half)
     elif args.to == "detectron2":
         _save_detectron2(checkpoint, out, report)
     else:

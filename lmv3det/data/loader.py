@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lmv3det.config import Config
 from lmv3det.data.coco import CocoDataset
+from lmv3det.data.text_noise import TextNoise
 from lmv3det.data.transforms import TestTransform, TrainTransform
 from lmv3det.errors import InputError
 from lmv3det.structures import Batch, Sample, Target
@@ -263,8 +264,8 @@ def build_train_loader(
     """An endless loader of training batches; what it gives does not depend on its processes.
 
     Args:
-        config: `seed`, `device`, `input.*`, `data.workers`, `data.group_by_aspect` and
-            `backbone.pad_token_id` are read.
+        config: `seed`, `device`, `input.*`, `data.workers`, `data.group_by_aspect`,
+            `backbone.pad_token_id` and the dropouts of `text` are read.
         dataset: the pages.
         page_tokenizer: see `Collate`.
         rank: of this process.
@@ -287,7 +288,14 @@ def build_train_loader(
         group_by_aspect=config.data.group_by_aspect,
     )
     given = config.input
-    transform = TrainTransform(given.min_size_train, given.max_size_train, given.flip, given.crop)
+    text = config.text
+    transform = TrainTransform(
+        given.min_size_train,
+        given.max_size_train,
+        given.flip,
+        given.crop,
+        TextNoise(text.page_dropout, text.word_dropout, text.line_dropout),
+    )
     collate = _collate(config, page_tokenizer, with_targets=True, with_polygons=with_polygons)
     pages = _TrainPages(dataset, transform)
     return _Loader(pages, batch_sampler=sampler, collate_fn=collate, **_worker_options(config))

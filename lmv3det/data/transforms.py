@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from lmv3det.data.text_noise import TextNoise
 from lmv3det.structures import Polygons, Sample
 
 CROP_SHORT_SIDES = (400, 500, 600)
@@ -171,13 +172,20 @@ class TrainTransform:
         crop: probability of a crop as DETR's: at a scale where the shortest side is 400, 500 or
             600, a window of 384 to 600 pixels each way. The window is cut from the page itself and
             resized once, rather than resized twice.
+        text_noise: what it does to the text; None leaves it as it is.
     """
 
     def __init__(
-        self, min_sizes: Sequence[int], max_size: int, flip: float = 0.0, crop: float = 0.0
+        self,
+        min_sizes: Sequence[int],
+        max_size: int,
+        flip: float = 0.0,
+        crop: float = 0.0,
+        text_noise: TextNoise | None = None,
     ) -> None:
         self.min_sizes, self.max_size = list(min_sizes), max_size
         self.flip, self.crop = flip, crop
+        self.text_noise = text_noise or TextNoise()
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """The changed page; every draw comes from `generator`."""
@@ -186,6 +194,7 @@ class TrainTransform:
         if self.crop and generator.random() < self.crop:
             sample = crop(sample, random_window(sample.image.shape[:2], generator))
         shortest = int(generator.choice(self.min_sizes))
+        sample = self.text_noise(sample, generator)
         return resize(sample, shortest_edge_size(sample.image.shape[:2], shortest, self.max_size))
 
 

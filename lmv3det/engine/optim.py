@@ -118,7 +118,8 @@ def rate_factor(step: int, solver: SolverConfig) -> float:
     """The learning rate of a step (0-based) as a share of the peak rate.
 
     The schedule runs over the whole run: cosine ½ (1 + cos(π · step / steps)), multistep
-    gamma^(milestones reached), or constant. Up to `warmup_steps` (the whole run where that is
+    gamma^(milestones reached), constant, or wsd: constant up to the last `decay_steps`, over which
+    a cosine leads from 1 to 0. Up to `warmup_steps` (the whole run where that is
     shorter) a straight line leads from `warmup_factor` to the schedule's value at its end.
     """
     warmup = min(solver.warmup_steps, solver.steps)
@@ -134,6 +135,9 @@ def _schedule(step: int, solver: SolverConfig) -> float:
         return 0.5 * (1 + math.cos(math.pi * step / solver.steps))
     if solver.schedule == "multistep":
         return solver.gamma ** bisect.bisect_right(sorted(solver.milestones), step)
+    if solver.schedule == "wsd":
+        left = min((solver.steps - step) / max(solver.decay_steps, 1), 1.0)  # share of the decay
+        return 0.5 * (1 - math.cos(math.pi * left))
     return 1.0
 
 

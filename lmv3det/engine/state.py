@@ -34,6 +34,9 @@ _FREE = {
     "backbone.gradient_checkpointing",
     "text.tokenizer",
     "text.reading_order",
+    "text.page_dropout",
+    "text.word_dropout",
+    "text.line_dropout",
     "mask.sampling_ratio",
 }
 _MODEL_KEYS = (

@@ -17,6 +17,7 @@ from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages, to_array
 from lmv3det.errors import InputError
 from lmv3det.files import JsonList
+from lmv3det.inference.default_model import default_model_folder
 from lmv3det.inference.results import in_page_pixels, page_entries
 
 if TYPE_CHECKING:
@@ -79,12 +80,16 @@ class Detector:
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike, device: str = "auto", overrides: Sequence[str] = ()
+        cls,
+        path: str | os.PathLike | None = None,
+        device: str = "auto",
+        overrides: Sequence[str] = (),
     ) -> Detector:
         """A detector from a checkpoint.
 
         Args:
-            path: `.pth` of ours, or a folder that `save_pretrained` wrote.
+            path: `.pth` of ours, or a folder that `save_pretrained` wrote. None: the model that
+                comes with the package.
             device: auto, cpu, cuda, cuda:N or mps.
             overrides: settings as on the command line, such as `["input.min_size_test=640"]`.
 
@@ -94,6 +99,7 @@ class Detector:
         from lmv3det.device import choose_device
 
         where = choose_device(device)
+        path = default_model_folder() if path is None else path
         model, checkpoint = load_detector(path, where, overrides)
         encoder = checkpoint_page_tokenizer(checkpoint)
         return cls(model, checkpoint.config, checkpoint.categories, encoder, where)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lmv3det.model.attention import Attention, RelativeBias
+from lmv3det.model.stem import ConvStem
 
 
 class SentenceEncoder(nn.Module):
@@ -164,6 +165,9 @@ class LayoutLMv3(nn.Module):
         spatial_max_distance: int = 256,
         gradient_checkpointing: bool = False,
         mask_padding: bool = False,
+        stem: str = "patch",
+        stem_channels: Sequence[int] = (48, 96, 192),
+        stem_blocks: int = 1,
         size_divisibility: int = 32,
         sentence_encoder: SentenceEncoder | None = None,
     ) -> None:
@@ -175,7 +179,7 @@ class LayoutLMv3(nn.Module):
         self.patch_size = patch_size
         self.heads = heads
         side = input_size // patch_size
-        self.patch_embedding = nn.Conv2d(3, hidden_size, patch_size, patch_size)
+        self.patch_embedding: nn.Module = nn.Conv2d(3, hidden_size, patch_size, patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
         self.position_table = nn.Parameter(torch.zeros(1, 1 + side * side, hidden_size))
         self.visual_norm = nn.LayerNorm(hidden_size, eps=1e-6)
@@ -220,6 +224,8 @@ class LayoutLMv3(nn.Module):
         self.apply(_initialise)
         if self.text_embedding is not None and sentence_encoder is not None:
             self.text_embedding.sentence = sentence_encoder  # keeps its own initial values
+        if stem == "conv":
+            self.patch_embedding = ConvStem(hidden_size, stem_channels, stem_blocks)
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         nn.init.trunc_normal_(self.position_table, std=0.02)
 
@@ -242,9 +248,11 @@ class LayoutLMv3(nn.Module):
 
         Returns:
             The visual states after the tapped layers, each B×C×Hp×Wp, and the text states after
-            the same layers, each B×T×C; None without text.
+            the same layers, each B×T×C; None without text. With a convolutional stem, its maps of
+            strides 4 and 8 stand in the place of the first two visual states.
         """
-        x, text_length, grid = self.embed(images, input_ids, text_boxes, image_sizes)
+        patches, fine = self.patches(images)
+        x, text_length, grid = self.embed(patches, input_ids, text_boxes, image_sizes)
         mask = self.attention_mask(x, text_length, grid, text_boxes, text_mask, image_sizes)
         visual, text = [], []
         for number, layer in enumerate(self.layers):
@@ -256,17 +264,27 @@ class LayoutLMv3(nn.Module):
                 patches = x[:, text_length + 1 :].transpose(1, 2)  # B×C×P
                 visual.append(patches.unflatten(2, grid))  # B×C×Hp×Wp
                 text.append(x[:, :text_length])  # B×T×C
+        visual[: len(fine)] = fine
         return visual, text if text_length else None
+
+    def patches(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The patches B×C×Hp×Wp, and a convolutional stem's maps of strides 4 and 8."""
+        if isinstance(self.patch_embedding, ConvStem):
+            *fine, patches = self.patch_embedding(images)
+            return patches, fine
+        return self.patch_embedding(images), []
 
     def embed(
         self,
-        images: Tensor,
+        patches: Tensor,
         input_ids: Tensor | None,
         text_boxes: Tensor | None,
         image_sizes: Sequence[tuple[int, int]] | None,
     ) -> tuple[Tensor, int, tuple[int, int]]:
-        """The joint sequence B×L×C that enters the first layer, T, and (Hp, Wp)."""
-        patches = self.patch_embedding(images)  # B×C×Hp×Wp
+        """The joint sequence B×L×C that enters the first layer, T, and (Hp, Wp).
+
+        patches: B×C×Hp×Wp.
+        """
         grid = (patches.shape[2], patches.shape[3])
         patches = patches.flatten(2).transpose(1, 2)  # B×P×C
         cls = self.cls_token.expand(len(patches), -1, -1)  # B×1×C

@@ -209,6 +209,8 @@ class CascadeHeads(nn.Module):
     ) -> Iterator[StageOutput]:
         """Run the stages one after another."""
         stage: StageOutput | None = None
+        dtype = pyramid[0].dtype
+        pyramid = [_wide(features) for features in pyramid]  # once, not in every stage's pooling
         for number, (head, predictor) in enumerate(zip(self.heads, self.predictors, strict=True)):
             if stage is not None:
                 with torch.no_grad():
@@ -219,7 +221,7 @@ class CascadeHeads(nn.Module):
                         regions = self.label(regions, targets, self.iou_thresholds[number])
             share = 1 / len(self.heads)  # of each stage in the shared maps' gradient
             pooled = self.pooler(pyramid, regions.boxes, regions.batch_index)  # N×D×P×P
-            features = head(_ScaleGradient.apply(pooled, share))  # N×F
+            features = head(_ScaleGradient.apply(pooled.to(dtype), share))  # N×F
             if self.text_pooler is not None:
                 scaled = [_ScaleGradient.apply(text_map, share) for text_map in text_maps or []]
                 text = self.text_pooler(scaled, regions.boxes, regions.batch_index)  # N×T

@@ -18,7 +18,7 @@ from lmv3det.model.backbone import LayoutLMv3, SentenceEncoder
 from lmv3det.model.cascade import BoxHead, BoxPredictor, CascadeHeads
 from lmv3det.model.fusion import FUSIONS, Fusion, ROITextPooler
 from lmv3det.model.mask_head import MaskHead
-from lmv3det.model.neck import FPN, ViTPyramid
+from lmv3det.model.neck import FPN, StemPyramid, ViTPyramid
 from lmv3det.model.relation import RelationModule
 from lmv3det.model.roi_pool import ROIPooler
 from lmv3det.model.rpn import RPN
@@ -195,7 +195,13 @@ def build_detector(config: Config | None = None) -> LayoutDetector:
     num_classes = config.model.num_classes or DEFAULT_NUM_CLASSES
     fusion = build_fusion(config)
     hidden = config.backbone.hidden_size
-    channels = fusion.out_channels() if fusion else [hidden] * 4
+    pyramid: ViTPyramid | StemPyramid = ViTPyramid(hidden, config.neck.norm)
+    if config.backbone.stem == "conv":
+        pyramid = StemPyramid(hidden, config.backbone.stem_channels)
+    channels = list(pyramid.out_channels)
+    if fusion is not None:
+        for level in fusion.levels:
+            channels[level - 2] = fusion.out_channels()[level - 2]
     backbone = LayoutLMv3(
         **dataclasses.asdict(config.backbone),  # type: ignore[call-overload]
         use_text=config.text.selection != "none",
@@ -204,7 +210,7 @@ def build_detector(config: Config | None = None) -> LayoutDetector:
     )
     return LayoutDetector(
         backbone=backbone,
-        pyramid=ViTPyramid(hidden, config.neck.norm),
+        pyramid=pyramid,
         fpn=FPN(channels, config.neck.out_channels),
         rpn=_build_rpn(config),
         cascade=_build_cascade(config, num_classes),

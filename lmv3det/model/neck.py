@@ -20,6 +20,7 @@ class ViTPyramid(nn.Module):
     def __init__(self, channels: int, norm: str = "batch") -> None:
         """norm: `batch`, or `frozen` for a BatchNorm that keeps its running values."""
         super().__init__()
+        self.out_channels = [channels] * 4
         batch_norm = {"batch": nn.BatchNorm2d, "frozen": FrozenBatchNorm2d}[norm]
         self.up4 = nn.Sequential(
             nn.ConvTranspose2d(channels, channels, 2, stride=2),
@@ -34,6 +35,26 @@ class ViTPyramid(nn.Module):
         """maps: four B×C×Hp×Wp → B×C×4Hp×4Wp, B×C×2Hp×2Wp, B×C×Hp×Wp, B×C×Hp/2×Wp/2."""
         first, second, third, fourth = maps
         return [self.up4(first), self.up2(second), third, self.down2(fourth)]
+
+
+class StemPyramid(nn.Module):
+    """The maps of a convolutional stem and of the encoder → strides 4, 8, 16, 32.
+
+    Nothing is upsampled from stride 16: the FPN's top-down path does that.
+    """
+
+    def __init__(self, channels: int, fine_channels: Sequence[int]) -> None:
+        """fine_channels: of the stem's maps of strides 4 and 8. The map of stride 8 gets C
+        channels, so that text can be fused with it; that of stride 4 keeps its own."""
+        super().__init__()
+        self.out_channels = [fine_channels[0], channels, channels, channels]
+        self.lateral = nn.Conv2d(fine_channels[1], channels, 1)
+        self.down2 = nn.MaxPool2d(2)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """maps: strides 4, 8, 16, 16 → strides 4, 8, 16, 32."""
+        first, second, third, fourth = maps
+        return [first, self.lateral(second), third, self.down2(fourth)]
 
 
 class FPN(nn.Module):

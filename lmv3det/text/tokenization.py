@@ -86,6 +86,8 @@ class PageTokenizer:
         drop_word_start: leave out a bare word-start piece at the start of a line when other
             tokens follow (likewise).
         reading_order: order of the lines, see `lmv3det.text.reading_order`.
+        unknown_words: a line that has no tokens becomes one unknown token, rather than be left
+            out.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class PageTokenizer:
         drop_unk: bool = False,
         drop_word_start: bool = False,
         reading_order: ReadingOrder = "auto",
+        unknown_words: bool = False,
     ) -> None:
         if selection not in ("first", "all", "sentence"):
             raise ValueError(f"selection is {selection!r}; it must be first, all or sentence")
@@ -108,6 +111,7 @@ class PageTokenizer:
         self.drop_unk = drop_unk
         self.drop_word_start = drop_word_start
         self.reading_order = reading_order
+        self.unknown_words = unknown_words
         self._files: dict[str, torch.Tensor] | None = None
         self._loaded: _Tokenizer | None = None
         self._warned = False
@@ -148,6 +152,11 @@ class PageTokenizer:
     def pad_token_id(self) -> int:
         """Id that fills up shorter sequences."""
         return self._get().pad_token_id
+
+    @property
+    def unk_token_id(self) -> int | None:
+        """Id of what the tokenizer does not know; None where it has none."""
+        return self._get().unk_token_id
 
     @property
     def vocab_size(self) -> int:
@@ -196,6 +205,8 @@ class PageTokenizer:
             line = [token for token in line if token != loaded.unk_token_id]
         if self.drop_word_start and len(line) > 1 and line[0] in loaded.word_starts:
             line = line[1:]
+        if self.unknown_words and not line:
+            return [loaded.unk_token_id]
         return line[: self.first_k] if self.selection == "first" else line
 
     def _fit(self, counts: np.ndarray) -> np.ndarray:
@@ -327,7 +338,8 @@ def build_page_tokenizer(config: Config) -> PageTokenizer | None:
 
 def text_options(config: Config) -> dict[str, Any]:
     """The options of a `PageTokenizer` that a config's `text` section holds."""
-    names = ("selection", "first_k", "max_tokens", "drop_unk", "drop_word_start", "reading_order")
+    names = ("selection", "first_k", "max_tokens", "drop_unk", "drop_word_start", "reading_order",
+             "unknown_words")  # fmt: skip
     return {name: getattr(config.text, name) for name in names}
 
 
@@ -340,6 +352,11 @@ def check_page_tokenizer(encoder: PageTokenizer, config: Config) -> None:
             f"backbone.vocab_size is {backbone.vocab_size}: set "
             f"backbone.vocab_size={encoder.vocab_size}, or give the tokenizer that belongs to "
             "model.weights"
+        )
+    if encoder.unknown_words and encoder.unk_token_id is None:
+        raise InputError(
+            f"text.unknown_words is set, but {encoder.tokenizer} has no unknown token: give "
+            "another text.tokenizer, or set text.unknown_words=false"
         )
     if encoder.pad_token_id != backbone.pad_token_id:
         raise InputError(

@@ -371,7 +371,8 @@ def test_known_mistake_fixed_visual_boxes() -> None:
     batch = make_batch([4, 4])
     visual, _ = encode(encoder, batch)
     assert visual[-1].shape[2:] == (6, 8) and visual[-1].isfinite().all()
-    x, length, grid = encoder.embed(batch.images, batch.input_ids, batch.text_boxes, None)
+    patches, _ = encoder.patches(batch.images)
+    x, length, grid = encoder.embed(patches, batch.input_ids, batch.text_boxes, None)
     bias = encoder.attention_mask(x, length, grid, batch.text_boxes, batch.text_mask, None)
     assert bias.shape[-1] == x.shape[1] == 4 + 1 + 6 * 8
     fixed = torch.cat([batch.text_boxes, visual_boxes((14, 14)).expand(2, -1, -1)], dim=1)
@@ -385,7 +386,8 @@ def test_known_mistake_text_boxes_alone_for_the_spatial_bias() -> None:
     for table in (encoder.spatial_bias_x, encoder.spatial_bias_y):
         torch.nn.init.normal_(table.weight)
     batch = make_batch([4, 4])
-    x, length, grid = encoder.embed(batch.images, batch.input_ids, batch.text_boxes, None)
+    patches, _ = encoder.patches(batch.images)
+    x, length, grid = encoder.embed(patches, batch.input_ids, batch.text_boxes, None)
     bias = encoder.attention_mask(x, length, grid, batch.text_boxes, None, None)
     joint = torch.cat([batch.text_boxes, visual_boxes(grid).expand(2, -1, -1)], dim=1)
     query, key = 2, length + 1 + 3 * 8 + 5  # a token, and the patch in row 3, column 5

@@ -1,0 +1,1 @@
+"""Tools that make what the package contains; not installed with it."""
