@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lmv3det.checkpoint.folder import MARKER
 from lmv3det.errors import InputError
 
 DEFAULT_MODEL = "cdla"
@@ -17,6 +16,8 @@ def default_model_folder() -> Path:
     Raises:
         InputError: this installation has none.
     """
+    from lmv3det.checkpoint.folder import MARKER  # needs torch
+
     folder = Path(__file__).parents[1] / "assets" / DEFAULT_MODEL
     if not (folder / MARKER).is_file():
         raise InputError(
