@@ -84,7 +84,7 @@ class TextEmbedding(nn.Module):
         if input_ids.dim() == 3:
             words = self.sentence(words, real)  # B×T×C
             real = real.any(-1)  # B×T
-        positions = torch.cumsum(real, 1) * real + self.pad_token_id  # B×T
+        positions = real.long().cumsum(1) * real + self.pad_token_id  # B×T
         x0, y0, x1, y1 = text_boxes.unbind(-1)  # B×T each
         longest = self.height.num_embeddings - 1
         layout = torch.cat(
@@ -262,7 +262,7 @@ class LayoutLMv3(nn.Module):
                 x = layer(x, mask)  # B×L×C
             if number in self.out_indices:
                 patches = x[:, text_length + 1 :].transpose(1, 2)  # B×C×P
-                visual.append(patches.unflatten(2, grid))  # B×C×Hp×Wp
+                visual.append(patches.reshape(*patches.shape[:2], *grid))  # B×C×Hp×Wp
                 text.append(x[:, :text_length])  # B×T×C
         visual[: len(fine)] = fine
         return visual, text if text_length else None

@@ -103,15 +103,19 @@ def _bands(ranges: Tensor, valid: Tensor, height: int, width: int) -> tuple[Tens
 
     Bands with fewer than A tokens are filled up with tokens that cover nothing.
     """
-    on_host = ranges.device.type == "cpu" and not torch.compiler.is_compiling()
+    in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    on_host = ranges.device.type == "cpu" and not in_graph
     # A page's height is a multiple of 32 pixels, so that the maps have 8k, 4k, 2k or k rows. Off
     # the host, where to read A would wait for the device, a page is a single band of all tokens.
     size = math.gcd(height, 8) if on_host else height  # R
     x0, y0, x1, y1 = ranges.unsqueeze(1).unbind(-1)  # B×1×T each
     top = torch.arange(0, height, size, device=ranges.device).unsqueeze(1)  # N×1
     touched = valid.unsqueeze(1) & (y1 >= top) & (y0 < top + size) & (y1 >= y0) & (x1 >= x0)
-    most = int(touched.sum(-1).amax()) if on_host else ranges.shape[1]  # A
-    token = touched.byte().argsort(dim=-1, descending=True, stable=True)[..., :most]  # B×N×A
+    if on_host:
+        most = int(touched.sum(-1).amax())  # A
+        token = touched.byte().argsort(dim=-1, descending=True, stable=True)[..., :most]  # B×N×A
+    else:
+        token = torch.ones_like(touched, dtype=torch.int64).cumsum(-1) - 1  # B×1×T, all of them
 
     def pick(values: Tensor) -> Tensor:
         return values.expand(touched.shape).gather(2, token).unsqueeze(-1)  # B×N×A×1

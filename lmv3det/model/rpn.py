@@ -40,7 +40,8 @@ class RPNHead(nn.Module):
         for features in pyramid:
             hidden = F.relu(self.conv(features))
             logits.append(self.objectness_logits(hidden).permute(0, 2, 3, 1).flatten(1))
-            moves = self.anchor_deltas(hidden).unflatten(1, (-1, 4))  # B×A×4×H×W
+            moves = self.anchor_deltas(hidden)
+            moves = moves.reshape(moves.shape[0], -1, 4, *moves.shape[2:])  # B×A×4×H×W
             deltas.append(moves.permute(0, 3, 4, 1, 2).flatten(1, 3))  # B×HWA×4
         return logits, deltas
 
