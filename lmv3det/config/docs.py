@@ -17,8 +17,8 @@ from lmv3det.config.detectron2_keys import DETECTRON2_KEYS
 HEAD = """\
 # Settings
 
-Made from the dataclasses in `lmv3det/config/schema.py` by `python -m lmv3det.config.docs >
-docs/settings.md`; change the dataclasses, not this file.
+Made from the dataclasses in `lmv3det/config/schema.py` and `model_schema.py` by `python -m
+lmv3det.config.docs > docs/settings.md`; change the dataclasses, not this file.
 
 A config file is YAML with these sections; it holds only what differs from the defaults, and may
 name another file in `base:` (relative to itself) to differ from that one. On the command line,
