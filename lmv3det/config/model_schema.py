@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from lmv3det.config.checks import STRICT, nearest, require, require_fraction, require_positive
+from lmv3det.config.checks import (
+    MAX_WIDTH,
+    STRICT,
+    nearest,
+    require,
+    require_between,
+    require_fraction,
+    require_positive,
+)
 
 BoxLoss = Literal["smooth_l1", "giou", "diou", "ciou"]
 
@@ -25,7 +33,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.num_classes is not None:
-            require(self.num_classes > 0, "model.num_classes", self.num_classes, "1 or more")
+            require_between(self, "model", num_classes=(1, MAX_WIDTH))
 
 
 @dataclass(config=STRICT)
@@ -38,8 +46,8 @@ class BackboneConfig:
     """Attention heads."""
     intermediate_size: int = 3072
     """Width of the feed-forward layers."""
-    patch_size: int = 16
-    """Side of a patch in pixels; the strides of the pyramid follow from it."""
+    patch_size: ClassVar[int] = 16
+    """Side of a patch in pixels. No setting: the strides of the pyramid follow from it."""
     input_size: int = 224
     """Side of the image that the learnt position table stands for, pixels."""
     out_indices: list[int] = field(default_factory=lambda: [3, 5, 7, 11])
@@ -92,8 +100,33 @@ class BackboneConfig:
     """Residual blocks of the conv stem at each of these strides."""
 
     def __post_init__(self) -> None:
-        sizes = ("hidden_size", "layers", "heads", "intermediate_size", "vocab_size")
-        require_positive(self, "backbone", sizes)
+        require_between(
+            self,
+            "backbone",
+            hidden_size=(1, MAX_WIDTH),
+            layers=(1, 200),
+            heads=(1, 1024),
+            intermediate_size=(1, 4 * MAX_WIDTH),
+            coordinate_size=(1, MAX_WIDTH),
+            shape_size=(1, MAX_WIDTH),
+            vocab_size=(1, 2**24),
+            pad_token_id=(0, self.vocab_size - 1),
+            max_positions=(self.pad_token_id + 2, 2**20),
+            max_2d_positions=(1001, 2**20),  # boxes are on a grid of 0..1000
+            type_vocab_size=(1, 2**16),
+            relative_buckets=(4, 2**16),
+            spatial_buckets=(4, 2**16),
+            relative_max_distance=(self.relative_buckets // 4 + 1, 2**20),
+            spatial_max_distance=(self.spatial_buckets // 4 + 1, 2**20),
+            input_size=(self.patch_size, 2**14),
+            stem_blocks=(0, 100),
+        )
+        require(
+            self.input_size % self.patch_size == 0,
+            "backbone.input_size",
+            self.input_size,
+            f"a multiple of the patches' side, {self.patch_size}",
+        )
         require(
             self.hidden_size % self.heads == 0,
             "backbone.hidden_size",
@@ -120,16 +153,15 @@ class BackboneConfig:
             self.out_indices,
             f"layer numbers from 0 to {self.layers - 1}",
         )
-        require(self.patch_size == 16, "backbone.patch_size", self.patch_size, "16")
         require(
-            len(self.stem_channels) == 3 and min(self.stem_channels) > 0,
+            len(self.stem_channels) == 3 and 0 < min(self.stem_channels) <= MAX_WIDTH,
             "backbone.stem_channels",
             self.stem_channels,
-            "three numbers above 0",
+            f"three numbers from 1 to {MAX_WIDTH}",
         )
-        require(self.stem_blocks >= 0, "backbone.stem_blocks", self.stem_blocks, "0 or more")
         for key in ("dropout", "attention_dropout", "drop_path"):
             require_fraction(getattr(self, key), f"backbone.{key}")
+        require_positive(self, "backbone", ("layer_norm_eps",))
 
 
 @dataclass(config=STRICT)
@@ -141,7 +173,7 @@ class NeckConfig:
     running values."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "neck", ("out_channels",))
+        require_between(self, "neck", out_channels=(1, MAX_WIDTH))
 
 
 @dataclass(config=STRICT)
@@ -191,6 +223,7 @@ class RPNConfig:
         )
         counts = ("pre_nms_train", "pre_nms_test", "post_nms_train", "post_nms_test")
         require_positive(self, "rpn", ("batch_size_per_image", *counts))
+        require(self.smooth_l1_beta >= 0, "rpn.smooth_l1_beta", self.smooth_l1_beta, "0 or more")
         for key in ("positive_fraction", "nms_threshold"):
             require_fraction(getattr(self, key), f"rpn.{key}")
         require(
@@ -237,6 +270,12 @@ class ROIConfig:
             self.box_weights,
             "one list of four weights for each of roi.iou_thresholds",
         )
+        require(
+            len(self.iou_thresholds) <= 10,
+            "roi.iou_thresholds",
+            self.iou_thresholds,
+            "of 10 stages at most",
+        )
         for weights in self.box_weights:
             require(
                 len(weights) == 4 and min(weights) > 0,
@@ -246,8 +285,11 @@ class ROIConfig:
             )
         for iou in (*self.iou_thresholds, self.positive_fraction):
             require_fraction(iou, "roi.iou_thresholds and roi.positive_fraction")
-        require_positive(self, "roi", ("batch_size_per_image", "pool_size", "fc_dim"))
-        require(self.sampling_ratio >= 0, "roi.sampling_ratio", self.sampling_ratio, "0 or more")
+        require_positive(self, "roi", ("batch_size_per_image",))
+        require(self.smooth_l1_beta >= 0, "roi.smooth_l1_beta", self.smooth_l1_beta, "0 or more")
+        require_between(
+            self, "roi", pool_size=(1, 256), fc_dim=(1, MAX_WIDTH), sampling_ratio=(0, 256)
+        )
 
 
 @dataclass(config=STRICT)
@@ -262,9 +304,14 @@ class MaskConfig:
     """Their channels."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "mask", ("pool_size", "dim"))
-        for key in ("convs", "sampling_ratio"):
-            require(getattr(self, key) >= 0, f"mask.{key}", getattr(self, key), "0 or more")
+        require_between(
+            self,
+            "mask",
+            pool_size=(1, 256),
+            dim=(1, MAX_WIDTH),
+            convs=(0, 100),
+            sampling_ratio=(0, 256),
+        )
 
 
 @dataclass(config=STRICT)
@@ -307,5 +354,5 @@ class RelationConfig:
     """Width of the attention."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "relation", ("layers", "heads", "dim"))
+        require_between(self, "relation", layers=(1, 100), heads=(1, 1024), dim=(1, MAX_WIDTH))
         require(self.dim % self.heads == 0, "relation.dim", self.dim, f"a multiple of {self.heads}")

@@ -6,9 +6,10 @@ the detector's parts are in `lmv3det.config.model_schema`.
 
 from __future__ import annotations
 
-import math
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import field
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -209,16 +210,17 @@ class SolverConfig:
             require(getattr(self, key) >= 1, f"solver.{key}", getattr(self, key), "1 or more")
         for key in ("evaluate_every", "keep_last", "warmup_steps", "decay_steps"):
             require(getattr(self, key) >= 0, f"solver.{key}", getattr(self, key), "0 or more")
-        for key in ("lr", "weight_decay", "max_grad_norm"):
+        factors = ("backbone_multiplier", "layer_decay", "gamma", "eps")
+        for key in ("lr", "weight_decay", "max_grad_norm", *factors):
             require(getattr(self, key) >= 0, f"solver.{key}", getattr(self, key), "0 or more")
-        require(math.isfinite(self.lr), "solver.lr", self.lr, "a finite number")
         require(
             len(self.betas) == 2 and 0 <= min(self.betas) <= max(self.betas) < 1,
             "solver.betas",
             self.betas,
             "two numbers from 0 to below 1",
         )
-        require_fraction(self.ema_decay, "solver.ema_decay")
+        for key in ("ema_decay", "warmup_factor"):
+            require_fraction(getattr(self, key), f"solver.{key}")
         if self.warmup_steps >= self.steps and not self.allow_long_warmup:
             raise ValueError(
                 f"solver.warmup_steps is {self.warmup_steps} and the run has {self.steps} steps: "
@@ -282,6 +284,9 @@ class Config:
     """From scores to detections."""
 
     def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed", self.seed, "0 or more")
+        for key, number in _integers(self, ""):
+            require(abs(number) < 2**32, key, number, "below 2^32")
         if self.backbone.stem == "conv" and self.fusion.kind != "none" and 2 in self.fusion.levels:
             raise ValueError(
                 f"fusion.levels is {self.fusion.levels}, but with backbone.stem=conv level 2 has "
@@ -298,3 +303,14 @@ class Config:
                 f"text.max_tokens is {self.text.max_tokens}, but the position table has room for "
                 f"{limit}: lower it or raise backbone.max_positions"
             )
+
+
+def _integers(section: Any, prefix: str) -> Iterator[tuple[str, int]]:
+    """Every integer of a section and of those in it, with its dotted key."""
+    for item in dataclasses.fields(section):
+        key, value = prefix + item.name, getattr(section, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from _integers(value, f"{key}.")
+        else:
+            values = value if isinstance(value, list) else [value]
+            yield from ((key, number) for number in values if isinstance(number, int))
