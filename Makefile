@@ -38,9 +38,9 @@ PLAIN := $(WORK)/plain
 TABLES := docs/ablation
 ABLATION := $(FAST_CPU) $(BIN)/lmv3det ablation --size tiny --jobs 2 --keep-checkpoints
 TOKENIZER := text.tokenizer=$(WORK)/tokenizer
-START = $(ABLATION) --data $(WORK)/start-pages --val-share 0.04 --steps 2200 --out $(TABLES)/start \
+START = $(ABLATION) --data $(WORK)/start-pages --val-fraction 0.04 --steps 2200 --out $(TABLES)/start \
 	$(TOKENIZER) model.weights=$(PLAIN)/last.pth
-LOOKALIKES = $(ABLATION) --data $(WORK)/pages --val-share 0.1 --steps 600 --out $(TABLES)/text_matters \
+LOOKALIKES = $(ABLATION) --data $(WORK)/pages --val-fraction 0.1 --steps 600 --out $(TABLES)/text_matters \
 	$(TOKENIZER) solver.lr=5e-4
 FROM = model.weights=$(TABLES)/start/runs
 DOCBANK ?=
@@ -66,7 +66,7 @@ ablation: .venv/installed
 		$(BIN)/lmv3det convert $(TABLES)/start/runs/af1-seed0/model.pth --to huggingface \
 		--out $(WORK)/encoder
 	$(LOOKALIKES) --configs af2_rm_fpn768 model.weights=$(WORK)/encoder
-	$(if $(DOCBANK),$(ABLATION) --data $(DOCBANK) --seeds 3 --resplit --val-share 0.143 --steps 300 \
+	$(if $(DOCBANK),$(ABLATION) --data $(DOCBANK) --seeds 3 --resplit --val-fraction 0.143 --steps 300 \
 		--configs image_only af2 --init $(TABLES)/text_matters --out $(TABLES)/docbank $(TOKENIZER) \
 		solver.lr=5e-4)
 

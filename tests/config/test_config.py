@@ -391,7 +391,8 @@ class TestSizes:
     @pytest.mark.parametrize(
         "override",
         ["backbone.layers=30000", "relation.layers=100000", "mask.convs=100000",
-         "roi.pool_size=9999", "backbone.vocab_size=1000000000", "neck.out_channels=1000000", "model.num_classes=1000000",
+         "roi.pool_size=9999", "backbone.vocab_size=1000000000", "neck.out_channels=1000000",
+         "model.num_classes=1000000",
          "backbone.intermediate_size=1000000000"],
     )  # fmt: skip
     def test_of_the_model(self, override: str) -> None:
