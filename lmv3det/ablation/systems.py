@@ -58,8 +58,8 @@ _OF_THE_SYSTEM = {
 """What makes a system: a size leaves it alone."""
 _OF_THE_RUN = ("output_dir", "seed", "device", "data")
 _PROPORTIONAL = (("neck", "out_channels", 256), ("relation", "dim", 256))
-"""Widths in which systems differ: (section, key, the usual one). A size gives the usual one's
-stand-in, and a system keeps its ratio to it."""
+"""Widths in which systems differ: (section, key, the usual one). A size replaces the usual one,
+and a system keeps its ratio to it."""
 
 _OVERRIDE = re.compile(r":(?=[a-z_][a-z0-9_]*(?:\.[a-z_0-9]+)*=)")
 

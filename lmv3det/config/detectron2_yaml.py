@@ -226,7 +226,7 @@ def to_detectron2_yaml(config: Config) -> str:
         value = _WRITE[ours](config) if ours in _WRITE else values[ours]
         if value is not None:
             _put(theirs, key, value)
-    layers = [f"layer{tap}" for tap in backbone.out_indices]
+    layers = [f"layer{number}" for number in backbone.out_indices]
     size = "large" if backbone.hidden_size == LARGE["hidden_size"] else "base"
     _put(theirs, "MODEL.VIT.NAME", f"layoutlmv3_{size}")
     _put(theirs, "MODEL.VIT.OUT_FEATURES", layers)

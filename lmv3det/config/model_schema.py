@@ -49,7 +49,7 @@ class BackboneConfig:
     patch_size: ClassVar[int] = 16
     """Side of a patch in pixels. No setting: the strides of the pyramid follow from it."""
     input_size: int = 224
-    """Side of the image that the learnt position table stands for, pixels."""
+    """Side in pixels of the image that the learnt position table was made for."""
     out_indices: list[int] = field(default_factory=lambda: [3, 5, 7, 11])
     """The four layers (from 0) whose outputs feed the pyramid."""
     coordinate_size: int = 128
@@ -189,7 +189,7 @@ class RPNConfig:
     batch_size_per_image: int = 256
     """Anchors sampled from each page; also the losses' divisor."""
     positive_fraction: float = 0.5
-    """At most this share of them positive."""
+    """At most this fraction of them positive."""
     pre_nms_train: int = 2000
     """Best proposals a level before NMS, in training."""
     pre_nms_test: int = 1000
@@ -249,7 +249,7 @@ class ROIConfig:
     batch_size_per_image: int = 512
     """Regions sampled from each page."""
     positive_fraction: float = 0.25
-    """At most this share of them foreground."""
+    """At most this fraction of them foreground."""
     pool_size: int = 7
     """Cells of a pooled region, each way."""
     sampling_ratio: int = 0

@@ -165,7 +165,7 @@ def from_dict(values: dict[str, Any], source: str = "config") -> Config:
     sections = {key.rsplit(".", n)[0] for key in keys for n in range(1, key.count(".") + 1)}
     _check_keys(values, "", {*keys, *sections}, sections, source)
     try:
-        # By way of JSON, where strict types still let a mapping stand for a section.
+        # By way of JSON, where strict types still take a mapping for a section.
         return TypeAdapter(Config).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         first = error.errors()[0]

@@ -33,7 +33,7 @@ class SplitConfig:
     images: str | None = None
     """Folder of the page images; file names in the annotations are relative to it."""
     ocr: str | None = None
-    """Folder of the OCR files, `<image stem>.json`. None: `OCR` beside the image folder."""
+    """Folder of the OCR files, `<image stem>.json`. None: `OCR` next to the image folder."""
 
 
 @dataclass(config=STRICT)
@@ -105,7 +105,9 @@ class TextConfig:
     first_k: int = 3
     """k of `first`."""
     max_tokens: int = 300
-    """Most tokens a page; whole lines are kept in reading order."""
+    """Tokens a page at most; whole lines are kept in reading order."""
+    max_line_tokens: int = 128
+    """With selection `sentence`: word pieces of a line that enter its embedding, the first ones."""
     drop_unk: bool = False
     """Leave out unknown tokens."""
     drop_word_start: bool = False
@@ -123,7 +125,7 @@ class TextConfig:
     """Probability that a page with text is trained with the boxes of its lines alone, their words
     unknown."""
     line_dropout: float = 0.0
-    """Most of a page's lines that are left out in training, as a share; how many is drawn for each
+    """Largest fraction of a page's lines that is left out in training; how many is drawn for each
     page."""
     sentence_encoder: str | None = None
     """With selection `sentence`: a class of yours, `module:Class`, that makes a line's embedding
@@ -147,8 +149,8 @@ class TextConfig:
                 f"text.word_dropout is {self.word_dropout}, but lines without words are left out: "
                 "set text.unknown_words=true"
             )
-        require(self.first_k >= 1, "text.first_k", self.first_k, "1 or more")
-        require(self.max_tokens >= 1, "text.max_tokens", self.max_tokens, "1 or more")
+        for key in ("first_k", "max_tokens", "max_line_tokens"):
+            require(getattr(self, key) >= 1, f"text.{key}", getattr(self, key), "1 or more")
 
 
 @dataclass(config=STRICT)
@@ -185,7 +187,7 @@ class SolverConfig:
     warmup_steps: int = 1000
     """Steps of the straight line from warmup_factor · lr to the schedule's own value."""
     warmup_factor: float = 0.01
-    """Where the warm-up starts, as a share of lr."""
+    """Where the warm-up starts, as a fraction of lr."""
     allow_long_warmup: bool = False
     """Accept a warm-up as long as the run, which never reaches the peak rate."""
     max_grad_norm: float = 1.0
@@ -203,7 +205,7 @@ class SolverConfig:
     checkpoint_every: int = 2000
     """Steps between checkpoints."""
     keep_last: int = 3
-    """Numbered checkpoints to keep beside `last.pth` and `best.pth`."""
+    """Numbered checkpoints to keep, in addition to `last.pth` and `best.pth`."""
 
     def __post_init__(self) -> None:
         for key in ("steps", "batch_size", "grad_accum_steps", "log_every", "checkpoint_every"):
@@ -236,7 +238,7 @@ class TestConfig:
     nms_threshold: float = 0.5
     """IoU above which the lower detection of the same class goes."""
     detections_per_page: int = 100
-    """Most detections a page."""
+    """Detections a page at most."""
     mask_threshold: float = 0.5
     """Mask probability from which a pixel belongs to the region."""
     batch_size: int = 1
