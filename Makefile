@@ -22,7 +22,7 @@ quickstart: .venv/installed
 	$(BIN)/lmv3det synthetic $(OUT)/held-back --pages 24 --seed 2
 	test -d $(OUT)/tokenizer || $(BIN)/lmv3det train-tokenizer $(OUT)/train/OCR --out $(OUT)/tokenizer \
 		--vocab-size 2000
-	$(FAST_CPU) $(BIN)/python train.py --config configs/quickstart.yaml $(if $(wildcard $(OUT)/run/last.pth),--resume) \
+	$(FAST_CPU) $(BIN)/python train.py --config quickstart $(if $(wildcard $(OUT)/run/last.pth),--resume) \
 		output_dir=$(OUT)/run solver.steps=$(STEPS)
 	$(FAST_CPU) $(BIN)/python evaluate.py $(OUT)/run/last.pth --out $(OUT)/evaluation
 	$(FAST_CPU) $(BIN)/python predict.py $(OUT)/held-back/images --ckpt $(OUT)/run/last.pth \
@@ -50,7 +50,7 @@ ablation: .venv/installed
 	$(BIN)/lmv3det synthetic $(WORK)/pages --pages 2000 --seed 21 --setting text_matters --share 0.7
 	test -d $(WORK)/tokenizer || $(BIN)/lmv3det train-tokenizer $(WORK)/start-pages/OCR \
 		--out $(WORK)/tokenizer --vocab-size 2000 --kind char_bpe
-	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python train.py --config configs/tiny.yaml \
+	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python train.py --config tiny \
 		$(if $(wildcard $(PLAIN)/last.pth),--resume) output_dir=$(PLAIN) solver.steps=2400 \
 		data.train.annotations=$(WORK)/plain-pages/annotations.json \
 		data.train.images=$(WORK)/plain-pages/images data.val.annotations=null data.val.images=null \
