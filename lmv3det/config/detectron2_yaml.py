@@ -7,6 +7,7 @@ detectron2's is what the file means. What is not taken over is listed with its r
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,9 +101,9 @@ def read_detectron2_yaml(path: Path) -> dict[str, Any]:
     return _read(path, (), {})
 
 
-def _read(path: Path, above: tuple[Path, ...], known: dict[Path, dict]) -> dict[str, Any]:
+def _read(path: Path, above: tuple[str, ...], known: dict[str, dict]) -> dict[str, Any]:
     """A file and its bases; `above` are the files that lead to it, `known` those read before."""
-    own = path.resolve()
+    own = os.path.realpath(path)
     if own in above:
         raise InputError(f"{path}: _BASE_ leads back to this file")
     if own not in known:
@@ -112,7 +113,7 @@ def _read(path: Path, above: tuple[Path, ...], known: dict[Path, dict]) -> dict[
         for base in bases if isinstance(bases, list) else [bases]:
             if "://" in str(base):
                 raise InputError(f"{path}: _BASE_ is {base!r}; download it and name the local file")
-            file = path.parent / Path(str(base)).expanduser()
+            file = path.parent / os.path.expanduser(str(base))
             below = merge(below, _read(file, (*above, own), known))
         known[own] = merge(below, values)
     return known[own]

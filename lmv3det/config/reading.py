@@ -62,13 +62,13 @@ def find_config(name: str | os.PathLike, folder: Path | None = None) -> Path:
     Raises:
         InputError: no config has this name; the known ones are listed.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     given = (folder or Path()) / path
-    if len(path.parts) != 1 or path.suffix in (".yaml", ".yml") or given.is_file():
+    if len(path.parts) != 1 or path.suffix in (".yaml", ".yml") or os.path.isfile(given):
         return given
     folders = (Path("configs") if folder is None else folder, packed_configs())
     for found in (place / f"{path}.yaml" for place in folders):
-        if found.is_file():
+        if os.path.isfile(found):
             return found
     known = sorted({p.stem for place in folders for p in place.glob("*.yaml")})
     raise InputError(
@@ -300,11 +300,12 @@ def bases(path: Path) -> list[Path]:
 
 def _files(path: Path) -> typing.Iterator[tuple[Path, dict[str, Any]]]:
     """A config file and those below it, nearest first, with what each itself says."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     while True:
-        if path.resolve() in seen:
+        own = os.path.realpath(path)
+        if own in seen:
             raise InputError(f"{path}: base: leads back to this file")
-        seen.add(path.resolve())
+        seen.add(own)
         values = _read_file(path)
         base = values.pop("base", None)
         yield path, values
@@ -323,7 +324,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         return with_new_names(read_yaml_file(path), str(path))
     except InputError as error:
         packed = packed_configs() / path.name
-        if path.exists() or not packed.is_file():
+        if os.path.exists(path) or not packed.is_file():
             raise
         raise InputError(f"{error}; {path.stem!r} alone names the package's own") from None
 

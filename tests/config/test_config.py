@@ -469,6 +469,12 @@ class TestHostileText:
         path = write(tmp_path / "a.yaml", f"base: {device}\n")
         assert "not a file of settings" in message(path)
 
+    @pytest.mark.parametrize("name", ["~nobody-here/a.yaml", "x" * 5000, "loop.yaml", "a/" * 3000])
+    def test_paths_that_cannot_be(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+        assert message(write(tmp_path / "a.yaml", f"base: {name}\n"))
+        assert message(tmp_path / name)
+
     def test_a_file_that_is_too_large(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.yaml", "# " + "x" * 1_000_000)
         assert "larger than 1000000 bytes" in message(path)
