@@ -342,8 +342,8 @@ def build_page_tokenizer(config: Config) -> PageTokenizer | None:
 
 def text_options(config: Config) -> dict[str, Any]:
     """The options of a `PageTokenizer` that a config's `text` section holds."""
-    names = ("selection", "first_k", "max_tokens", "max_line_tokens", "drop_unk")
-    names += ("drop_word_start", "reading_order", "unknown_words")
+    names = ("selection", "first_k", "max_tokens", "max_line_tokens", "drop_unk", "drop_word_start",
+             "reading_order", "unknown_words")  # fmt: skip
     return {name: getattr(config.text, name) for name in names}
 
 
