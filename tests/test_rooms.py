@@ -166,6 +166,16 @@ def test_no_circle_of_modules(modules):
     assert circles(import_graph(modules)) == []
 
 
+def test_the_model_takes_numbers_not_a_config(modules):
+    readers = {
+        name
+        for name, source in modules.items()
+        for target, _ in imports(name, source, modules)
+        if name.startswith("lmv3det.model.") and room(target) == "config"
+    }
+    assert readers == {"lmv3det.model.detector"}  # which builds it
+
+
 # The checks themselves, on modules that break the rules.
 
 
