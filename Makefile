@@ -22,7 +22,7 @@ quickstart: .venv/installed
 	$(BIN)/lmv3det synthetic $(OUT)/held-back --pages 24 --seed 2
 	test -d $(OUT)/tokenizer || $(BIN)/lmv3det train-tokenizer $(OUT)/train/OCR --out $(OUT)/tokenizer \
 		--vocab-size 2000
-	$(FAST_CPU) $(BIN)/python train.py --config configs/quickstart.yaml $(if $(wildcard $(OUT)/run/last.pth),--resume) \
+	$(FAST_CPU) $(BIN)/python train.py --config quickstart $(if $(wildcard $(OUT)/run/last.pth),--resume) \
 		output_dir=$(OUT)/run solver.steps=$(STEPS)
 	$(FAST_CPU) $(BIN)/python evaluate.py $(OUT)/run/last.pth --out $(OUT)/evaluation
 	$(FAST_CPU) $(BIN)/python predict.py $(OUT)/held-back/images --ckpt $(OUT)/run/last.pth \
@@ -38,9 +38,9 @@ PLAIN := $(WORK)/plain
 TABLES := docs/ablation
 ABLATION := $(FAST_CPU) $(BIN)/lmv3det ablation --size tiny --jobs 2 --keep-checkpoints
 TOKENIZER := text.tokenizer=$(WORK)/tokenizer
-START = $(ABLATION) --data $(WORK)/start-pages --val-share 0.04 --steps 2200 --out $(TABLES)/start \
+START = $(ABLATION) --data $(WORK)/start-pages --val-fraction 0.04 --steps 2200 --out $(TABLES)/start \
 	$(TOKENIZER) model.weights=$(PLAIN)/last.pth
-LOOKALIKES = $(ABLATION) --data $(WORK)/pages --val-share 0.1 --steps 600 --out $(TABLES)/text_matters \
+LOOKALIKES = $(ABLATION) --data $(WORK)/pages --val-fraction 0.1 --steps 600 --out $(TABLES)/text_matters \
 	$(TOKENIZER) solver.lr=5e-4
 FROM = model.weights=$(TABLES)/start/runs
 DOCBANK ?=
@@ -50,7 +50,7 @@ ablation: .venv/installed
 	$(BIN)/lmv3det synthetic $(WORK)/pages --pages 2000 --seed 21 --setting text_matters --share 0.7
 	test -d $(WORK)/tokenizer || $(BIN)/lmv3det train-tokenizer $(WORK)/start-pages/OCR \
 		--out $(WORK)/tokenizer --vocab-size 2000 --kind char_bpe
-	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python train.py --config configs/tiny.yaml \
+	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python train.py --config tiny \
 		$(if $(wildcard $(PLAIN)/last.pth),--resume) output_dir=$(PLAIN) solver.steps=2400 \
 		data.train.annotations=$(WORK)/plain-pages/annotations.json \
 		data.train.images=$(WORK)/plain-pages/images data.val.annotations=null data.val.images=null \
@@ -66,7 +66,7 @@ ablation: .venv/installed
 		$(BIN)/lmv3det convert $(TABLES)/start/runs/af1-seed0/model.pth --to huggingface \
 		--out $(WORK)/encoder
 	$(LOOKALIKES) --configs af2_rm_fpn768 model.weights=$(WORK)/encoder
-	$(if $(DOCBANK),$(ABLATION) --data $(DOCBANK) --seeds 3 --resplit --val-share 0.143 --steps 300 \
+	$(if $(DOCBANK),$(ABLATION) --data $(DOCBANK) --seeds 3 --resplit --val-fraction 0.143 --steps 300 \
 		--configs image_only af2 --init $(TABLES)/text_matters --out $(TABLES)/docbank $(TOKENIZER) \
 		solver.lr=5e-4)
 

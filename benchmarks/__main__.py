@@ -77,13 +77,13 @@ def table(results: list[dict[str, Any]]) -> str:
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for result in results:
         seconds, peak = result["seconds"], result["peak_memory"]
-        target, share = result["target"], result["memory_target"]
+        target, fraction = result["target"], result["memory_target"]
         wanted = "" if target is None else f"≥ {target:.2g}"
         cells = [
             result["name"],
             result["baseline"],
             f"{result['ratio']:.2f}",
-            wanted if share is None else f"{wanted}, ≤ {share:.0%} memory",
+            wanted if fraction is None else f"{wanted}, ≤ {fraction:.0%} memory",
             f"{seconds['ours']:.4g}",
             f"{seconds['baseline']:.4g}",
             f"{peak['ours'] / 2**30:.2f}",

@@ -86,8 +86,8 @@ def _page(size: tuple[int, int]) -> Batch:
     generator = torch.Generator().manual_seed(0)
     images[..., :height, :width] = torch.randn(1, 3, height, width, generator=generator)
     left, top = np.meshgrid([0.08, 0.54], np.linspace(0.05, 0.8, 6))
-    shares = np.stack([left, top, left + 0.38, top + 0.12], axis=-1).reshape(-1, 4)
-    boxes = shares * [width, height, width, height]
+    fractions = np.stack([left, top, left + 0.38, top + 0.12], axis=-1).reshape(-1, 4)
+    boxes = fractions * [width, height, width, height]
     outlines = [[box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)] for box in boxes]
     target = Target(torch.from_numpy(boxes).float(), torch.arange(12) % 5, outlines)
     return Batch(images, [size], targets=[target])

@@ -29,7 +29,7 @@ class Row:
     """One comparison.
 
     `ratio` of its result is the baseline's seconds over ours. `target` is the least ratio wanted
-    and `memory_target` the largest share of the baseline's peak memory; None where none is set.
+    and `memory_target` the largest fraction of the baseline's peak memory; None where none is set.
     Each side runs in `rounds` fresh processes, `repeats` times in each after `warm_up` runs.
     """
 

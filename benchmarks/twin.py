@@ -69,7 +69,7 @@ def scatter_by_loop(text: Tensor, boxes: Tensor, valid: Tensor, height: int, wid
     """The box-to-grid map as a loop over pages and boxes, each adding its feature to a slice.
 
     The arguments and the result are those of `lmv3det.model.box_grid.scatter`. The cells of all
-    boxes are computed at once beforehand, which is kinder than computing them box by box.
+    boxes are computed at once beforehand, which is faster than box by box.
     """
     ranges = cell_ranges(boxes, height, width).tolist()
     painted = text.new_zeros(len(text), text.shape[2], height, width)

@@ -14,6 +14,8 @@ This file run by itself builds a small detector with it and finds something on a
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +34,8 @@ class ConvHead(nn.Module):
         self.convolutions = nn.Sequential()
         for _ in range(2):
             self.convolutions.append(nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=False))
-            self.convolutions.append(nn.GroupNorm(min(32, in_channels), in_channels))
+            groups = math.gcd(32, in_channels)  # must divide the channels
+            self.convolutions.append(nn.GroupNorm(groups, in_channels))
             self.convolutions.append(nn.ReLU())
         self.fc = nn.Linear(in_channels * pool_size**2, fc_dim)
 

@@ -102,7 +102,7 @@ class Batch(_Tensors):
         input_ids: B×T int64 token ids, or B×T×K where every slot is the mean of K word pieces
             (a sentence embedding); None when no text is used. T may be 0.
         text_boxes: B×T×4 int64 on the page's 0..1000 grid.
-        text_mask: B×T bool, True for a real token.
+        text_mask: B×T bool, True for a real token; None where all are.
         targets: one `Target` a page, or None.
         pages: the origin of each page.
     """

@@ -11,13 +11,11 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from lmv3det.ablation import runs as ablation_runs
+from lmv3det.ablation.runs import Run
 from lmv3det.engine.signals import StopSignals
 from lmv3det.errors import InputError
-
-if TYPE_CHECKING:
-    from lmv3det.ablation.command import Run
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +39,13 @@ def execute(runs: Sequence[Run], jobs: int) -> tuple[int, list[str]]:
 
 
 def _one_by_one(runs: Sequence[Run]) -> tuple[int, list[str]]:
-    from lmv3det.ablation.command import train_run
     from lmv3det.engine.trainer import Interrupted
 
     failed = []
     for number, run in enumerate(runs, start=1):
         log.info("run %d of %d: %s", number, len(runs), run.name)
         try:
-            train_run(run)
+            ablation_runs.train_run(run)
         except InputError as error:
             log.error("%s failed: %s", run.name, error)
             failed.append(f"{run.name} ({error})")

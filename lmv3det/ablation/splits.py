@@ -24,8 +24,8 @@ from lmv3det.text.train_tokenizer import train_tokenizer
 log = logging.getLogger(__name__)
 
 ANNOTATIONS, IMAGES, OCR = "annotations.json", "images", "OCR"
-MOST_ENTRIES = 8000
-"""Most entries of a tokenizer that is trained here."""
+MAX_ENTRIES = 8000
+"""Of a tokenizer that is trained here."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ def data_folder(folder: Path, option: str = "--data") -> SplitConfig:
     return SplitConfig(str(folder / ANNOTATIONS), str(folder / IMAGES), str(folder / OCR))
 
 
-def split_pages(data: SplitConfig, share: float, seed: int, out: Path) -> Split:
+def split_pages(data: SplitConfig, fraction: float, seed: int, out: Path) -> Split:
     """Hold back some pages of a data set, drawn by a seed.
 
     Copies of a page (files of the same content) stay on one side.
 
     Args:
         data: the data set.
-        share: of the pages to hold back; at least one page is on either side.
+        fraction: of the pages to hold back; at least one page is on either side.
         seed: of the draw, which depends on the file names and nothing else.
         out: folder that `train.json` and `val.json` are written to.
 
@@ -84,15 +84,15 @@ def split_pages(data: SplitConfig, share: float, seed: int, out: Path) -> Split:
     contents = file_contents(dataset.records)
     for record in sorted(dataset.records, key=lambda record: (record.file_name, record.image_id)):
         groups[contents[record.path]].append(record)
-    if not 0 < share < 1:
-        raise InputError(f"--val-share is {share}: give a number between 0 and 1")
+    if not 0 < fraction < 1:
+        raise InputError(f"--val-fraction is {fraction}: give a number between 0 and 1")
     if len(groups) < 2:
         raise InputError(
             f"{data.annotations}: {len(groups)} page cannot be split into pages to train on and "
             "pages held back; give more, or held-back pages by --val DIR"
         )
     pages = list(groups.values())
-    count = min(max(1, round(share * len(pages))), len(pages) - 1)
+    count = min(max(1, round(fraction * len(pages))), len(pages) - 1)
     held = np.random.default_rng(seed).permutation(len(pages))[:count].tolist()
     val_ids = {record.image_id for number in held for record in pages[number]}
     train_ids = {record.image_id for record in dataset.records} - val_ids
@@ -185,7 +185,7 @@ def tokenizer_of_pages(out: Path, split: Split, config: Config, vocab_size: int)
         out: its folder.
         split: whose training pages are read.
         config: `data.missing_ocr` and `data.malformed_ocr` are read.
-        vocab_size: most entries.
+        vocab_size: entries at most.
 
     Raises:
         InputError: OCR files that are missing or faulty, or hold no text.

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmv3det.config import RENAMED, Config, merge, read_yaml, to_dict, with_overrides
+from lmv3det.config import (
+    RENAMED,
+    Config,
+    find_config,
+    flatten,
+    merge,
+    read_yaml,
+    to_dict,
+    with_overrides,
+)
 from lmv3det.errors import InputError
 
 SYSTEMS = (
@@ -31,7 +40,7 @@ REFERENCE = "image_only"
 """The row that the others are compared with."""
 
 SIZES = {"tiny": "ablation_tiny"}
-"""Size → the config that is laid over every system."""
+"""Size → the config whose numbers every system takes."""
 
 _OF_THE_SYSTEM = {
     "text": (
@@ -49,8 +58,8 @@ _OF_THE_SYSTEM = {
 """What makes a system: a size leaves it alone."""
 _OF_THE_RUN = ("output_dir", "seed", "device", "data")
 _PROPORTIONAL = (("neck", "out_channels", 256), ("relation", "dim", 256))
-"""Widths in which systems differ: (section, key, the usual one). A size gives the usual one's
-stand-in, and a system keeps its ratio to it."""
+"""Widths in which systems differ: (section, key, the usual one). A size replaces the usual one,
+and a system keeps its ratio to it."""
 
 _OVERRIDE = re.compile(r":(?=[a-z_][a-z0-9_]*(?:\.[a-z_0-9]+)*=)")
 
@@ -101,35 +110,28 @@ def read_systems(words: Sequence[str]) -> list[System]:
 
 
 def config_path(name: str, option: str = "--configs") -> Path:
-    """The config of a name, looked for in `configs` here and beside the package, or of a path.
+    """The config that a name or path means, see `lmv3det.config.find_config`.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none; the message names the option.
     """
-    if name.endswith((".yaml", ".yml")):
-        if not Path(name).is_file():
-            raise InputError(f"{option}: {name}: no such config file")
-        return Path(name)
-    folders = (Path("configs"), Path(__file__).resolve().parents[2] / "configs")
-    for folder in folders:
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            return path
-    known = ", ".join(sorted(p.stem for f in folders[:1] for p in f.glob("*.yaml"))) or "none"
-    raise InputError(
-        f"{option}: no config named {name!r} in {folders[0].resolve()} ({known}) or {folders[1]}; "
-        "give a name from there, or the path of a YAML file"
-    )
+    try:
+        path = find_config(name)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
+    if not path.is_file():
+        raise InputError(f"{option}: {path}: no such config file")
+    return path
 
 
 def system_config(system: System, size: str, overrides: Sequence[str] = ()) -> Config:
     """The config of a system at a size.
 
     Args:
-        system: its own settings are laid over the size.
+        system: its own settings win over the size's.
         size: `base` (as the config says), `tiny`, or the path of a config whose numbers replace
             the system's; what makes a system and where its data are stay the system's.
-        overrides: `key=value` settings for all systems, laid over everything.
+        overrides: `key=value` settings for all systems, which win over everything.
 
     Raises:
         InputError: a file that is missing or faulty, a setting that is wrong.
@@ -142,7 +144,7 @@ def system_config(system: System, size: str, overrides: Sequence[str] = ()) -> C
 
 
 def resize(values: dict[str, Any], size: dict[str, Any]) -> dict[str, Any]:
-    """A system's nested values with those of a size laid over them."""
+    """A system's nested values, with those of a size in their place."""
     size = {key: value for key, value in size.items() if key not in _OF_THE_RUN}
     for section, keys in _OF_THE_SYSTEM.items():
         if section in size:
@@ -156,18 +158,11 @@ def resize(values: dict[str, Any], size: dict[str, Any]) -> dict[str, Any]:
 
 def settings(config: Config) -> dict[str, Any]:
     """The settings that a result depends on, by dotted key; paths and logging left out."""
-
-    def walk(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in values.items():
-            key = prefix + name
-            if isinstance(value, dict):
-                found |= walk(value, key + ".")
-            elif key not in _WITHOUT_EFFECT and not key.startswith(("data.train.", "data.val.")):
-                found[key] = value
-        return found
-
-    return walk(to_dict(config), "")
+    return {
+        key: value
+        for key, value in flatten(to_dict(config))
+        if key not in _WITHOUT_EFFECT and not key.startswith(("data.train.", "data.val."))
+    }
 
 
 def with_new_keys(settings: dict[str, Any]) -> dict[str, Any]:

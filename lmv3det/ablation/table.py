@@ -108,7 +108,7 @@ def read_run(path: Path) -> dict[str, Any]:
 
 
 def check_comparable(runs: Sequence[dict[str, Any]]) -> None:
-    """See that runs may stand in one table: the same size, budget and, for each seed, pages.
+    """See that one table may hold the runs: the same size, budget and, for each seed, pages.
 
     Raises:
         InputError: they differ; names two runs and what differs.
@@ -263,7 +263,7 @@ def write_tables(out: Path, runs: Sequence[dict[str, Any]], peers: Sequence[Row]
     """Write `table.md`, `table.csv` and `table.png` into a folder; without runs and peers nothing.
 
     Raises:
-        InputError: runs that cannot stand in one table.
+        InputError: runs that one table cannot hold.
     """
     check_comparable(runs)
     rows = rows_of(runs, peers)

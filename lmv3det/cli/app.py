@@ -25,9 +25,9 @@ COMMANDS = {
     "ocr": ("lmv3det.ocr", "read the text lines of images, folders and PDF files"),
     "convert": ("lmv3det.convert", "change weights from and to other formats"),
     "check": ("lmv3det.data.check", "look for faults in a data set"),
-    "convert-config": ("lmv3det.config.detectron2_yaml", "turn a detectron2 yaml into a config"),
+    "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
     "train-tokenizer": ("lmv3det.text.train_tokenizer", "make a tokenizer from OCR files"),
-    "ablation": ("lmv3det.ablation.command", "train several systems and print their table"),
+    "ablation": ("lmv3det.cli.ablation", "train several systems and print their table"),
     "synthetic": ("lmv3det.synthetic", "make pages with exact annotations"),
 }
 """Command → (module, one line of help)."""

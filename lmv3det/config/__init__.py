@@ -1,4 +1,4 @@
-"""Settings: their dataclasses, reading and writing them, other tools' yaml.
+"""Settings: their dataclasses, reading and writing them, detectron2's yaml.
 
 Imports `errors` and `files` alone.
 """
@@ -6,10 +6,13 @@ Imports `errors` and `files` alone.
 from lmv3det.config.reading import (
     RENAMED,
     bases,
+    find_config,
+    flatten,
     from_dict,
     lay_over,
     load_config,
     merge,
+    packed_configs,
     read_yaml,
     to_dict,
     to_yaml,
@@ -30,10 +33,13 @@ __all__ = [
     "SolverConfig",
     "SplitConfig",
     "bases",
+    "find_config",
+    "flatten",
     "from_dict",
     "lay_over",
     "load_config",
     "merge",
+    "packed_configs",
     "read_yaml",
     "to_dict",
     "to_yaml",

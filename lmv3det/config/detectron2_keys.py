@@ -1,4 +1,4 @@
-"""detectron2's settings beside ours: one table for `convert-config` and docs/settings.md."""
+"""detectron2's settings and ours: one table for `convert-config` and docs/settings.md."""
 
 from __future__ import annotations
 

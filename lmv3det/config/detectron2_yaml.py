@@ -1,4 +1,4 @@
-"""`lmv3det convert-config`: a detectron2 yaml of the LayoutLMv3 example becomes a config of ours.
+"""A detectron2 yaml of the LayoutLMv3 example becomes a config of ours, and back.
 
 What a file says is taken over; where it is silent and detectron2's own default differs from ours,
 detectron2's is what the file means. What is not taken over is listed with its reason.
@@ -6,20 +6,19 @@ detectron2's is what the file means. What is not taken over is listed with its r
 
 from __future__ import annotations
 
-import argparse
 import ast
-import sys
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lmv3det.config import Config, from_dict, merge, to_dict, walk
+from lmv3det.config import Config, flatten, from_dict, merge, to_dict
 from lmv3det.config.detectron2_keys import DEFAULTS, DETECTRON2_KEYS, NOT_TAKEN, ONLY
+from lmv3det.config.yaml_text import read_yaml_file, to_yaml_text
 from lmv3det.errors import InputError
-from lmv3det.files import replacing
 
 LARGE = {
     "hidden_size": 1024,
@@ -92,40 +91,32 @@ _Loader.add_constructor(
 )
 
 
-def read_detectron2_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_detectron2_yaml(path: Path) -> dict[str, Any]:
     """Nested values of a detectron2 yaml over those of its `_BASE_`; strings that hold a literal,
     such as `(480, 512)`, are read as one.
 
     Raises:
         InputError: no such file, not YAML, a python object in it, or a base that leads back.
     """
-    if path.resolve() in seen:
+    return _read(path, (), {})
+
+
+def _read(path: Path, above: tuple[str, ...], known: dict[str, dict]) -> dict[str, Any]:
+    """A file and its bases; `above` are the files that lead to it, `known` those read before."""
+    own = os.path.realpath(path)
+    if own in above:
         raise InputError(f"{path}: _BASE_ leads back to this file")
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-    except yaml.constructor.ConstructorError as error:
-        reason = " ".join(str(error.problem).split())
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise InputError(
-            f"{path}: line {line}: refused: {reason}. Write plain values, such as [1, 2]"
-        ) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:160]})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: holds {type(values).__name__}, not a mapping of settings")
-    values = literals(values)
-    bases = values.pop("_BASE_", [])
-    below: dict[str, Any] = {}
-    for base in bases if isinstance(bases, list) else [bases]:
-        if "://" in str(base):
-            raise InputError(f"{path}: _BASE_ is {base!r}; download it and name the local file")
-        file = path.parent / Path(str(base)).expanduser()
-        below = merge(below, read_detectron2_yaml(file, (*seen, path.resolve())))
-    return merge(below, values)
+    if own not in known:
+        values = literals(read_yaml_file(path, _Loader))
+        bases = values.pop("_BASE_", [])
+        below: dict[str, Any] = {}
+        for base in bases if isinstance(bases, list) else [bases]:
+            if "://" in str(base):
+                raise InputError(f"{path}: _BASE_ is {base!r}; download it and name the local file")
+            file = path.parent / os.path.expanduser(str(base))
+            below = merge(below, _read(file, (*above, own), known))
+        known[own] = merge(below, values)
+    return known[own]
 
 
 def literals(value: Any) -> Any:
@@ -151,7 +142,7 @@ def convert_config(path: Path) -> Converted:
     Raises:
         InputError: it cannot be read, is no detectron2 config, or a value cannot be understood.
     """
-    theirs = dict(_flatten(read_detectron2_yaml(path)))
+    theirs = dict(flatten(read_detectron2_yaml(path)))
     if not any(key.startswith("MODEL.") for key in theirs):
         raise InputError(f"{path}: no MODEL section: not a detectron2 config")
     vit = str(theirs.get("MODEL.VIT.NAME", "layoutlmv3_base"))
@@ -172,7 +163,7 @@ def convert_config(path: Path) -> Converted:
         stated = theirs.get(key, DEFAULTS.get(key))
         try:
             value = _READ.get(ours, _as_it_is)(stated, theirs)
-        except (TypeError, ValueError, IndexError, KeyError) as error:
+        except (TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
             raise InputError(
                 f"{path}: {key} is {stated!r}, which has no {ours} ({error})"
             ) from None
@@ -225,7 +216,7 @@ def to_detectron2_yaml(config: Config) -> str:
 
     Settings that detectron2 has no name for (text, fusion, relation) are not in it.
     """
-    values = to_dict(config)
+    values = dict(flatten(to_dict(config)))
     theirs: dict[str, Any] = {"VERSION": 2}
     for key, value in ONLY.items():
         _put(theirs, key, value)
@@ -233,13 +224,10 @@ def to_detectron2_yaml(config: Config) -> str:
     for ours, key in DETECTRON2_KEYS.items():
         if ours in _BY_HAND or ours in ("output_dir", "model.weights", "backbone.out_indices"):
             continue
-        value = values
-        for part in ours.split("."):
-            value = value[part]
-        value = _WRITE[ours](config) if ours in _WRITE else value
+        value = _WRITE[ours](config) if ours in _WRITE else values[ours]
         if value is not None:
             _put(theirs, key, value)
-    layers = [f"layer{tap}" for tap in backbone.out_indices]
+    layers = [f"layer{number}" for number in backbone.out_indices]
     size = "large" if backbone.hidden_size == LARGE["hidden_size"] else "base"
     _put(theirs, "MODEL.VIT.NAME", f"layoutlmv3_{size}")
     _put(theirs, "MODEL.VIT.OUT_FEATURES", layers)
@@ -356,14 +344,6 @@ def _reason(key: str) -> str | None:
     return NOT_TAKEN[max(found, key=len)] if found else None
 
 
-def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
-
-
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     *parents, leaf = key.split(".")
     for parent in parents:
@@ -378,38 +358,10 @@ def _short(value: Any) -> str:
 
 def to_short_yaml(values: dict[str, Any], source: str) -> str:
     """Those of the nested values that differ from our defaults, as a config file."""
-    defaults = to_dict(Config())
-    given = from_dict(values, source)
-    ours = to_dict(given)
+    defaults = dict(flatten(to_dict(Config())))
     differing: dict[str, Any] = {}
-    for key, _ in walk():
-        new, old = ours, defaults
-        for part in key.split("."):
-            new, old = new[part], old[part]
-        if new != old:
-            _put(differing, key, new)
-    body = yaml.safe_dump(differing, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    for key, value in flatten(to_dict(from_dict(values, source))):
+        if value != defaults[key]:
+            _put(differing, key, value)
+    body = to_yaml_text(differing, default_flow_style=None)
     return f"# Converted from {source}. What is not here has the default.\n{body}"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `lmv3det convert-config`."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="detectron2 yaml")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: print)")
-
-
-def run(args: argparse.Namespace) -> int:
-    """`lmv3det convert-config`: the config to --out or standard output, and what was left out."""
-    converted = convert_config(args.file)
-    text = to_short_yaml(converted.values, args.file.name)
-    if args.out is None:
-        print(text, end="")
-        print(converted.summary(), file=sys.stderr)
-        return 0
-    if args.out.resolve() == args.file.resolve():
-        raise InputError(f"--out {args.out}: is the file that is read; name another")
-    with replacing(args.out) as draft:
-        draft.write_text(text, encoding="utf-8")
-    print(f"wrote {args.out}")
-    print(converted.summary())
-    return 0

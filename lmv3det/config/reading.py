@@ -1,6 +1,7 @@
 """Reading settings: YAML files, the bases they name, and `key=value` overrides.
 
-A config file may name another in `base:` (relative to itself) and then holds only what differs.
+A config file may name another in `base:` and then holds only what differs: by a path relative to
+itself, or by the name of one that comes with the package, such as `af2`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import difflib
 import json
 import logging
 import os
-import re
 import typing
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from lmv3det.config.checks import nearest
 from lmv3det.config.schema import Config
+from lmv3det.config.yaml_text import check_values, parse_yaml, read_yaml_file, to_yaml_text
 from lmv3det.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -34,12 +35,55 @@ RENAMED = {
 }
 """Old dotted key → the key it has now. Configs and checkpoints with old keys are still read."""
 
+REMOVED = {"backbone.patch_size": 16}
+"""Old dotted key → the one value that it could have. With that value it is read and left out."""
 
-def with_new_names(values: dict[str, Any], source: str) -> dict[str, Any]:
-    """Nested values with old keys replaced by their new ones, and a notice for each.
+PACKED = Path(__file__).parents[1] / "configs"
+"""The configs in an installed package. In a clone they are in `configs/` beside the package."""
+
+
+def packed_configs() -> Path:
+    """The folder of the configs that come with the package."""
+    return PACKED if PACKED.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def find_config(name: str | os.PathLike, folder: Path | None = None) -> Path:
+    """The file that a user means by a path or a name.
+
+    Args:
+        name: a path (it has a folder or ends in .yaml or .yml), or the bare name of a config: of
+            one in `folder`, else of one that comes with the package.
+        folder: what a path is relative to, and where a name is looked for first; None: the
+            working directory, and its `configs/`.
+
+    Returns:
+        The path, which need not exist if it was given as one.
 
     Raises:
-        InputError: a setting stands under both of its names.
+        InputError: no config has this name; the known ones are listed.
+    """
+    path = Path(os.path.expanduser(name))
+    given = (folder or Path()) / path
+    if len(path.parts) != 1 or path.suffix in (".yaml", ".yml") or os.path.isfile(given):
+        return given
+    folders = (Path("configs") if folder is None else folder, packed_configs())
+    for found in (place / f"{path}.yaml" for place in folders):
+        if os.path.isfile(found):
+            return found
+    known = sorted({p.stem for place in folders for p in place.glob("*.yaml")})
+    raise InputError(
+        f"no config named {str(path)!r} in {folders[0].resolve()} or among those of the package"
+        f"{nearest(str(path), known)}; they are {', '.join(known) or 'none'}; a path ends in .yaml"
+    )
+
+
+def with_new_names(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """Nested values with old keys replaced by their new ones, a notice for each, and without those
+    that are no settings any more.
+
+    Raises:
+        InputError: a setting is given under both of its names, or a removed one has a value that it
+            could never have.
     """
     for old, new in RENAMED.items():
         section, _, name = old.partition(".")
@@ -52,6 +96,15 @@ def with_new_names(values: dict[str, Any], source: str) -> dict[str, Any]:
         log.info("%s: %s is called %s now", source, old, new)
         renamed = {new_name if key == name else key: value for key, value in inner.items()}
         values = {**values, section: renamed}
+    for old, only in REMOVED.items():
+        section, _, name = old.partition(".")
+        inner = values.get(section)
+        if isinstance(inner, dict) and name in inner:
+            if inner[name] != only or isinstance(inner[name], bool):
+                raise InputError(
+                    f"{source}: {old} is {inner[name]!r}; it is always {only}: leave it out"
+                )
+            values = {**values, section: {k: v for k, v in inner.items() if k != name}}
     return values
 
 
@@ -75,40 +128,6 @@ def _suggestion(key: str, known: set[str]) -> str:
     return ""
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, with YAML 1.2's numbers and booleans: `2e-4` is a number, `off` a word.
-    A key that stands twice in a mapping is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} stands twice in this mapping", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """The safe dumper, which quotes what `_Loader` would not read as a string."""
-
-
-for _yaml in (_Loader, _Dumper):
-    _yaml.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9]*)?[eE][-+]?[0-9]+$"),
-        list("-+0123456789"),
-    )
-_Loader.yaml_implicit_resolvers = {
-    first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:bool"]
-    for first, pairs in _Loader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
 def walk(cls: type = Config, prefix: str = "") -> typing.Iterator[tuple[str, dataclasses.Field]]:
     """Every setting as (dotted key, dataclass field), sections left out."""
     hints = typing.get_type_hints(cls)
@@ -120,6 +139,15 @@ def walk(cls: type = Config, prefix: str = "") -> typing.Iterator[tuple[str, dat
             yield prefix + item.name, item
 
 
+def flatten(values: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:
+    """Nested values as (dotted key, value); an empty section gives nothing."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def from_dict(values: dict[str, Any], source: str = "config") -> Config:
     """Check nested values and build the config.
 
@@ -127,16 +155,22 @@ def from_dict(values: dict[str, Any], source: str = "config") -> Config:
         InputError: an unknown key (with the nearest known one), a wrong type, or values that
             contradict each other; `source` is named in the message.
     """
+    try:
+        check_values(values)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from None
     if isinstance(values, dict):
         values = with_new_names(values, source)
     keys = [key for key, _ in walk()]
     sections = {key.rsplit(".", n)[0] for key in keys for n in range(1, key.count(".") + 1)}
     _check_keys(values, "", {*keys, *sections}, sections, source)
     try:
-        # By way of JSON, where strict types still let a mapping stand for a section.
+        # By way of JSON, where strict types still take a mapping for a section.
         return TypeAdapter(Config).validate_json(json.dumps(values, default=str))
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":  # half of a surrogate pair: all else is valid JSON
+            raise InputError(f"{source}: a text in it is not valid Unicode") from None
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] != "value_error":
@@ -162,20 +196,23 @@ def load_config(
     """Read a YAML config, its bases, and `key=value` overrides (values are YAML).
 
     Args:
-        path: the file, or None for the defaults.
+        path: the file, or the name of a config that comes with the package, such as `af2`; None
+            for the defaults.
         overrides: such as `["solver.lr=1e-4", "input.min_size_train=[640, 672]"]`.
 
     Raises:
         InputError: a missing or unreadable file, an unknown key, a wrong type, a bad value.
     """
-    values = read_yaml(Path(path)) if path is not None else {}
-    return with_overrides(values, overrides, str(path) if path is not None else "config")
+    if path is None:
+        return with_overrides({}, overrides)
+    path = find_config(path)
+    return with_overrides(read_yaml(path), overrides, str(path))
 
 
 def with_overrides(
     values: dict[str, Any], overrides: typing.Sequence[str], source: str = "config"
 ) -> Config:
-    """The config of nested values with `key=value` overrides laid over them.
+    """The config of nested values with `key=value` overrides.
 
     Args:
         values: as `read_yaml` and `to_dict` give.
@@ -209,7 +246,7 @@ def _fault(values: dict[str, Any], overrides: typing.Sequence[str], source: str)
 
 
 def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[str, Any]:
-    """Nested values with `key=value` overrides (values are YAML) laid over them.
+    """Nested values with `key=value` overrides (values are YAML) in them.
 
     Raises:
         InputError: a word that is no such override.
@@ -220,11 +257,9 @@ def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[st
         if not equals or not key:
             raise InputError(f"{override!r} is not key=value, such as solver.lr=1e-4")
         try:
-            value = yaml.load(text, Loader=_Loader)
-        except yaml.YAMLError as error:
-            raise InputError(
-                f"{override!r}: the value is not YAML ({_first_line(error)})"
-            ) from None
+            value = parse_yaml(text)
+        except ValueError as error:
+            raise InputError(f"{override[:200]!r}: {error}") from None
         if key in RENAMED:
             log.info("%s: %s is called %s now", override, key, RENAMED[key])
             key = RENAMED[key]
@@ -233,23 +268,29 @@ def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[st
         for parent in parents:
             inner = inner.get(parent, {})
             if not isinstance(inner, dict):
-                raise InputError(f"{override!r}: {parent!r} is {inner!r} below, not a section")
+                raise InputError(
+                    f"{override!r}: {parent!r} is {inner!r} in the config, not a section"
+                )
         for part in (leaf, *reversed(parents)):
             value = {part: value}
         values = merge(values, value)
     return values
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The nested values of a YAML file laid over those of its `base:`."""
+def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
+    """The nested values of a config file (or name) merged over those of its `base:`.
+
+    Raises:
+        InputError: a file that is missing or cannot be used, or bases that lead in a circle.
+    """
     values: dict[str, Any] = {}
-    for _, above in reversed(list(_files(path))):
+    for _, above in reversed(list(_files(find_config(path)))):
         values = merge(values, above)
     return values
 
 
 def bases(path: Path) -> list[Path]:
-    """The files that a config file is laid over, nearest first.
+    """The files that a config file is built on, nearest first.
 
     Raises:
         InputError: as `read_yaml`.
@@ -259,35 +300,37 @@ def bases(path: Path) -> list[Path]:
 
 def _files(path: Path) -> typing.Iterator[tuple[Path, dict[str, Any]]]:
     """A config file and those below it, nearest first, with what each itself says."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     while True:
-        if path.resolve() in seen:
+        own = os.path.realpath(path)
+        if own in seen:
             raise InputError(f"{path}: base: leads back to this file")
-        seen.add(path.resolve())
+        seen.add(own)
         values = _read_file(path)
         base = values.pop("base", None)
         yield path, values
         if base is None:
             return
-        path = path.parent / str(base)
+        if not isinstance(base, str) or not base or "\0" in base:
+            raise InputError(f"{path}: base is {base!r}; it must be the path or name of a config")
+        try:
+            path = find_config(base, path.parent)
+        except InputError as error:
+            raise InputError(f"{path}: base: {error}") from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such config file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML ({_first_line(error)})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: holds {type(values).__name__}, not a mapping of settings")
-    return with_new_names(values, str(path))
+        return with_new_names(read_yaml_file(path), str(path))
+    except InputError as error:
+        packed = packed_configs() / path.name
+        if os.path.exists(path) or not packed.is_file():
+            raise
+        raise InputError(f"{error}; {path.stem!r} alone names the package's own") from None
 
 
 def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Nested values of `above` laid over `below`."""
+    """Nested values of `below`, with those of `above` in their place where both have one."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -302,8 +345,4 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def to_yaml(config: Config) -> str:
     """The config as YAML text, which `load_config` reads back."""
-    return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return to_yaml_text(to_dict(config))

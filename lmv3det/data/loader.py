@@ -103,7 +103,7 @@ class Collate:
             page.sub_(self.pixel_mean).div_(self.pixel_std)
         return images
 
-    def _text(self, tokens: Sequence[PageTokens]) -> tuple[Tensor, Tensor, Tensor]:
+    def _text(self, tokens: Sequence[PageTokens]) -> tuple[Tensor, Tensor, Tensor | None]:
         ids = [torch.as_tensor(page.ids, dtype=torch.int64) for page in tokens]
         boxes = [torch.as_tensor(page.boxes, dtype=torch.int64).reshape(-1, 4) for page in tokens]
         longest = max(len(page) for page in ids)
@@ -121,7 +121,9 @@ class Collate:
                 input_ids[index][within] = page
             text_boxes[index, : len(page)] = page_boxes
             text_mask[index, : len(page)] = True
-        return input_ids, text_boxes, text_mask
+        # Without padding there is no mask: attention then takes its fastest kernel.
+        padded = any(len(page) < longest for page in ids)
+        return input_ids, text_boxes, text_mask if padded else None
 
 
 def _tensor(image: np.ndarray) -> Tensor:

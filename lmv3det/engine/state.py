@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
-from lmv3det.config import Config, to_dict
+from lmv3det.config import Config, flatten, to_dict
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 
@@ -108,15 +108,7 @@ def same_randomness(device: torch.device) -> Iterator[None]:
 
 def flat(config: Config) -> dict[str, Any]:
     """The settings by dotted key."""
-
-    def walk(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        for name, value in values.items():
-            if isinstance(value, dict):
-                yield from walk(value, f"{prefix}{name}.")
-            else:
-                yield prefix + name, value
-
-    return dict(walk(to_dict(config), ""))
+    return dict(flatten(to_dict(config)))
 
 
 def changed_settings(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

@@ -20,6 +20,9 @@ from torch.utils.checkpoint import checkpoint
 from lmv3det.model.attention import Attention, RelativeBias
 from lmv3det.model.stem import ConvStem
 
+PATCH_SIZE = 16
+"""Side of a patch in pixels; the strides of the pyramid follow from it."""
+
 
 class SentenceEncoder(nn.Module):
     """The embedding of a line from those of its word pieces: their mean.
@@ -142,7 +145,6 @@ class LayoutLMv3(nn.Module):
         layers: int = 12,
         heads: int = 12,
         intermediate_size: int = 3072,
-        patch_size: int = 16,
         input_size: int = 224,
         out_indices: Sequence[int] = (3, 5, 7, 11),
         use_text: bool = False,
@@ -176,10 +178,9 @@ class LayoutLMv3(nn.Module):
         self.gradient_checkpointing = gradient_checkpointing
         self.mask_padding = mask_padding
         self.size_divisibility = size_divisibility
-        self.patch_size = patch_size
         self.heads = heads
-        side = input_size // patch_size
-        self.patch_embedding: nn.Module = nn.Conv2d(3, hidden_size, patch_size, patch_size)
+        side = input_size // PATCH_SIZE
+        self.patch_embedding: nn.Module = nn.Conv2d(3, hidden_size, PATCH_SIZE, PATCH_SIZE)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
         self.position_table = nn.Parameter(torch.zeros(1, 1 + side * side, hidden_size))
         self.visual_norm = nn.LayerNorm(hidden_size, eps=1e-6)
@@ -220,7 +221,6 @@ class LayoutLMv3(nn.Module):
         )
         self.spatial_bias_x = RelativeBias(*spatial) if spatial_bias else None
         self.spatial_bias_y = RelativeBias(*spatial) if spatial_bias else None
-        self._position_cache: dict[tuple, Tensor] = {}
         self.apply(_initialise)
         if self.text_embedding is not None and sentence_encoder is not None:
             self.text_embedding.sentence = sentence_encoder  # keeps its own initial values
@@ -240,16 +240,16 @@ class LayoutLMv3(nn.Module):
         """Encode a batch.
 
         Args:
-            images: B×3×H×W, normalised; H and W multiples of the patch size.
+            images: B×3×H×W, normalised; H and W multiples of `PATCH_SIZE`.
             input_ids: B×T or B×T×K int64; None (or T = 0) without text.
             text_boxes: B×T×4 int64 on the page's 0..1000 grid.
             text_mask: B×T bool, True for a real token; None sees all tokens.
             image_sizes: (height, width) of each page before padding; read by `mask_padding` alone.
 
         Returns:
-            The visual states after the tapped layers, each B×C×Hp×Wp, and the text states after
-            the same layers, each B×T×C; None without text. With a convolutional stem, its maps of
-            strides 4 and 8 stand in the place of the first two visual states.
+            The visual states after the layers `out_indices`, each B×C×Hp×Wp, and the text states
+            after the same layers, each B×T×C; None without text. With a convolutional stem, its
+            maps of strides 4 and 8 replace the first two visual states.
         """
         patches, fine = self.patches(images)
         x, text_length, grid = self.embed(patches, input_ids, text_boxes, image_sizes)
@@ -349,8 +349,8 @@ class LayoutLMv3(nn.Module):
 
     def _own_grid(self, size: tuple[int, int], grid: tuple[int, int]) -> tuple[int, int]:
         """The patch grid that a page would have alone."""
-        unit, patch = self.size_divisibility, self.patch_size
-        rows, columns = (-(-side // unit) * unit // patch for side in size)
+        unit = self.size_divisibility
+        rows, columns = (-(-side // unit) * unit // PATCH_SIZE for side in size)
         return min(rows, grid[0]), min(columns, grid[1])
 
     def _positions(
@@ -369,35 +369,14 @@ class LayoutLMv3(nn.Module):
         return torch.stack(tables)
 
     def _position_grid(self, grid: tuple[int, int]) -> Tensor:
-        """The learnt table resized bicubically to (Hp, Wp), with the class token's row in front.
-        Kept for each grid in evaluation, until the next training forward or `train()`: fused
-        optimizers change a parameter without raising its version."""
+        """The learnt table resized bicubically to (Hp, Wp), with the class token's row in front."""
         table = self.position_table
         side = math.isqrt(table.shape[1] - 1)
         if grid == (side, side):
             return table
-        keep = not (torch.is_grad_enabled() or self.training or torch.compiler.is_compiling())
-        if not keep:
-            self._position_cache.clear()
-        key = (*grid, table.device, table.dtype, table.data_ptr(), table._version)
-        if key in self._position_cache:
-            return self._position_cache[key]
         patches = table[:, 1:].transpose(1, 2).unflatten(2, (side, side))  # 1×C×14×14
         patches = F.interpolate(patches, size=grid, mode="bicubic", align_corners=False)
-        resized = torch.cat([table[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
-        if keep:
-            if len(self._position_cache) >= 16:
-                self._position_cache.clear()
-            self._position_cache[key] = resized
-        return resized
-
-    def train(self, mode: bool = True) -> LayoutLMv3:
-        """As `nn.Module.train`; position tables that were kept are made anew."""
-        self._position_cache.clear()
-        return super().train(mode)
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_position_cache": {}}
+        return torch.cat([table[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
 
 
 def visual_boxes(grid: tuple[int, int], device: torch.device | None = None) -> Tensor:

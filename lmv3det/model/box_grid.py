@@ -4,8 +4,8 @@ The map is a product: coverage (0 or 1, cells × tokens) times text features (to
 text line covers few rows, so the grid is cut into bands of rows and each band is multiplied with
 the tokens that touch it alone: the time is then about that of writing the map once.
 
-Shapes: B batch, T text tokens, C channels, H×W cells, N bands of R = H/N rows, A most tokens of a
-band.
+Shapes: B batch, T text tokens, C channels, H×W cells, N bands of R = H/N rows, A tokens of a band
+at most.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def cell_ranges(boxes: Tensor, height: int, width: int) -> Tensor:
         …×4 int64: ⌊x / 1000 · W⌋ for columns and ⌊y / 1000 · H⌋ for rows, in float32, the last ones
         cut at the grid. A box that starts at 1000 or beyond has no cell: its first is W or H.
     """
-    share = boxes.float() / 1000
-    x = (share[..., 0::2] * width).long()  # …×2
-    y = (share[..., 1::2] * height).long()
+    fraction = boxes.float() / 1000
+    x = (fraction[..., 0::2] * width).long()  # …×2
+    y = (fraction[..., 1::2] * height).long()
     first = torch.stack([x[..., 0], y[..., 0]], dim=-1).clamp(min=0)
     last = torch.stack([x[..., 1].clamp(max=width - 1), y[..., 1].clamp(max=height - 1)], dim=-1)
     return torch.cat([first, last], dim=-1)
@@ -69,7 +69,7 @@ def scatter(
         text_features: B×T×C float; half precision, and any type under autocast, is widened to
             float32 at least.
         boxes: B×T×4, x0 y0 x1 y1 on the 0..1000 grid, integers or floats.
-        valid: B×T bool; what stands at other tokens is not read.
+        valid: B×T bool; other tokens are not read.
         height, width: H and W of the grid.
         reduce: `sum` or `mean`.
 
@@ -112,8 +112,8 @@ def _bands(ranges: Tensor, valid: Tensor, height: int, width: int) -> tuple[Tens
     top = torch.arange(0, height, size, device=ranges.device).unsqueeze(1)  # N×1
     touched = valid.unsqueeze(1) & (y1 >= top) & (y0 < top + size) & (y1 >= y0) & (x1 >= x0)
     if on_host:
-        most = int(touched.sum(-1).amax())  # A
-        token = touched.byte().argsort(dim=-1, descending=True, stable=True)[..., :most]  # B×N×A
+        length = int(touched.sum(-1).amax())  # A
+        token = touched.byte().argsort(dim=-1, descending=True, stable=True)[..., :length]  # B×N×A
     else:
         token = torch.ones_like(touched, dtype=torch.int64).cumsum(-1) - 1  # B×1×T, all of them
 

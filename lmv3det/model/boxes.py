@@ -11,11 +11,15 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import (
+    batched_nms,
+    complete_box_iou_loss,
+    distance_box_iou_loss,
+    generalized_box_iou_loss,
+)
 
 SCALE_CLAMP = math.log(1000.0 / 16)
 """Largest dw and dh, so that exp() stays finite."""
-EPS = 1e-7
 
 
 def encode(boxes: Tensor, targets: Tensor, weights: Sequence[float]) -> Tensor:
@@ -81,9 +85,9 @@ def nms_by_page(
     group: Tensor,
     num_pages: int,
     iou_threshold: float,
-    most: int,
+    max_boxes: int,
 ) -> list[Tensor]:
-    """Non-maximum suppression within the groups of each page, then each page's best `most`.
+    """Non-maximum suppression within the groups of each page, then each page's best `max_boxes`.
 
     Args:
         boxes: N×4. scores: N. batch_index: N int64. group: N int64, such as the class or the level.
@@ -92,10 +96,9 @@ def nms_by_page(
         For each page the kept indices into N, by falling score.
     """
     groups = group.max() + 1 if group.numel() else 1
-    keep = batched_nms(
-        boxes, scores, batch_index * groups + group, iou_threshold
-    )  # by falling score
-    return [keep[batch_index[keep] == number][:most] for number in range(num_pages)]
+    # By falling score.
+    keep = batched_nms(boxes, scores, batch_index * groups + group, iou_threshold)
+    return [keep[batch_index[keep] == number][:max_boxes] for number in range(num_pages)]
 
 
 def smooth_l1_loss(pred: Tensor, target: Tensor, beta: float) -> Tensor:
@@ -108,61 +111,13 @@ def smooth_l1_loss(pred: Tensor, target: Tensor, beta: float) -> Tensor:
     return F.smooth_l1_loss(pred, target, reduction="none", beta=beta)
 
 
-def _overlap(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Row by row: intersection, union, and width and height of the enclosing box, each N."""
-    corner = torch.maximum(pred[:, :2], target[:, :2])
-    far_corner = torch.minimum(pred[:, 2:], target[:, 2:])
-    # A plain clamp would let gradient through where boxes merely touch.
-    touches = (far_corner > corner).all(dim=1)
-    intersection = torch.where(touches, (far_corner - corner).prod(dim=1), 0.0)
-    areas = [(b[:, 2:] - b[:, :2]).prod(dim=1) for b in (pred, target)]
-    enclosing = torch.maximum(pred[:, 2:], target[:, 2:]) - torch.minimum(
-        pred[:, :2], target[:, :2]
-    )
-    return intersection, areas[0] + areas[1] - intersection, enclosing[:, 0], enclosing[:, 1]
-
-
-def giou_loss(pred: Tensor, target: Tensor) -> Tensor:
-    """1 - GIoU of N×4 and N×4, row by row: N in 0..2.
-
-    Rezatofighi et al., 2019, https://arxiv.org/abs/1902.09630, algorithm 1.
-    """
-    intersection, union, width, height = _overlap(pred, target)
-    enclosing = width * height
-    return 1 - intersection / (union + EPS) + (enclosing - union) / (enclosing + EPS)
-
-
-def diou_loss(pred: Tensor, target: Tensor) -> Tensor:
-    """1 - DIoU of N×4 and N×4, row by row: N in 0..2.
-
-    Zheng et al., 2020, https://arxiv.org/abs/1911.08287, equation 7.
-    """
-    return _diou(pred, target)[0]
-
-
-def ciou_loss(pred: Tensor, target: Tensor) -> Tensor:
-    """1 - CIoU of N×4 and N×4, row by row: N.
-
-    Zheng et al., 2020, https://arxiv.org/abs/1911.08287, equations 8 to 11; the trade-off alpha
-    carries no gradient.
-    """
-    diou, iou = _diou(pred, target)
-    (_, _, w, h), (_, _, tw, th) = _center_size(pred), _center_size(target)
-    aspect = (4 / math.pi**2) * (torch.atan(tw / th) - torch.atan(w / h)) ** 2
-    with torch.no_grad():
-        alpha = aspect / (1 - iou + aspect + EPS)
-    return diou + alpha * aspect
-
-
-def _diou(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    intersection, union, width, height = _overlap(pred, target)
-    iou = intersection / (union + EPS)
-    (x, y, _, _), (tx, ty, _, _) = _center_size(pred), _center_size(target)
-    distance = (x - tx) ** 2 + (y - ty) ** 2
-    return 1 - iou + distance / (width**2 + height**2 + EPS), iou
-
-
-BOX_LOSSES = {"giou": giou_loss, "diou": diou_loss, "ciou": ciou_loss}
+BOX_LOSSES = {
+    "giou": generalized_box_iou_loss,
+    "diou": distance_box_iou_loss,
+    "ciou": complete_box_iou_loss,
+}
+"""1 - GIoU (Rezatofighi et al., 2019, https://arxiv.org/abs/1902.09630), 1 - DIoU and 1 - CIoU
+(Zheng et al., 2020, https://arxiv.org/abs/1911.08287) of N×4 and N×4, row by row: N."""
 
 
 def box_regression_loss(

@@ -71,7 +71,7 @@ class _ScaleGradient(torch.autograd.Function):
 
 @dataclass
 class Regions:
-    """The regions of all pages in one row: boxes N×4, the page of each (N int64), and in training
+    """The regions of all pages, joined: boxes N×4, the page of each (N int64), and in training
     the class of each (N int64, C for background), the matched ground truth's box (N×4) and its
     number among the ground truths of all pages (N int64)."""
 
@@ -93,7 +93,7 @@ class Regions:
 
 @dataclass
 class StageOutput:
-    """What a stage saw and said: regions, logits N×(C+1), deltas N×4, features N×F."""
+    """A stage's regions, logits N×(C+1), deltas N×4 and features N×F."""
 
     regions: Regions
     logits: Tensor
@@ -102,7 +102,7 @@ class StageOutput:
 
 
 class CascadeHeads(nn.Module):
-    """Box heads in a row: each refines the boxes of the one before, at a higher IoU."""
+    """Box heads one after another: each refines the boxes of the one before, at a higher IoU."""
 
     def __init__(
         self,
@@ -208,9 +208,12 @@ class CascadeHeads(nn.Module):
         text_maps: Sequence[Tensor] | None,
     ) -> Iterator[StageOutput]:
         """Run the stages one after another."""
-        stage: StageOutput | None = None
+        scale = 1 / len(self.heads)  # of each stage's gradient in the maps that all share
+        # Widened once, not in every stage's pooling.
         dtype = pyramid[0].dtype
-        pyramid = [_wide(features) for features in pyramid]  # once, not in every stage's pooling
+        pyramid = [_wide(features) for features in pyramid]
+        scaled = [_ScaleGradient.apply(_wide(text_map), scale) for text_map in text_maps or []]
+        stage: StageOutput | None = None
         for number, (head, predictor) in enumerate(zip(self.heads, self.predictors, strict=True)):
             if stage is not None:
                 with torch.no_grad():
@@ -219,11 +222,9 @@ class CascadeHeads(nn.Module):
                     if targets is not None:
                         regions = regions[box_ops.not_empty(boxes)]
                         regions = self.label(regions, targets, self.iou_thresholds[number])
-            share = 1 / len(self.heads)  # of each stage in the shared maps' gradient
             pooled = self.pooler(pyramid, regions.boxes, regions.batch_index)  # N×D×P×P
-            features = head(_ScaleGradient.apply(pooled.to(dtype), share))  # N×F
+            features = head(_ScaleGradient.apply(pooled.to(dtype), scale))  # N×F
             if self.text_pooler is not None:
-                scaled = [_ScaleGradient.apply(text_map, share) for text_map in text_maps or []]
                 text = self.text_pooler(scaled, regions.boxes, regions.batch_index)  # N×T
                 logits, deltas = predictor(features, text)
             else:
@@ -250,8 +251,8 @@ class CascadeHeads(nn.Module):
             for boxes, target in zip(proposals, targets, strict=True)
         ]
         regions = self.label(_join(with_truth), targets, self.iou_thresholds[0])
-        most = max(len(boxes) for boxes in with_truth)
-        label = regions.batch_index.new_full((len(targets), most), -1)  # B×most
+        length = max(len(boxes) for boxes in with_truth)
+        label = regions.batch_index.new_full((len(targets), length), -1)  # B×length
         column = torch.cat([torch.arange(len(b), device=b.device) for b in with_truth])
         assert regions.classes is not None
         label[regions.batch_index, column] = (regions.classes < self.num_classes).to(label.dtype)
@@ -265,27 +266,23 @@ class CascadeHeads(nn.Module):
         return regions[number.take_along_dim(index, dim=1)[drawn]]
 
     def label(self, regions: Regions, targets: Sequence[Target], iou: float) -> Regions:
-        """Match the regions of every page with that page's ground truth, all pages at once."""
+        """Match the regions with the ground truth of their page, page by page: the overlap of all
+        regions with all ground truths would grow with the square of the batch."""
         boxes, batch_index = regions.boxes, regions.batch_index
-        gt_boxes = torch.cat([target.boxes for target in targets]).to(boxes.dtype)  # G×4
-        gt_classes = torch.cat([target.classes for target in targets])
-        if not len(gt_boxes):
-            background = torch.full_like(batch_index, self.num_classes)
-            return Regions(
-                boxes,
-                batch_index,
-                background,
-                torch.zeros_like(boxes),
-                torch.zeros_like(batch_index),
-            )
-        gt_batch_index = torch.cat(
-            [torch.full_like(target.classes, n) for n, target in enumerate(targets)]
-        )
-        overlap = box_iou(gt_boxes, boxes)  # G×N
-        overlap = overlap.masked_fill(gt_batch_index.unsqueeze(1) != batch_index, -1.0)
-        index, label = match(overlap, iou, iou)
-        classes = torch.where(label == 1, gt_classes[index], self.num_classes)
-        return Regions(boxes, batch_index, classes, gt_boxes[index], index)
+        classes = torch.full_like(batch_index, self.num_classes)
+        gt_boxes, gt_index = torch.zeros_like(boxes), torch.zeros_like(batch_index)
+        order = torch.argsort(batch_index, stable=True)
+        counts = torch.bincount(batch_index, minlength=len(targets)).tolist()
+        first = 0  # number of the page's first ground truth
+        for row, target in zip(order.split(counts), targets, strict=True):
+            truth = target.boxes.to(boxes.dtype)  # G×4
+            if len(truth):
+                index, label = match(box_iou(truth, boxes[row]), iou, iou)  # n
+                classes[row] = torch.where(label == 1, target.classes[index], self.num_classes)
+                gt_boxes[row] = truth[index]
+                gt_index[row] = first + index
+            first += len(truth)
+        return Regions(boxes, batch_index, classes, gt_boxes, gt_index)
 
     def stage_losses(self, stage: StageOutput, weights: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy of all regions; regression of the foreground over their number."""
@@ -325,9 +322,10 @@ def select_detections(
     image_sizes: Sequence[tuple[int, int]],
     score_threshold: float,
     nms_threshold: float,
-    most: int,
+    max_detections: int,
 ) -> list[Detections]:
-    """From scored regions to detections: threshold, suppression within each class, best `most`.
+    """From scored regions to detections: threshold, suppression within each class, and the best
+    `max_detections` of a page.
 
     Args:
         boxes: N×4, clipped. scores: N×(C+1) probabilities, background last. batch_index: N int64.
@@ -343,7 +341,7 @@ def select_detections(
         classes,
         len(image_sizes),
         nms_threshold,
-        most,
+        max_detections,
     )
     return [
         Detections(candidate_boxes[keep], candidate_scores[keep], classes[keep], size)

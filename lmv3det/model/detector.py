@@ -129,10 +129,10 @@ def canvas_boxes(batch: Batch) -> tuple[Tensor, Tensor]:
         empty = torch.zeros(len(batch), 0, 4, device=device)
         return empty, empty[..., 0].bool()
     height, width = batch.images.shape[2:]
-    share = torch.tensor(
+    scale = torch.tensor(
         [[w / width, h / height, w / width, h / height] for h, w in batch.image_sizes]
     )  # B×4, on the host
-    boxes = batch.text_boxes.float() * share.to(device, non_blocking=True).unsqueeze(1)
+    boxes = batch.text_boxes.float() * scale.to(device, non_blocking=True).unsqueeze(1)
     valid = batch.text_mask
     if valid is None:
         valid = torch.ones(boxes.shape[:2], dtype=torch.bool, device=device)

@@ -92,13 +92,13 @@ class Fusion(nn.Module):
         return painted.to(visual.dtype)
 
     def unfused(self, visual: Tensor) -> Tensor:
-        """What stands where no text is, with `only_where_text`: the visual map."""
+        """The fused map where no text is, with `only_where_text`: the visual map."""
         return visual
 
 
 def _even(conv: nn.Conv2d) -> nn.Conv2d:
     """Start near score 0, a weight of ½ in every cell. From torch's default the scores are noise of
-    the text map's magnitude, which weighs neighbouring cells at random until training mends it."""
+    the text map's magnitude, which weighs neighbouring cells at random until they are trained."""
     nn.init.normal_(conv.weight, std=0.001)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return conv
@@ -188,10 +188,10 @@ class ROITextPooler(nn.Module):
 
     def forward(self, text_maps: Sequence[Tensor], boxes: Tensor, batch_index: Tensor) -> Tensor:
         """boxes: N×4 pixels; batch_index: N int64 → N×out_features."""
-        parts = [
-            projection(pooler([text_map], boxes, batch_index).mean(dim=(2, 3)))
-            for text_map, pooler, projection in zip(
-                text_maps, self.poolers, self.projections, strict=True
-            )
-        ]
+        parts = []
+        for text_map, pooler, projection in zip(
+            text_maps, self.poolers, self.projections, strict=True
+        ):
+            pooled = pooler([text_map], boxes, batch_index).mean(dim=(2, 3))  # N×C
+            parts.append(projection(pooled.to(projection.weight.dtype)))
         return F.relu(torch.stack(parts).sum(0))

@@ -1,4 +1,4 @@
-"""Which ground truth each box stands for, and which boxes are trained on.
+"""Which ground truth each box is matched with, and which boxes are trained on.
 
 Faster R-CNN: Ren et al., 2015, https://arxiv.org/abs/1506.01497, section 3.1.2.
 """
@@ -15,7 +15,7 @@ def match(
     """Assign each of N boxes to one of G ground truths.
 
     With `allow_low_quality`, every box that ties for some ground truth's best IoU is positive too,
-    and still stands for its own best ground truth; a ground truth that no box overlaps (best IoU
+    and keeps its own best ground truth; a ground truth that no box overlaps (best IoU
     0) makes every box positive that does not overlap it, as in the original.
 
     Args:
@@ -41,8 +41,8 @@ def match(
 def sample(
     label: Tensor, number: int, positive_fraction: float
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Draw at most `number` boxes of each row at random: at most the given share positive, the
-    rest negative. Nothing is synchronised with the host.
+    """Draw at most `number` boxes of each row at random: at most the given fraction
+    positive, the rest negative. Nothing is synchronised with the host.
 
     Args:
         label: B×N int8 as `match` gives.
@@ -53,8 +53,8 @@ def sample(
     """
     order = torch.rand(label.shape, device=label.device)
 
-    def draw(wanted: Tensor, most: int) -> tuple[Tensor, Tensor]:
-        key, index = order.masked_fill(~wanted, -1.0).topk(min(most, label.shape[1]), dim=1)
+    def draw(wanted: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+        key, index = order.masked_fill(~wanted, -1.0).topk(min(limit, label.shape[1]), dim=1)
         return index, key >= 0
 
     positive, positive_drawn = draw(label == 1, int(number * positive_fraction))

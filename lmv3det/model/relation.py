@@ -3,7 +3,7 @@
 Relation networks: Hu et al., 2018, https://arxiv.org/abs/1711.11575; here plain self-attention
 over features with an embedding of the boxes.
 
-Shapes: B pages, N regions of all pages, M most regions of a page, F width of a box head, E width
+Shapes: B pages, N regions of all pages, M regions of a page at most, F width of a box head, E width
 of the attention, C classes.
 """
 

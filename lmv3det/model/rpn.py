@@ -66,7 +66,7 @@ class RPN(nn.Module):
         smooth_l1_beta: float = 0.0,
         box_weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
     ) -> None:
-        """pre_nms, post_nms: most proposals (in training, in test)."""
+        """pre_nms, post_nms: proposals at most (in training, in test)."""
         super().__init__()
         self.head = RPNHead(in_channels, len(aspect_ratios))
         self.strides = tuple(strides)
@@ -135,8 +135,8 @@ class RPN(nn.Module):
             moves = moves.to(level_anchors.dtype)
             best_boxes.append(box_ops.decode(level_anchors[index], moves, self.box_weights))
             best_logits.append(scores)
-        most = self.post_nms[not self.training]
-        return select_proposals(best_boxes, best_logits, image_sizes, self.nms_threshold, most)
+        max_boxes = self.post_nms[not self.training]
+        return select_proposals(best_boxes, best_logits, image_sizes, self.nms_threshold, max_boxes)
 
     def losses(
         self,
@@ -196,7 +196,7 @@ def select_proposals(
     logits: Sequence[Tensor],
     image_sizes: Sequence[tuple[int, int]],
     nms_threshold: float,
-    most: int,
+    max_boxes: int,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Clip, drop empty and non-finite boxes, suppress within each level, keep a page's best.
 
@@ -205,7 +205,7 @@ def select_proposals(
         logits: B×k, one tensor a level.
 
     Returns:
-        Boxes (at most `most`)×4 and logits of each page, best first.
+        Boxes (at most `max_boxes`)×4 and logits of each page, best first.
     """
     device, num_pages = boxes[0].device, boxes[0].shape[0]
     level = torch.cat(
@@ -224,6 +224,6 @@ def select_proposals(
         level[batch_index, row],
         num_pages,
         nms_threshold,
-        most,
+        max_boxes,
     )
     return [flat_boxes[keep] for keep in kept], [flat_logits[keep] for keep in kept]

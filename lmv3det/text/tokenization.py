@@ -82,6 +82,7 @@ class PageTokenizer:
         first_k: k of `first`.
         max_tokens: most tokens a page. Whole lines are kept in reading order, up to the first
             that does not fit; a first line that is too long by itself is cut.
+        max_line_tokens: word pieces of a line in its `sentence` token at most, the first ones.
         drop_unk: leave out unknown tokens (before the first k are taken).
         drop_word_start: leave out a bare word-start piece at the start of a line when other
             tokens follow (likewise).
@@ -97,6 +98,7 @@ class PageTokenizer:
         selection: Selection = "first",
         first_k: int = 3,
         max_tokens: int = 300,
+        max_line_tokens: int = 128,
         drop_unk: bool = False,
         drop_word_start: bool = False,
         reading_order: ReadingOrder = "auto",
@@ -108,6 +110,7 @@ class PageTokenizer:
         self.selection = selection
         self.first_k = first_k
         self.max_tokens = max_tokens
+        self.max_line_tokens = max_line_tokens
         self.drop_unk = drop_unk
         self.drop_word_start = drop_word_start
         self.reading_order = reading_order
@@ -207,7 +210,8 @@ class PageTokenizer:
             line = line[1:]
         if self.unknown_words and not line:
             return [loaded.unk_token_id]
-        return line[: self.first_k] if self.selection == "first" else line
+        limits = {"first": self.first_k, "sentence": self.max_line_tokens}
+        return line[: limits.get(self.selection)]
 
     def _fit(self, counts: np.ndarray) -> np.ndarray:
         """How many tokens of each line stay within `max_tokens` (L int64)."""
@@ -338,8 +342,8 @@ def build_page_tokenizer(config: Config) -> PageTokenizer | None:
 
 def text_options(config: Config) -> dict[str, Any]:
     """The options of a `PageTokenizer` that a config's `text` section holds."""
-    names = ("selection", "first_k", "max_tokens", "drop_unk", "drop_word_start", "reading_order",
-             "unknown_words")  # fmt: skip
+    names = ("selection", "first_k", "max_tokens", "max_line_tokens", "drop_unk", "drop_word_start",
+             "reading_order", "unknown_words")  # fmt: skip
     return {name: getattr(config.text, name) for name in names}
 
 

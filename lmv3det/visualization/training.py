@@ -37,8 +37,9 @@ def draw_batch(
     for number in range(min(len(batch), PAGES)):
         height, width = batch.image_sizes[number]
         lines = None
-        if batch.text_boxes is not None and batch.text_mask is not None:
-            grid = batch.text_boxes[number][batch.text_mask[number]].cpu().double().numpy()
+        if batch.text_boxes is not None:
+            real = slice(None) if batch.text_mask is None else batch.text_mask[number]
+            grid = batch.text_boxes[number][real].cpu().double().numpy()
             lines = np.unique(grid, axis=0) / 1000 * np.array([width, height, width, height])
         target = batch.targets[number] if batch.targets is not None else None
         classes = target.classes.tolist() if target is not None else []

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lmv3det.ablation import command as ablation
+from lmv3det.ablation import runs as ablation_runs
 from lmv3det.ablation.splits import data_folder, given_split, split_pages
 from lmv3det.ablation.systems import SYSTEMS, read_systems, system_config
 from lmv3det.ablation.table import (
@@ -27,6 +27,7 @@ from lmv3det.ablation.table import (
     table,
 )
 from lmv3det.checkpoint.loading import load_detector
+from lmv3det.cli import ablation
 from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector
 
@@ -367,7 +368,7 @@ def test_every_system_trains_and_the_rest_is_resumed(
     out = tmp_path / "out"
     peer = tmp_path / "peer.json"
     peer.write_text(json.dumps(boxes_as_results(annotated(pages))))
-    words = ["--data", str(pages), "--size", size, "--out", str(out), "--val-share", "0.4"]
+    words = ["--data", str(pages), "--size", size, "--out", str(out), "--val-fraction", "0.4"]
     words += ["--keep-checkpoints"]
     variant = "af2:fusion.only_where_text=true"
     configs = ["--configs", *SYSTEMS, variant]
@@ -402,9 +403,9 @@ def test_every_system_trains_and_the_rest_is_resumed(
         shutil.copy(path, target)
     shutil.rmtree(keep / "runs/af1-seed0")
     trained = []
-    train_run = ablation.train_run
+    train_run = ablation_runs.train_run
     monkeypatch.setattr(
-        ablation, "train_run", lambda run: (trained.append(run.name), train_run(run))
+        ablation_runs, "train_run", lambda run: (trained.append(run.name), train_run(run))
     )
     words[words.index(str(out))] = str(keep)
     assert call(*words, *configs, "--peer", f"yolo={peer}") == 0
@@ -452,14 +453,14 @@ def test_a_stopped_run_goes_on(pages: Path, tmp_path: Path, size: str, monkeypat
 def test_a_failing_run_does_not_stop_the_others(
     pages: Path, tmp_path: Path, size: str, monkeypatch
 ) -> None:
-    train_run = ablation.train_run
+    train_run = ablation_runs.train_run
 
-    def failing(run: ablation.Run) -> None:
+    def failing(run: ablation_runs.Run) -> None:
         if run.system == "image_only":
             raise InputError("it broke")
         train_run(run)
 
-    monkeypatch.setattr(ablation, "train_run", failing)
+    monkeypatch.setattr(ablation_runs, "train_run", failing)
     out = tmp_path / "out"
     words = ["--data", str(pages), "--size", size, "--configs", "image_only", "af1"]
     with pytest.raises(InputError, match=r"1 runs failed: image_only-seed0 \(it broke\)"):
@@ -519,7 +520,7 @@ def test_a_system_starts_from_the_one_it_is_built_on(
 def test_other_pages_for_every_seed(pages: Path, tmp_path: Path, size: str) -> None:
     out = tmp_path / "out"
     words = ["--data", str(pages), "--size", size, "--out", str(out), "--configs", "image_only"]
-    assert call(*words, "--seeds", "3", "--resplit", "--val-share", "0.4", "--steps", "1") == 0
+    assert call(*words, "--seeds", "3", "--resplit", "--val-fraction", "0.4", "--steps", "1") == 0
     runs = [json.loads(p.read_text()) for p in sorted(out.glob("runs/*/metrics.json"))]
     assert len({run["pages"]["digest"] for run in runs}) > 1
     assert "| 3 |" in (out / "table.md").read_text().replace("  ", " ").replace("  ", " ")

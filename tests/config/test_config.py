@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from lmv3det.config import RENAMED, Config, from_dict, load_config, to_dict, to_yaml, walk
+from lmv3det.config import (
+    RENAMED,
+    Config,
+    bases,
+    flatten,
+    from_dict,
+    load_config,
+    to_dict,
+    to_yaml,
+    walk,
+)
 from lmv3det.errors import InputError
 from lmv3det.model.detector import build_detector
 
@@ -199,6 +210,18 @@ class TestContradictions:
             (["fusion.kind=gatd", "text.selection=all"], "did you mean 'gated'?"),
             (["backbone.hidden_size=770"], "a multiple of backbone.heads (12)"),
             (["backbone.heads=0"], "backbone.heads is 0"),
+            (["backbone.max_2d_positions=1000"], "from 1001"),
+            (["backbone.pad_token_id=50265"], "from 0 to 50264"),
+            (["backbone.input_size=230"], "a multiple of the patches' side"),
+            (["backbone.spatial_buckets=2"], "backbone.spatial_buckets is 2"),
+            (["backbone.spatial_max_distance=16"], "from 17"),
+            (["backbone.layer_norm_eps=0"], "more than 0"),
+            (["seed=-1"], "seed is -1"),
+            (["seed=4294967296"], "below 2^32"),
+            (["input.min_size_train=[1000000000000]"], "input.min_size_train is 1000000000000"),
+            (["solver.eps=-1"], "solver.eps"),
+            (["solver.warmup_factor=2"], "solver.warmup_factor"),
+            (["rpn.smooth_l1_beta=-1"], "rpn.smooth_l1_beta"),
             (["backbone.coordinate_size=100"], "coordinate_size"),
             (["backbone.layers=6"], "layer numbers from 0 to 5"),
             (["backbone.out_indices=[3, 3, 7, 11]"], "four rising layer numbers"),
@@ -243,7 +266,7 @@ class TestOverrides:
     def test_the_file_at_fault_is_named_without_them(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.yaml", "solver: {lr: fast}\n")
         assert message(path, "output_dir=x", "seed=3").startswith(f"{path}: solver.lr")
-        assert load_config(path, ["solver.lr=0.1"]).solver.lr == 0.1  # mended from outside
+        assert load_config(path, ["solver.lr=0.1"]).solver.lr == 0.1  # put right from outside
 
     def test_two_that_contradict_each_other(self) -> None:
         text = message(None, "seed=4", "solver.steps=50", "solver.warmup_steps=60")
@@ -274,7 +297,7 @@ class TestOverrides:
 
     def test_below_a_setting(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.yaml", "seed: 3\n")
-        assert "'seed' is 3 below, not a section" in message(path, "seed.x=1")
+        assert "'seed' is 3 in the config, not a section" in message(path, "seed.x=1")
 
 
 class TestFiles:
@@ -291,9 +314,9 @@ class TestFiles:
     def test_python_tags_are_refused(self, tmp_path: Path) -> None:
         marker = tmp_path / "marker"
         path = write(tmp_path / "a.yaml", f"seed: !!python/object/apply:os.mkdir ['{marker}']\n")
-        assert "a.yaml: not YAML" in message(path)
+        assert "a.yaml: line 1: refused" in message(path)
         assert not marker.exists()
-        assert "not YAML" in message(None, f"seed=!!python/object/apply:os.mkdir ['{marker}']")
+        assert "refused" in message(None, f"seed=!!python/object/apply:os.mkdir ['{marker}']")
         assert not marker.exists()
 
     @pytest.mark.parametrize("text", ["a: [1\n", "a: b: c\n", "\tseed: 3\n", "seed: 3\n- x\n"])
@@ -306,7 +329,7 @@ class TestFiles:
 
     def test_the_same_key_twice(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.yaml", "solver: {lr: 1.0}\nseed: 3\nsolver: {steps: 9000}\n")
-        assert "'solver' stands twice" in message(path)
+        assert "'solver' occurs twice" in message(path)
 
     @pytest.mark.parametrize("text", ["", "# nothing\n", "{}\n"])
     def test_an_empty_file_is_the_defaults(self, tmp_path: Path, text: str) -> None:
@@ -340,6 +363,169 @@ class TestRoundTrip:
 
 def test_configs_are_found() -> None:
     assert len(CONFIGS) >= 15, os.fspath(CONFIGS[0].parent) if CONFIGS else "no configs"
+
+
+class TestNotFinite:
+    def test_in_every_number(self) -> None:
+        """No setting takes NaN or infinity, alone or in a list."""
+        tried = 0
+        for key, default in flatten(to_dict(Config())):
+            shape = "{}"
+            while isinstance(default, list) and default:
+                default, shape = default[0], f"[{shape}]"
+            for word in (".nan", ".inf", "-.inf") if isinstance(default, float) else ():
+                override = f"{key}={shape.format(word)}"
+                assert key in message(None, override).replace(override, "", 1)
+                tried += 1
+        assert tried > 80
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), 7.0])
+    def test_from_python(self, value: float) -> None:
+        with pytest.raises(InputError, match=r"test\.score_threshold"):
+            from_dict({"test": {"score_threshold": value}})
+
+
+class TestSizes:
+    """A few letters of a foreign config do not fill the memory."""
+
+    @pytest.mark.parametrize(
+        "override",
+        ["backbone.layers=30000", "relation.layers=100000", "mask.convs=100000",
+         "roi.pool_size=9999", "backbone.vocab_size=1000000000", "neck.out_channels=1000000",
+         "model.num_classes=1000000",
+         "backbone.intermediate_size=1000000000"],
+    )  # fmt: skip
+    def test_of_the_model(self, override: str) -> None:
+        key, _, value = override.partition("=")
+        assert f"{key} is {value}; it must be from" in message(None, override)
+
+    def test_of_the_cascade(self) -> None:
+        thresholds = f"roi.iou_thresholds={[0.5] * 11}"
+        assert "10 stages" in message(None, thresholds, f"roi.box_weights={[[1.0] * 4] * 11}")
+
+
+def bomb(first: str, join: str) -> str:
+    """YAML of 1 KB whose values, with the aliases written out, are 9^9 in number."""
+    items = [f"&a {first}"]
+    for below, name in itertools.pairwise("abcdefghij"):
+        items.append(f"&{name} {join.format(', '.join(['*' + below] * 9))}")
+    return f"[{', '.join(items)}]"
+
+
+class TestHostileText:
+    @pytest.mark.parametrize("join", ["[{}]", "{{<<: [{}]}}", "{{x: [{}]}}"])
+    def test_aliases_that_grow(self, tmp_path: Path, join: str) -> None:
+        path = write(tmp_path / "a.yaml", f"output_dir: {bomb('{x: 1}', join)}\n")
+        assert path.stat().st_size < 1100
+        assert "a.yaml: holds more than 1000000 characters" in message(path)
+        assert "holds more than" in message(None, f"output_dir={bomb('[1]', '[{}]')}")
+
+    def test_aliases_of_a_long_text(self, tmp_path: Path) -> None:
+        text = f"a: &a {'x' * 9000}\nb: [{', '.join(['*a'] * 900)}]\n"
+        assert "holds more than" in message(write(tmp_path / "a.yaml", text))
+
+    def test_few_aliases_are_fine(self, tmp_path: Path) -> None:
+        text = "rpn: &same {box_loss: giou, smooth_l1_beta: 0.5}\nroi: *same\n"
+        config = load_config(write(tmp_path / "a.yaml", text))
+        assert config.roi.box_loss == "giou" and config.roi.smooth_l1_beta == 0.5
+
+    @pytest.mark.parametrize("text", ["seed: &a [*a]\n", "&a seed: &b {x: *b}\n", "&a x: *a\n"])
+    def test_a_value_within_itself(self, tmp_path: Path, text: str) -> None:
+        said = message(write(tmp_path / "a.yaml", text))
+        assert "contains itself" in said or "unknown setting" in said
+
+    @pytest.mark.parametrize("depth", [60, 400, 20000])
+    @pytest.mark.parametrize("pair", ["[]", "{}"])
+    def test_deep_nesting(self, tmp_path: Path, depth: int, pair: str) -> None:
+        inner = pair[0] * depth if pair == "[]" else "{a: " * depth
+        text = f"seed: {inner}{pair[1] * depth}\n"
+        assert "nested deeper than 50 levels" in message(write(tmp_path / "a.yaml", text))
+        assert "nested deeper than 50 levels" in message(None, f"data={inner}{pair[1] * depth}")
+
+    @pytest.mark.parametrize(
+        "value",
+        ["2001-99-99", "9" * 5000, "0x_", '"\\ud800"', "!!binary x", "!!set {a, b}", "? [a]"],
+    )
+    def test_values_that_yaml_itself_trips_over(self, value: str) -> None:
+        assert message(None, f"seed={value}")
+
+    def test_python_values_that_grow_or_contain_themselves(self) -> None:
+        grown: list = ["x"]
+        for _ in range(30):
+            grown = [grown, grown]
+        with pytest.raises(InputError, match="holds more than"):
+            from_dict({"output_dir": grown})
+        circle: dict = {}
+        circle["data"] = circle
+        with pytest.raises(InputError, match="contains itself"):
+            from_dict(circle)
+
+    @pytest.mark.parametrize("device", ["/dev/zero", "/dev/full", "fifo"])
+    def test_what_is_no_file(self, tmp_path: Path, device: str) -> None:
+        if device == "fifo":
+            device = str(tmp_path / "fifo")
+            os.mkfifo(device)
+        assert f"{device}: not a file of settings" in message(Path(device))
+        path = write(tmp_path / "a.yaml", f"base: {device}\n")
+        assert "not a file of settings" in message(path)
+
+    @pytest.mark.parametrize("name", ["~nobody-here/a.yaml", "x" * 5000, "loop.yaml", "a/" * 3000])
+    def test_paths_that_cannot_be(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+        assert message(write(tmp_path / "a.yaml", f"base: {name}\n"))
+        assert message(tmp_path / name)
+
+    def test_a_file_that_is_too_large(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.yaml", "# " + "x" * 1_000_000)
+        assert "larger than 1000000 bytes" in message(path)
+
+    @pytest.mark.parametrize("base", ["[a]", "{a: b}", "3", "true", '""', '"a\\0b"'])
+    def test_a_base_that_is_no_name(self, tmp_path: Path, base: str) -> None:
+        assert "a.yaml: base is" in message(write(tmp_path / "a.yaml", f"base: {base}\n"))
+
+
+class TestPackedConfigs:
+    def test_by_name_from_any_folder(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert load_config("af2") == load_config(CONFIGS[0].parent / "af2.yaml")
+        path = write(tmp_path / "mine.yaml", "base: af2\nseed: 3\n")
+        config = load_config(path)
+        assert config.fusion.kind == "gated" and config.seed == 3
+        assert [p.stem for p in bases(path)] == ["af2", "we_f3", "base"]
+
+    def test_ones_own_come_first(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "configs").mkdir()
+        write(tmp_path / "configs" / "af2.yaml", "seed: 7\n")
+        assert load_config("af2").seed == 7
+        # A base by name is looked for beside the file that names it.
+        write(tmp_path / "mine.yaml", "base: af2\n")
+        assert load_config(tmp_path / "mine.yaml").fusion.kind == "gated"
+        write(tmp_path / "af2.yaml", "seed: 8\n")
+        assert load_config(tmp_path / "mine.yaml").seed == 8
+
+    def test_a_name_that_none_has(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"no config named 'af3'.*did you mean 'af.'.*tiny"):
+            load_config("af3")
+        path = write(tmp_path / "mine.yaml", "base: af_2\n")
+        assert "mine.yaml: base: no config named 'af_2'" in message(path)
+
+    def test_a_path_of_the_repository_elsewhere(self, tmp_path: Path, monkeypatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        said = message(Path("configs/af2.yaml"))
+        assert "no such config file" in said and "'af2' alone names the package's own" in said
+
+
+class TestRemoved:
+    def test_the_patch_size_that_all_have_is_read(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "old.yaml", "backbone: {patch_size: 16, layers: 12}\n")
+        assert load_config(path) == load_config(None, ["backbone.patch_size=16"]) == Config()
+        assert "patch_size" not in to_dict(Config())["backbone"]
+
+    @pytest.mark.parametrize("value", ["8", "true", "16x", "null"])
+    def test_another_is_refused(self, tmp_path: Path, value: str) -> None:
+        path = write(tmp_path / "old.yaml", f"backbone: {{patch_size: {value}}}\n")
+        assert "backbone.patch_size is" in message(path) and "always 16" in message(path)
 
 
 class TestOldNames:

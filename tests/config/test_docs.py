@@ -13,8 +13,8 @@ FILE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 def test_the_page_is_up_to_date():
-    mend = "python -m lmv3det.config.docs > docs/settings.md"
-    assert FILE.read_text(encoding="utf-8") == make(), f"run {mend}"
+    command = "python -m lmv3det.config.docs > docs/settings.md"
+    assert FILE.read_text(encoding="utf-8") == make(), f"run {command}"
 
 
 def test_every_setting_has_one_row():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lmv3det.model import cascade as cascade_module
 from lmv3det.model.cascade import (
     BoxHead,
     BoxPredictor,
@@ -404,6 +405,42 @@ class TestLosses:
         _, losses = cascade.losses(make_pyramid(), PROPOSALS, SIZES, TARGETS)
         assert all(loss.isfinite() for loss in losses.values())
         assert losses["loss_box_reg_stage0"] > 0
+
+    def test_regions_are_matched_within_their_page_alone(self, monkeypatch) -> None:
+        """The overlaps of a batch grow with its pages, not with their square."""
+        shapes = []
+        overlap = cascade_module.box_iou
+        monkeypatch.setattr(
+            cascade_module,
+            "box_iou",
+            lambda a, b: shapes.append((len(a), len(b))) or overlap(a, b),
+        )
+        truth = [target([[10, 10, 30, 30]], [0]), target([[10, 10, 30, 30], [2, 2, 9, 9]], [2, 1])]
+        truth.insert(1, target([], []))
+        same = boxes([10, 10, 30, 30], [50, 50, 60, 60])
+        regions = Regions(
+            torch.cat([same, same, same[:1]]), torch.tensor([0, 0, 1, 1, 2], dtype=torch.int64)
+        )
+        found = make_cascade().label(regions, truth, 0.5)
+        assert shapes == [(1, 2), (2, 1)]
+        assert found.classes.tolist() == [0, CLASSES, CLASSES, CLASSES, 2]
+        assert found.gt_index[[0, 4]].tolist() == [0, 1]
+        assert found.gt_boxes[4].tolist() == [10, 10, 30, 30]
+
+    def test_half_precision_maps_are_widened_once_for_all_stages(self, monkeypatch) -> None:
+        seen = []
+        pool = ROIPooler.forward
+
+        def watch(self, pyramid, *args):
+            seen.append([(id(level), level.dtype) for level in pyramid])
+            return pool(self, pyramid, *args)
+
+        monkeypatch.setattr(ROIPooler, "forward", watch)
+        cascade = make_cascade().bfloat16()
+        pyramid = [level.bfloat16() for level in make_pyramid()]
+        cascade.predict(pyramid, [p.float() for p in PROPOSALS], SIZES)
+        assert len(seen) == 3 and seen[0] == seen[1] == seen[2]
+        assert {dtype for _, dtype in seen[0]} == {torch.float32}
 
     def test_one_stage_is_a_plain_head(self) -> None:
         cascade = make_cascade(iou_thresholds=(0.5,), box_weights=WEIGHTS[:1])

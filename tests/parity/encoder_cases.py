@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lmv3det.convert.parameter_names import detectron2_name
 from lmv3det.model.attention import relative_bucket
-from lmv3det.model.backbone import visual_boxes
+from lmv3det.model.backbone import PATCH_SIZE, visual_boxes
 from lmv3det.model.box_grid import scatter
 
 OUT_INDICES = (3, 5, 7, 11)
@@ -105,7 +105,7 @@ def check_bias(fixture: Fixture, options: Options) -> None:
         fixture.compare(f"{source}.encoder_input", entered)
         for number, state in enumerate(states):
             fixture.compare(f"{source}.hidden_after_layer{number}", state)
-    grid = tuple(side // encoder.patch_size for side in batch.images.shape[2:])
+    grid = tuple(side // PATCH_SIZE for side in batch.images.shape[2:])
     fixture.compare("visual_bbox", visual_boxes(grid))
     length, patches = input_ids.shape[1], grid[0] * grid[1]
     positions = torch.cat([torch.arange(length), torch.arange(patches + 1)])

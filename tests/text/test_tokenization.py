@@ -116,6 +116,17 @@ def test_the_limit_counts_lines_where_lines_are_tokens(folder):
     assert page.ids.tolist() == [[5, 6, 7, 8, 9], [4, 10, 11, 5, 1]]
 
 
+def test_a_long_line_has_a_bounded_number_of_word_pieces(folder):
+    """One line of an OCR file would else widen B×T×K for the whole batch."""
+    lines = ["alpha " * 5000, "beta"]
+    page = PageTokenizer(folder, selection="sentence")(lines, BOXES[:2], SIZE)
+    assert page.ids.shape == (2, 128)
+    few = PageTokenizer(folder, selection="sentence", max_line_tokens=3)(lines, BOXES[:2], SIZE)
+    assert few.ids.tolist() == [page.ids[0, :3].tolist(), [6, 1, 1]]
+    config = load_config(None, ["text.selection=sentence", "text.max_line_tokens=5"])
+    assert tokens_module.text_options(config)["max_line_tokens"] == 5
+
+
 def test_the_limit_keeps_the_first_lines_in_reading_order(folder):
     encoder = PageTokenizer(folder, selection="all", max_tokens=1)
     page = encoder(["beta", "alpha"], BOXES[[1, 0]], SIZE)
