@@ -324,7 +324,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         return with_new_names(read_yaml_file(path), str(path))
     except InputError as error:
         packed = packed_configs() / path.name
-        if os.path.exists(path) or not packed.is_file():
+        if os.path.exists(path) or not os.path.isfile(packed):
             raise
         raise InputError(f"{error}; {path.stem!r} alone names the package's own") from None
 
