@@ -483,8 +483,6 @@ class SolverConfig:
     """Accept a warm-up as long as the run, which never reaches the peak rate."""
     max_grad_norm: float = 1.0
     """Largest total gradient norm; 0 is off."""
-    amp: Literal["auto", "off", "fp16", "bf16"] = "auto"
-    """Mixed precision. auto: bf16 where the GPU has it, else fp16; off on a CPU."""
     ema_decay: float = 0.0
     """Decay of an exponential moving average of the weights, which is then evaluated; 0 is off."""
     non_finite: Literal["stop", "skip"] = "stop"
@@ -548,6 +546,9 @@ class Config:
     """Seed of initialisation, sampling and data order."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Of training, evaluation and prediction alike. bf16 and fp16 are mixed precision. auto: bf16
+    where a CUDA card has it, else fp16; fp32 on other devices."""
     data: DataConfig = field(default_factory=DataConfig)
     """Pages and annotations."""
     input: InputConfig = field(default_factory=InputConfig)

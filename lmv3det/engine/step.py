@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lmv3det.config import SolverConfig
-from lmv3det.device import choose_precision
+from lmv3det.device import autocast, choose_precision
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
 from lmv3det.engine.optim import (
@@ -68,6 +68,7 @@ class TrainStep:
         model: the detector; moved to the device of `world`.
         solver: the settings.
         world: this process among all.
+        precision: the setting of this name.
 
     Attributes:
         model: the detector, BatchNorm synchronised where several processes train on CUDA.
@@ -76,7 +77,9 @@ class TrainStep:
         names: of the losses, once a step was made.
     """
 
-    def __init__(self, model: nn.Module, solver: SolverConfig, world: World) -> None:
+    def __init__(
+        self, model: nn.Module, solver: SolverConfig, world: World, precision: str = "auto"
+    ) -> None:
         self.solver, self.world, self.device = solver, world, world.device
         model = distributed.synchronise_batch_norm(model, world)
         self.model = model.to(self.device).train()
@@ -91,7 +94,7 @@ class TrainStep:
         self.evaluated = self.average.model if self.average is not None else self.model
         self.wrapped = distributed.wrap(self.model, world)
         self.optimizer = build_optimizer(self.model, solver)
-        self.precision = choose_precision(solver.amp, self.device)
+        self.precision = choose_precision(precision, self.device)
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
         )
@@ -100,8 +103,7 @@ class TrainStep:
 
     def autocast(self) -> torch.autocast:
         """The context of forward passes."""
-        enabled = self.precision is not None
-        return torch.autocast(self.device.type, dtype=self.precision, enabled=enabled)
+        return autocast(self.device, self.precision)
 
     def launch(self, step: int, batches: Iterable[Batch]) -> _Pending:
         """Gradients of step number `step` (from 0) over `solver.grad_accum_steps` micro-batches.

@@ -20,6 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.config import Config, load_config, to_yaml
 from lmv3det.data.loader import build_test_loader, build_train_loader
+from lmv3det.device import describe
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
 from lmv3det.engine.log import RunLog, memory_gib, read_entries
@@ -141,7 +142,7 @@ class Trainer:
             check_same_model(checkpoint, config, self.categories, source)
         seed_everything(config.seed)  # every process starts from the same weights
         model = build_model(config, world, self.categories, checkpoint, source)
-        self.training = TrainStep(model, config.solver, world)
+        self.training = TrainStep(model, config.solver, world, config.precision)
         self.step, self.skipped, self.pages_seen = 0, 0, 0
         if checkpoint is None:
             seed_everything(config.seed + world.rank)
@@ -284,7 +285,7 @@ class Trainer:
         if scaler.is_enabled() and scaler.get_scale() < _LEAST_SCALE:
             self._stop(
                 f"step {self.step}: the gradients are not finite at any loss scale, down to "
-                f"{scaler.get_scale():.1e}; solver.amp=bf16 or off may help"
+                f"{scaler.get_scale():.1e}; precision=bf16 or fp32 may help"
             )
         if self.run_log is not None and losses and self.window:
             values: dict[str, float | int] = {
@@ -321,7 +322,7 @@ class Trainer:
         began = time.perf_counter()
         model = self.training.evaluated
         distributed.broadcast_buffers(model, self.world)
-        with same_randomness(self.device), self.training.autocast():
+        with same_randomness(self.device):
             loader = build_test_loader(
                 self.config,
                 self.val_data,
@@ -337,6 +338,7 @@ class Trainer:
                 self.categories,
                 self.device,
                 mask_threshold=self.config.test.mask_threshold,
+                precision=self.config.precision,
             )
             del loader  # its processes end here, not when garbage is collected
         if evaluation is not None:
@@ -402,11 +404,10 @@ class Trainer:
             path.write_text(to_yaml(self.config), encoding="utf-8")
         solver, training = self.config.solver, self.training
         log.info(
-            "%s on %s in %s: %.1f million parameters, %d classes, %d pages; a step has %d pages = "
+            "%s on %s: %.1f million parameters, %d classes, %d pages; a step has %d pages = "
             "%d process(es) × %d micro-batch(es) × %d",
             f"going on from step {self.step}" if self.step else "a new run",
-            self.device,
-            str(training.precision or torch.float32).removeprefix("torch."),
+            describe(self.device, training.precision),
             sum(p.numel() for p in training.parameters) / 1e6,
             len(self.categories),
             len(self.train_data),

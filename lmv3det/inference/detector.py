@@ -15,6 +15,7 @@ import numpy as np
 
 from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages, to_array
+from lmv3det.device import autocast, choose_precision, describe
 from lmv3det.errors import InputError
 from lmv3det.files import JsonList
 from lmv3det.inference.default_model import default_model_folder
@@ -50,6 +51,7 @@ class Detector:
 
     Attributes:
         names: class names by class index.
+        precision: autocast's dtype, which the config's `precision` stands for; None for float32.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Detector:
 
         given = config.input
         self.model, self.config, self.device = model, config, device
+        self.precision = choose_precision(config.precision, device)
         self.names = [category.name for category in categories]
         self.uses_text = page_tokenizer is not None
         self.transform = TestTransform(given.min_size_test, given.max_size_test)
@@ -178,7 +181,8 @@ class Detector:
         cascade: Any = self.model.cascade
         usual, cascade.score_threshold = cascade.score_threshold, threshold
         try:
-            found = self.model.predict(batch)
+            with autocast(self.device, self.precision):
+                found = self.model.predict(batch)
         finally:
             cascade.score_threshold = usual
         for (sample, _), detections in zip(pages, in_page_pixels(found, batch.pages), strict=True):
@@ -351,6 +355,7 @@ def run(args: argparse.Namespace) -> int:
     detector = Detector.load(args.ckpt, args.device)
     if args.masks and detector.model.mask_head is None:
         raise InputError(f"{args.ckpt}: has no mask head (model.mask_on); leave out --masks")
+    log.info("on %s", describe(detector.device, detector.precision))
     job = _Job(detector, out, args)
     job.run(paths)
     for failure in job.failures:

@@ -21,6 +21,7 @@ from training_helpers import tiny_config
 
 from lmv3det.checkpoint.file import load_checkpoint, read_torch, write_torch
 from lmv3det.checkpoint.loading import load_detector
+from lmv3det.cli import main
 from lmv3det.config import load_config, to_yaml
 from lmv3det.device import choose_precision
 from lmv3det.engine.log import read_entries
@@ -35,6 +36,7 @@ from lmv3det.engine.state import (
 )
 from lmv3det.engine.trainer import Interrupted, Trainer, run, train
 from lmv3det.errors import InputError
+from lmv3det.inference.detector import Detector
 from lmv3det.model.detector import LayoutDetector
 
 CPU = torch.device("cpu")
@@ -333,12 +335,12 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_pages(tiny_data, tmp_path
     assert load_checkpoint(tmp_path / "run" / "last.pth").step == 8
 
 
-@pytest.mark.parametrize("amp", ["off", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_loss_that_is_not_finite_is_skipped_and_counted(
-    tiny_data, tmp_path, monkeypatch, caplog, amp
+    tiny_data, tmp_path, monkeypatch, caplog, precision
 ):
-    solver = {"batch_size": 2, "grad_accum_steps": 2, "steps": 6, "non_finite": "skip", "amp": amp}
-    config = tiny_config(tiny_data.root, tmp_path / "run", solver=solver)
+    solver = {"batch_size": 2, "grad_accum_steps": 2, "steps": 6, "non_finite": "skip"}
+    config = tiny_config(tiny_data.root, tmp_path / "run", precision=precision, solver=solver)
     poison(monkeypatch, "c.png", math.nan)
     train(config)
     assert caplog.text.count("left out") == 3 and "c.png" in caplog.text
@@ -350,13 +352,13 @@ def test_a_loss_that_is_not_finite_is_skipped_and_counted(
     assert "NaN" not in (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("amp", ["bf16", "fp16"])
-def test_mixed_precision_stays_close(tiny_data, tmp_path, amp):
-    for name in ("off", amp):
-        config = tiny_config(tiny_data.root, tmp_path / name, solver={"steps": 3, "amp": name})
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_stays_close(tiny_data, tmp_path, precision):
+    for name in ("fp32", precision):
+        config = tiny_config(tiny_data.root, tmp_path / name, precision=name, solver={"steps": 3})
         config.backbone.dropout = config.backbone.attention_dropout = 0.0
         train(config)
-    first, second = (read_entries(tmp_path / name)[0] for name in ("off", amp))
+    first, second = (read_entries(tmp_path / name)[0] for name in ("fp32", precision))
     assert first["total"] != second["total"]
     assert first["total"] == pytest.approx(second["total"], rel=0.05)
 
@@ -379,8 +381,39 @@ def test_a_page_that_cannot_be_read_costs_no_step(tiny_data, tmp_path, monkeypat
 
 def test_precision_of_auto():
     assert choose_precision("auto", CPU) is None
-    assert choose_precision("off", torch.device("cuda")) is None
+    assert choose_precision("auto", "mps") is None
+    assert choose_precision("fp32", torch.device("cuda")) is None
     assert choose_precision("bf16", CPU) == torch.bfloat16
+    with pytest.raises(InputError, match="precision is 'off'; it must be auto, fp32"):
+        choose_precision("off", CPU)
+
+
+def test_a_run_evaluates_as_its_checkpoint_is_evaluated(tiny_data, tmp_path, monkeypatch):
+    """The same precision in the run, in `evaluate` and in `Detector`: the same scores."""
+    seen = []
+    original = LayoutDetector.predict
+
+    def watch(self, batch):
+        device = batch.images.device.type
+        enabled = torch.is_autocast_enabled(device)
+        seen.append(torch.get_autocast_dtype(device) if enabled else torch.float32)
+        return original(self, batch)
+
+    monkeypatch.setattr(LayoutDetector, "predict", watch)
+    config = tiny_config(
+        tiny_data.root, tmp_path / "run", precision="bf16", solver={"lr": 3e-3, "steps": 6}
+    )
+    train(config)
+    best = tmp_path / "run" / "best.pth"
+    assert main(["evaluate", str(best), "--out", str(tmp_path / "eval"), "--worst", "0"]) == 0
+    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text(encoding="utf-8"))
+    entries = [e for e in read_entries(tmp_path / "run") if "evaluation" in e]
+    assert metrics == entries[-1]["evaluation"]
+    Detector.load(best, "cpu").predict(tiny_data.images)
+    assert set(seen) == {torch.bfloat16} and len(seen) >= 9
+    seen.clear()
+    Detector.load(best, "cpu", ["precision=fp32"]).predict(tiny_data.images)
+    assert set(seen) == {torch.float32}
 
 
 def test_pages_of_a_micro_batch(tiny_data, tmp_path):
