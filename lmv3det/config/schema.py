@@ -93,7 +93,8 @@ class InputConfig:
 class ModelConfig:
     weights: str | None = None
     """Where training starts from: a checkpoint of ours, a detectron2 .pth of this architecture,
-    or a Hugging Face LayoutLMv3 folder (a hub name needs the network). None: from scratch."""
+    a Hugging Face LayoutLMv3 folder, or `hub:owner/name`, which needs the network. None: from
+    scratch."""
     num_classes: int | None = None
     """Classes without background. None: as many as the training annotations have; 10, the classes
     of CDLA, where a detector is built without annotations."""
@@ -360,7 +361,7 @@ class TextConfig:
     reading_order: Literal["as_is", "two_column", "auto"] = "auto"
     """Order of the lines: the file's, always two columns, or columns found page by page."""
     tokenizer: str | None = None
-    """Folder that `AutoTokenizer` loads (a hub name needs the network)."""
+    """Folder that `AutoTokenizer` loads or `hub:owner/name`, which needs the network."""
     unknown_words: bool = False
     """Take a line without words (a box that was found but not read) as one unknown token; off, it
     is left out."""
@@ -480,7 +481,8 @@ class SolverConfig:
     warmup_factor: float = 0.01
     """Where the warm-up starts, as a share of lr."""
     allow_long_warmup: bool = False
-    """Accept a warm-up as long as the run, which never reaches the peak rate."""
+    """Keep a warm-up as long as the run, which never reaches the peak rate; otherwise it is
+    shortened to a tenth of the run, with a notice."""
     max_grad_norm: float = 1.0
     """Largest total gradient norm; 0 is off."""
     ema_decay: float = 0.0
@@ -511,12 +513,6 @@ class SolverConfig:
             "two numbers from 0 to below 1",
         )
         _require_fraction(self.ema_decay, "solver.ema_decay")
-        if self.warmup_steps >= self.steps and not self.allow_long_warmup:
-            raise ValueError(
-                f"solver.warmup_steps is {self.warmup_steps} and the run has {self.steps} steps: "
-                f"the peak rate is never reached. Set solver.warmup_steps={self.steps // 10}, or "
-                "solver.allow_long_warmup=true if it is meant"
-            )
 
 
 @dataclass(config=_STRICT)
@@ -549,6 +545,8 @@ class Config:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Of training, evaluation and prediction alike. bf16 and fp16 are mixed precision. auto: bf16
     where a CUDA card has it, else fp16; fp32 on other devices."""
+    distributed_timeout: float = 30.0
+    """Minutes that several processes wait for one another in an exchange before they give up."""
     data: DataConfig = field(default_factory=DataConfig)
     """Pages and annotations."""
     input: InputConfig = field(default_factory=InputConfig)
@@ -577,6 +575,12 @@ class Config:
     """From scores to detections."""
 
     def __post_init__(self) -> None:
+        _require(
+            self.distributed_timeout > 0,
+            "distributed_timeout",
+            self.distributed_timeout,
+            "more than 0 minutes",
+        )
         if self.backbone.stem == "conv" and self.fusion.kind != "none" and 2 in self.fusion.levels:
             raise ValueError(
                 f"fusion.levels is {self.fusion.levels}, but with backbone.stem=conv level 2 has "

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lmv3det.checkpoint.untrusted import named_code
 from lmv3det.config import BackboneConfig, Config
 from lmv3det.convert.infer import OUT_INDICES, backbone_settings
 from lmv3det.convert.report import LoadReport
@@ -47,6 +48,7 @@ def load_initial_weights(
     *,
     categories: Sequence[Category] | None = None,
     strict: bool = True,
+    trust_code: bool = False,
 ) -> LoadReport:
     """Load what `model.weights` names into a model, as the start of a training.
 
@@ -56,20 +58,21 @@ def load_initial_weights(
     Args:
         model: as `build_detector(config)` makes it; changed in place.
         source: a checkpoint or folder of ours, a detectron2 .pth, a Hugging Face LayoutLMv3
-            folder or file, or a hub name.
+            folder or file, or `hub:owner/name`.
         config: the model's config.
         categories: the model's classes in order. Rows of classes that the source knows by the
             same name are kept. None: classes are told apart by their number alone.
         strict: raise when something is missing, unexpected or of a wrong shape.
+        trust_code: let the source's config name classes of one's own that `config` does not name.
 
     Returns:
         The report; print it.
 
     Raises:
-        InputError: the source cannot be read, its sizes are not the config's, or (`strict`) it
-            does not fit.
+        InputError: the source cannot be read, its config names code, its weights are not finite,
+            its sizes are not the config's, or (`strict`) it does not fit.
     """
-    found = read_source(source)
+    found = read_source(source, trust_code=trust_code or named_code(config).values())
     weights, report = fit_weights(model.state_dict(), found, config, categories=categories)
     report.check(allow_missing=not strict, allow_unexpected=not strict)
     model.load_state_dict(weights)

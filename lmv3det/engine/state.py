@@ -7,14 +7,13 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
 from lmv3det.config import Config, to_dict
@@ -151,24 +150,6 @@ def check_same_model(
         )
 
 
-def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """`load_state_dict` with every name and shape the same.
-
-    Raises:
-        InputError: they are not.
-    """
-    own = model.state_dict()
-    odd = sorted(own.keys() ^ weights.keys())
-    odd += [n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape]
-    if odd:
-        shown = ", ".join(odd[:3]) + (", …" if len(odd) > 3 else "")
-        raise InputError(
-            f"{path}: {len(odd)} weights do not fit the model of the config ({shown}): use the "
-            "config.yaml beside the checkpoint"
-        )
-    model.load_state_dict(weights)
-
-
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run: last, best and numbered, as far as they exist."""
     named = [folder / name for name in (LAST, BEST) if (folder / name).is_file()]
@@ -214,17 +195,17 @@ def save_best(folder: Path, checkpoint: Checkpoint) -> None:
     save_checkpoint(folder / BEST, dataclasses.replace(checkpoint, training={}))
 
 
-def read_resumable(path: Path) -> Checkpoint:
+def read_resumable(path: Path, trust_code: bool | Collection[str] = False) -> Checkpoint:
     """Read a checkpoint that a run can go on from.
 
+    Args:
+        path: the file.
+        trust_code: as for `load_checkpoint`.
+
     Raises:
-        InputError: there is none, or it holds a model only.
+        InputError: it cannot be read, holds a model only, or its config names other code.
     """
-    if not path.is_file():
-        raise InputError(
-            f"{path}: nothing to resume; start without --resume, or set output_dir to the run's"
-        )
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, trust_code=trust_code)
     if not checkpoint.training:
         raise InputError(
             f"{path}: holds a model only, not the state of a run: resume from last.pth or "

@@ -325,6 +325,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", help="folder of the page images")
     parser.add_argument("--ocr", help="folder of the OCR files (default: OCR beside the images)")
     parser.add_argument("--out", default="evaluation", help="folder to write to (%(default)s)")
+    parser.add_argument("--trust-code", action="store_true",
+                        help="import the classes of yours that the checkpoint names")  # fmt: skip
     parser.add_argument("--worst", type=int, default=4, help="worst pages to draw (%(default)s)")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="settings, such as test.batch_size=4"
@@ -343,7 +345,9 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.device import choose_precision, describe
     from lmv3det.engine.distributed import start
 
-    model, checkpoint = load_detector(args.checkpoint, "cpu", args.overrides)
+    model, checkpoint = load_detector(
+        args.checkpoint, "cpu", args.overrides, trust_code=args.trust_code
+    )
     config = checkpoint.config
     annotations, images, ocr = _data(args, config)
     dataset = CocoDataset(
@@ -359,7 +363,7 @@ def run(args: argparse.Namespace) -> int:
     )
     encoder = checkpoint_page_tokenizer(checkpoint)
     Path(args.out).mkdir(parents=True, exist_ok=True)  # a fault here is told before the work
-    with start(config.device) as world:
+    with start(config.device, config.distributed_timeout) as world:
         if world.is_main:
             precision = choose_precision(config.precision, world.device)
             log.info("on %s", describe(world.device, precision))

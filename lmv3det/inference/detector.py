@@ -87,6 +87,8 @@ class Detector:
         path: str | os.PathLike | None = None,
         device: str = "auto",
         overrides: Sequence[str] = (),
+        *,
+        trust_code: bool = False,
     ) -> Detector:
         """A detector from a checkpoint.
 
@@ -95,15 +97,16 @@ class Detector:
                 comes with the package.
             device: auto, cpu, cuda, cuda:N or mps.
             overrides: settings as on the command line, such as `["input.min_size_test=640"]`.
+            trust_code: import the classes of one's own (`module:Class`) that its config names.
 
         Raises:
-            InputError: a file that cannot be used, a wrong setting, no such device.
+            InputError: a file that cannot be used or names code, a wrong setting, no such device.
         """
         from lmv3det.device import choose_device
 
         where = choose_device(device)
         path = default_model_folder() if path is None else path
-        model, checkpoint = load_detector(path, where, overrides)
+        model, checkpoint = load_detector(path, where, overrides, trust_code=trust_code)
         encoder = checkpoint_page_tokenizer(checkpoint)
         return cls(model, checkpoint.config, checkpoint.categories, encoder, where)
 
@@ -323,6 +326,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dpi", type=int, default=PDF_DPI, help="resolution of PDF pages (%(default)s)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--trust-code", action="store_true",
+                        help="import the classes of yours that the checkpoint names")  # fmt: skip
     parser.add_argument("--masks", action="store_true", help="write masks too (COCO RLE)")
     parser.add_argument("--no-drawings", action="store_true", help="write the JSON alone")
 
@@ -352,7 +357,7 @@ def run(args: argparse.Namespace) -> int:
             f"{inside[0]}: is in the folder to write to, {out}, where drawings could replace it; "
             "give another --out"
         )
-    detector = Detector.load(args.ckpt, args.device)
+    detector = Detector.load(args.ckpt, args.device, trust_code=args.trust_code)
     if args.masks and detector.model.mask_head is None:
         raise InputError(f"{args.ckpt}: has no mask head (model.mask_on); leave out --masks")
     log.info("on %s", describe(detector.device, detector.precision))

@@ -194,7 +194,6 @@ class TestContradictions:
     @pytest.mark.parametrize(
         ("overrides", "said"),
         [
-            (["solver.steps=500"], "warmup_steps"),
             (["fusion.kind=gated"], "text.selection"),
             (["fusion.kind=gatd", "text.selection=all"], "did you mean 'gated'?"),
             (["backbone.hidden_size=770"], "a multiple of backbone.heads (12)"),
@@ -246,12 +245,14 @@ class TestOverrides:
         assert load_config(path, ["solver.lr=0.1"]).solver.lr == 0.1  # mended from outside
 
     def test_two_that_contradict_each_other(self) -> None:
-        text = message(None, "seed=4", "solver.steps=50", "solver.warmup_steps=60")
-        assert text.startswith("config with solver.steps=50 solver.warmup_steps=60: ")
+        text = message(None, "seed=4", "backbone.heads=5", "backbone.hidden_size=771")
+        assert text.startswith("config with backbone.heads=5 backbone.hidden_size=771: ")
 
     def test_two_that_are_right_together_alone(self) -> None:
-        config = load_config(None, ["solver.steps=50", "solver.warmup_steps=5"])
-        assert (config.solver.steps, config.solver.warmup_steps) == (50, 5)
+        config = load_config(None, ["backbone.heads=5", "backbone.hidden_size=770",
+                                    "backbone.coordinate_size=150",
+                                    "backbone.shape_size=85"])  # fmt: skip
+        assert (config.backbone.heads, config.backbone.hidden_size) == (5, 770)
 
     def test_the_last_one_holds(self) -> None:
         assert load_config(None, ["seed=1", "seed=2"]).seed == 2

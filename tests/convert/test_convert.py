@@ -261,7 +261,25 @@ def test_hub_name_without_network(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(InputError, match="give its folder"):
+        read_source("hub:microsoft/layoutlmv3-base")
+
+
+def test_the_hub_is_asked_only_by_its_prefix(monkeypatch):
+    import huggingface_hub
+
+    asked = []
+
+    def watch(name, **_kwargs):
+        asked.append(name)
+        raise OSError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", watch)
+    for name in ("microsoft/layoutlmv3-base", "output/best.pth", "none"):
+        with pytest.raises(InputError, match="no such file or folder"):
+            read_source(name)
+    with pytest.raises(InputError, match="hub:microsoft/layoutlmv3-base fetches it"):
         read_source("microsoft/layoutlmv3-base")
+    assert asked == []
 
 
 def test_conversion_of_a_hub_folder_is_seeded_and_goes_back(tmp_path, capsys):
