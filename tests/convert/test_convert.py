@@ -361,6 +361,38 @@ def test_conversion_there_and_back_is_exact(tmp_path, detectron2_file):
     )
 
 
+def test_the_detectron2_folder_that_was_written_is_read(tmp_path, image_only, capsys):
+    """Its weights, and the settings of its yaml, which the report names."""
+    ours, folder, back = tmp_path / "a.pth", tmp_path / "theirs", tmp_path / "b.pth"
+    changed = ["test.score_threshold=0.31", "--out", str(ours)]
+    assert main(["convert", str(image_only), "--to", "lmv3det", *changed]) == 0
+    assert main(["convert", str(ours), "--to", "detectron2", "--out", str(folder)]) == 0
+    capsys.readouterr()
+    words = ["convert", str(folder), "--to", "lmv3det", "--classes", "A,B,C", "--out", str(back)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert str(folder / "config.yaml") in said and "--yaml" in said
+    before, after = load_checkpoint(ours), load_checkpoint(back)
+    same(before.weights, after.weights)
+    assert after.config.test.score_threshold == 0.31
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits a file's size")
+@pytest.mark.parametrize("to", ["lmv3det", "pretrained", "detectron2", "huggingface"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, image_only, capsys, to):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        code = main(["convert", str(image_only), "--to", to, "--out", str(tmp_path / "new" / "x")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = capsys.readouterr().err
+    assert code == 1 and said.count("\n") == 1 and str(tmp_path) in said, said
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def test_half_precision_stays_as_it_is(tmp_path):
     state = {
         name: tensor.half() if tensor.is_floating_point() else tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -154,11 +155,14 @@ def both(tmp_path_factory) -> Path:
     """Where two processes have left what they found."""
     folder = tmp_path_factory.mktemp("two")
     make_pages(folder)
+    torch.multiprocessing.spawn(work, (free_port(), folder), nprocs=2)
+    return folder
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(work, (port, folder), nprocs=2)
-    return folder
+        return probe.getsockname()[1]
 
 
 def read(folder: Path, rank: int) -> dict:
@@ -265,3 +269,41 @@ def test_batch_norm_on_cards_is_synchronised():
     world = World(0, 2, torch.device("cuda", 0))
     model = distributed.synchronise_batch_norm(torch.nn.Sequential(torch.nn.BatchNorm2d(2)), world)
     assert isinstance(model[0], torch.nn.SyncBatchNorm)
+
+
+def scoring(rank: int, port: int, folder: Path) -> None:
+    """Process 0 works for longer than the timeout while the other waits; then one fails alone."""
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2",
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+    )  # fmt: skip
+    with distributed.start("cpu", timeout=1 / 3) as world:
+        if world.is_main:
+            time.sleep(25)
+        distributed.barrier(world)
+        try:
+            with distributed.failing_together(world):
+                if rank == 1:
+                    raise InputError("page.png: cannot be read")
+        except InputError as error:
+            (folder / f"failed_{rank}").write_text(str(error))
+        config = run_config(folder, "whole")
+        if rank == 1:  # sees no checkpoint, as on a host without the folder
+            config.output_dir = str(folder / "elsewhere")
+        try:
+            train(config, resume=True)
+        except InputError as error:
+            (folder / f"resumed_{rank}").write_text(str(error))
+        if world.is_main:
+            time.sleep(25)  # leaving waits too
+
+
+@pytest.mark.slow
+def test_waiting_for_process_0_outlasts_the_timeout_and_faults_are_shared(tmp_path):
+    make_pages(tmp_path)
+    train(run_config(tmp_path, "whole"))
+    torch.multiprocessing.spawn(scoring, (free_port(), tmp_path), nprocs=2)
+    for rank in (0, 1):
+        assert (tmp_path / f"failed_{rank}").read_text() == "page.png: cannot be read"
+        said = (tmp_path / f"resumed_{rank}").read_text()
+        assert "elsewhere" in said and "no such checkpoint" in said
