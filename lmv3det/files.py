@@ -20,13 +20,15 @@ LOCK = ".lmv3det.lock"
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which replaces `path` when the block ends without an error.
 
-    Its folder is made. The suffix stays the same, because picture formats are told by it.
+    Its folder is made. The suffix stays the same, because picture formats are told by it. An
+    `OSError` that names no file (no room, say) becomes one that names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with _naming(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -67,10 +69,21 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     temporary = folder.with_name(f".{os.getpid()}.{folder.name}")
     try:
         temporary.mkdir()
-        yield temporary
-        os.replace(temporary, folder)
+        with _naming(folder):
+            yield temporary
+            os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or str(path) in str(error):
+            raise
+        raise OSError(f"{path}: cannot be written ({error})") from error
 
 
 def write_json(path: Path, content: Any) -> None:

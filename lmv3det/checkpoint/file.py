@@ -174,7 +174,8 @@ def load_checkpoint(
         weights=content["weights"],
         config=config,
         categories=[Category(entry["id"], entry["name"]) for entry in content["categories"]],
-        tokenizer_files=content["tokenizer_files"],
+        # Kept for as long as the model: copies, so that the file can go.
+        tokenizer_files={n: data.clone() for n, data in content["tokenizer_files"].items()},
         step=content["step"],
         training=content["training"],
         libraries=content["libraries"],

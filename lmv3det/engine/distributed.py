@@ -42,7 +42,7 @@ class World:
     rank: int
     size: int
     device: torch.device
-    waiting: dist.ProcessGroup | None = None
+    waiting: Any = None
 
     @property
     def is_main(self) -> bool:

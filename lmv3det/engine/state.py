@@ -19,9 +19,11 @@ from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
 from lmv3det.config import Config, to_dict
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
+from lmv3det.files import replacing
 
 LAST, BEST = "last.pth", "best.pth"
 _NUMBERED = re.compile(r"step_(\d+)\.pth")
+_LEFTOVER = re.compile(r"\.\d+\.(last|best|step_\d+)\.pth")  # temporary names of `replacing`
 
 # What may change between the parts of a run: it does not change which parameters there are, nor
 # what they mean. Everything else in these sections is the model.
@@ -164,6 +166,13 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove half-written checkpoints that a killed run has left; nobody else may write here."""
+    for path in folder.iterdir():
+        if _LEFTOVER.fullmatch(path.name):
+            path.unlink()
+
+
 def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) -> Path:
     """Write `last.pth`; with `number`, as `step_N.pth` too, of which the newest `keep` remain.
 
@@ -175,16 +184,12 @@ def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) 
         return last
     path = folder / f"step_{checkpoint.step}.pth"
     save_checkpoint(path, checkpoint)
-    temporary = folder / f".{LAST}.{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    try:
+    with replacing(last) as temporary:
+        temporary.unlink(missing_ok=True)
         try:
             os.link(path, temporary)
         except OSError:
             shutil.copyfile(path, temporary)
-        os.replace(temporary, last)
-    finally:
-        temporary.unlink(missing_ok=True)
     for _, old in numbered(folder)[:-keep]:
         old.unlink()
     return last

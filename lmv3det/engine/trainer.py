@@ -98,6 +98,8 @@ class Trainer:
         else:
             try:
                 self._resume(checkpoint)
+            except torch.OutOfMemoryError:
+                raise
             except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
                 raise InputError(
                     f"{source}: the state of the run in it cannot be used ({type(error).__name__}: "

@@ -15,7 +15,6 @@ import numpy as np
 
 from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages, to_array
-from lmv3det.device import autocast, choose_precision, describe
 from lmv3det.errors import InputError
 from lmv3det.files import JsonList
 from lmv3det.inference.default_model import default_model_folder
@@ -64,6 +63,7 @@ class Detector:
     ) -> None:
         from lmv3det.data.loader import Collate
         from lmv3det.data.transforms import TestTransform
+        from lmv3det.device import choose_precision
 
         given = config.input
         self.model, self.config, self.device = model, config, device
@@ -180,6 +180,8 @@ class Detector:
     def _detect(
         self, pages: list[tuple[Sample, Sample]], threshold: float
     ) -> Iterator[tuple[Sample, Detections]]:
+        from lmv3det.device import autocast
+
         batch = self.collate([resized for _, resized in pages]).to(self.device)
         cascade: Any = self.model.cascade
         usual, cascade.score_threshold = cascade.score_threshold, threshold
@@ -341,6 +343,8 @@ def run(args: argparse.Namespace) -> int:
     for a PDF. Pages that fail are named at the end; the others are done. What was finished is kept
     when it is interrupted.
     """
+    from lmv3det.device import describe
+
     for name, least in (("batch_size", 1), ("dpi", 1)):
         value = getattr(args, name)
         if value is not None and value < least:

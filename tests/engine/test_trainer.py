@@ -653,7 +653,10 @@ def test_a_second_training_in_a_folder_is_refused(tiny_data, tmp_path):
         finally:
             other.kill()
     assert {path.name for path in (tmp_path / "run").iterdir()} == {LOCK}
+    for name in (".123.last.pth", ".4.step_20.pth"):  # of a killed run
+        (tmp_path / "run" / name).write_bytes(b"half a checkpoint")
     train(config)
+    assert not list((tmp_path / "run").glob(".*.pth"))
     with lock_folder(tmp_path / "run", "a training"):  # the run has let go of it
         pass
 
