@@ -1,8 +1,8 @@
-"""The one exception that stands for a user's mistake."""
+"""The exception for a user's mistake."""
 
 
 class InputError(ValueError):
-    """Input that cannot be used: the message names file, entry, value and mend.
+    """Input that cannot be used: the message names file, entry, value and fix.
 
     The command line prints it as one line on standard error and exits with 1.
     """

@@ -1,4 +1,4 @@
-"""Self-describing checkpoints: one file that evaluates, predicts and resumes by itself.
+"""Self-describing checkpoints: one file that evaluates, predicts and resumes without other files.
 
 A checkpoint holds only tensors, numbers, strings, lists and mappings, and is read with
 `weights_only=True`, so that a file from a stranger cannot run code.
@@ -141,8 +141,8 @@ def load_checkpoint(
 
     Args:
         path: the file.
-        trust_code: let its config name classes of one's own (`module:Class`), which building the
-            model imports: any, or those that a collection holds.
+        trust_code: let its config name classes (`module:Class`), which building the model imports:
+            any, or those that a collection holds.
 
     Raises:
         InputError: the file is missing, damaged or not ours, its config names code, or reading it

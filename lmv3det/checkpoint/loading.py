@@ -34,8 +34,8 @@ def load_detector(
         device: where to put it.
         overrides: `key=value` settings that replace those of the checkpoint. With `model.mask_on`
             false the mask head is left out.
-        trust_code: import the classes of one's own (`module:Class`) that its config names. Those
-            that `overrides` name are trusted in any case.
+        trust_code: import the classes (`module:Class`) that its config names. Those that
+            `overrides` name are trusted in any case.
 
     Returns:
         The detector, and the checkpoint with the overridden config (its weights emptied).
@@ -86,8 +86,8 @@ def build_with_weights(
     """The detector of a config with the given weights, which it copies.
 
     Nothing is initialised at random: the model is built without memory, and each tensor is copied
-    once, to its place on `device` and in the model's dtype. Only classes of one's own, which may
-    compute with their parameters, are built on the CPU first.
+    once, to its place on `device` and in the model's dtype. Only a config that names classes
+    (`module:Class`), which may compute with their parameters, is built on the CPU first.
 
     Raises:
         InputError: the weights do not fit, or are not finite; `source` and `fix` are in the

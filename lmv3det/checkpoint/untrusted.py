@@ -13,7 +13,7 @@ from lmv3det.errors import InputError
 
 
 def named_code(config: Config) -> dict[str, str]:
-    """The settings that name a class of one's own, which building the model imports."""
+    """The settings that name a class (`module:Class`), which building the model imports."""
     fusion, head, sentence = config.fusion.kind, config.roi.head, config.text.sentence_encoder
     named = {"fusion.kind": fusion if ":" in fusion else None, "roi.head": head,
              "text.sentence_encoder": sentence}  # fmt: skip
@@ -21,7 +21,7 @@ def named_code(config: Config) -> dict[str, str]:
 
 
 def code_in(values: Mapping[str, Any]) -> set[str]:
-    """The classes of one's own that nested settings name."""
+    """The classes (`module:Class`) that nested settings name."""
     found = [
         values.get("fusion", {}).get("kind"),
         values.get("roi", {}).get("head"),

@@ -124,7 +124,7 @@ def save_as(
         checkpoint: what to write.
         to: lmv3det, pretrained, detectron2 or huggingface.
         out: the file or folder.
-        report: gets remarks on what the format has no place for.
+        report: gets notes on what the format has no place for.
         half: the folder `pretrained` in float16.
 
     Raises:
@@ -172,15 +172,15 @@ def read_classes(listed: str | None, annotations: Path | None) -> list[Category]
 
 
 def _from_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Settings of a detectron2 yaml, and remarks.
+    """Settings of a detectron2 yaml, and notes.
 
     Raises:
         InputError: it describes another model than this project builds.
     """
     converted = convert_config(path)
-    grave = [c for c in converted.conflicts if c[0].startswith(("MODEL.", "INPUT.FORMAT"))]
-    if grave:
-        what = "; ".join(f"{key} is {value!r} ({why})" for key, value, why in grave)
+    wrong = [c for c in converted.conflicts if c[0].startswith(("MODEL.", "INPUT.FORMAT"))]
+    if wrong:
+        what = "; ".join(f"{key} is {value!r} ({why})" for key, value, why in wrong)
         raise InputError(f"{path}: of another kind of model: {what}")
     notes = [f"{key}: {value!r}: {why}" for key, value, why in converted.conflicts]
     notes += [f"{key}: {value!r}: {why}" for key, value, why in converted.changed]
@@ -192,7 +192,7 @@ def _from_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
 def _settings(
     source: Source, given: Mapping[str, Any], categories: Sequence[Category] | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """All settings of the result, and remarks on what was assumed.
+    """All settings of the result, and notes on what was assumed.
 
     Raises:
         InputError: a size that is given is not that of the weights.
@@ -206,7 +206,7 @@ def _settings(
             values.setdefault("model", {}).setdefault("num_classes", len(categories))
         elif "num_classes" not in values.get("model", {}):
             raise InputError(
-                f"{source.description} is an encoder without detector: name the classes it shall "
+                f"{source.description} is an encoder without detector: name the classes to "
                 "find with --classes A,B,C or --annotations FILE"
             )
         return values, []

@@ -96,8 +96,8 @@ def start(device_name: str, timeout: float = 30.0) -> Iterator[World]:
         yield world
         barrier(world)  # process 0 may still score or write
     except BaseException:
-        # With nccl, ending the group waits for processes that may stand in an exchange with this
-        # one: then the fault would never be told. The launcher ends them when this process has.
+        # With nccl, ending the group waits for processes that may be in an exchange with this one,
+        # and the error would never be shown. The launcher ends them once this process has ended.
         if device.type != "cuda":
             dist.destroy_process_group()
         raise

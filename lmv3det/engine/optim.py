@@ -116,7 +116,7 @@ def _schedule(step: int, solver: SolverConfig) -> float:
     if solver.schedule == "multistep":
         return solver.gamma ** bisect.bisect_right(sorted(solver.milestones), step)
     if solver.schedule == "wsd":
-        left = min((solver.steps - step) / max(solver.decay_steps, 1), 1.0)  # share of the decay
+        left = min((solver.steps - step) / max(solver.decay_steps, 1), 1.0)  # fraction of the decay
         return 0.5 * (1 - math.cos(math.pi * left))
     return 1.0
 

@@ -31,7 +31,7 @@ def train(config: Config, *, resume: bool | str = False, trust_code: bool = Fals
             the files.
         resume: go on from `output_dir/last.pth`, or from the given checkpoint.
         trust_code: let the checkpoint that is resumed, or that `model.weights` names, have classes
-            of one's own (`module:Class`) in its config that `config` does not name.
+            (`module:Class`) in its config that `config` does not name.
 
     Returns:
         The path of `last.pth`.

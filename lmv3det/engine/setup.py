@@ -59,13 +59,13 @@ def check_files(config: Config) -> None:
             continue
         for key, path in paths.items():
             what = "COCO JSON file" if key == "annotations" else "image folder"
-            mend = f"give it by data.{name}.{key}=PATH, or in the config file"
+            fix = f"give it by data.{name}.{key}=PATH, or in the config file"
             if path is None:
-                raise InputError(f"data.{name}.{key}, the {what}, is not set; {mend}")
+                raise InputError(f"data.{name}.{key}, the {what}, is not set; {fix}")
             exists = Path(path).is_file() if key == "annotations" else Path(path).is_dir()
             if not exists:
                 raise InputError(
-                    f"data.{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {mend}"
+                    f"data.{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {fix}"
                 )
 
 

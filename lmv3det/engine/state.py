@@ -132,7 +132,7 @@ def check_same_model(
     """Check that a checkpoint's run can go on with a config and the categories of its data.
 
     Raises:
-        InputError: a setting that makes the model differs, or the categories do; with the mend.
+        InputError: a setting that makes the model differs, or the categories do.
     """
     for key, (old, new) in changed_settings(checkpoint.config, config).items():
         section = key.split(".")[0]

@@ -177,8 +177,8 @@ class Trainer:
             yield batch
 
     def _close_loader(self, batches: Generator[Batch, None, None]) -> None:
-        """Let go of the loader, so that its processes end now. Left to the garbage collector (a
-        traceback kept somewhere suffices), they would each be waited for for seconds."""
+        """End the loader's processes now. Left to the garbage collector (a traceback may keep the
+        loader alive), each of them would be waited for for seconds."""
         batches.close()
         del self.loader
 
@@ -215,7 +215,7 @@ class Trainer:
         if self.signal and not done:
             raise Interrupted(self.signal, self.step, self._save(numbered=False))
         regular, due = self.step % solver.checkpoint_every == 0, self._evaluation_due()
-        if regular or done or due:  # a fault in the evaluation shall not cost the steps before it
+        if regular or done or due:  # an error in the evaluation must not cost the steps before it
             self._save(numbered=regular)
         if due:
             self._evaluate()

@@ -97,7 +97,7 @@ class Detector:
                 comes with the package.
             device: auto, cpu, cuda, cuda:N or mps.
             overrides: settings as on the command line, such as `["input.min_size_test=640"]`.
-            trust_code: import the classes of one's own (`module:Class`) that its config names.
+            trust_code: import the classes (`module:Class`) that its config names.
 
         Raises:
             InputError: a file that cannot be used or names code, a wrong setting, no such device.
