@@ -42,10 +42,41 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     return device
 
 
-def choose_precision(amp: str, device: torch.device) -> torch.dtype | None:
-    """The dtype of autocast that `solver.amp` stands for; None for full precision."""
-    if amp == "auto":
+def choose_precision(name: str, device: torch.device | str) -> torch.dtype | None:
+    """The dtype of autocast that the setting `precision` stands for; None for float32.
+
+    `auto` is bfloat16 on a CUDA card that computes in it, float16 on another one, and float32 on
+    every other device. Training, evaluation and prediction all choose by this function.
+
+    Raises:
+        InputError: no such precision.
+    """
+    device = torch.device(device)
+    if name == "auto":
         if device.type != "cuda":
             return None
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
-    return {"off": None, "fp16": torch.float16, "bf16": torch.bfloat16}[amp]
+    if name not in _PRECISIONS:
+        raise InputError(f"precision is {name!r}; it must be auto, {', '.join(_PRECISIONS)}")
+    return _PRECISIONS[name]
+
+
+_PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(device: torch.device | str, precision: str | torch.dtype | None) -> torch.autocast:
+    """The context of every forward pass: mixed precision, or none.
+
+    Args:
+        device: where the model is.
+        precision: the setting (`auto`, `fp32`, `bf16`, `fp16`), or what `choose_precision` gave.
+    """
+    if isinstance(precision, str):
+        precision = choose_precision(precision, device)
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=precision, enabled=precision is not None)
+
+
+def describe(device: torch.device | str, precision: torch.dtype | None) -> str:
+    """Device and precision in words, such as `cuda:0 in bfloat16`."""
+    return f"{device} in {str(precision or torch.float32).removeprefix('torch.')}"

@@ -1,4 +1,4 @@
-"""Self-describing checkpoints: one file that evaluates, predicts and resumes by itself.
+"""Self-describing checkpoints: one file that evaluates, predicts and resumes without other files.
 
 A checkpoint holds only tensors, numbers, strings, lists and mappings, and is read with
 `weights_only=True`, so that a file from a stranger cannot run code.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import pickle
 import platform
+import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,9 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lmv3det.checkpoint.untrusted import check_fields, check_tensors, refuse_code
 from lmv3det.config import Config, from_dict, to_dict
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
+from lmv3det.files import replacing
 
 FORMAT = "lmv3det checkpoint"
 VERSION = 1
@@ -80,21 +84,25 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
 
 
 def write_torch(path: Path, content: Any) -> None:
-    """`torch.save` to a temporary file beside `path`, flushed, then renamed onto it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as stream:
+    """`torch.save` to a temporary file beside `path`, flushed, then renamed onto it.
+
+    Raises:
+        OSError: it cannot be written (no room, say); `path` is as it was.
+    """
+    with replacing(path) as temporary, open(temporary, "wb") as stream:
+        try:
             torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        except RuntimeError as error:  # what torch makes of an OSError while it writes
+            raise OSError(f"{path}: cannot be written ({_one_line(error)})") from error
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def read_torch(path: Path) -> Any:
     """`torch.load` on the CPU with `weights_only=True`.
+
+    The tensors of a zip archive, as torch writes it, are mapped from the file: what is not used
+    is not read. Copy those that are kept.
 
     Raises:
         InputError: no such file, not a torch file, cut off, or a pickle that wants to run code.
@@ -102,9 +110,10 @@ def read_torch(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint file")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        mapped = zipfile.is_zipfile(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        reason = " ".join(str(error).split())
+        reason = _one_line(error, 10_000)
         # Zip archives and pickles (protocol 2 and later) can hold code; other bytes cannot.
         with open(path, "rb") as stream:
             could_run_code = stream.read(2) in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
@@ -115,18 +124,29 @@ def read_torch(path: Path) -> Any:
             f"{path}: refused, because reading it would run code from the file ({detail}). "
             "Save it again as tensors only: torch.save(model.state_dict(), path)"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
-        reason = " ".join(str(error).split())[:160]
+    except Exception as error:  # damaged and crafted files raise almost anything
         raise InputError(
-            f"{path}: cut off or not a torch file ({reason}); copy or download it again"
+            f"{path}: cut off or not a torch file ({_one_line(error)}); copy or download it again"
         ) from None
 
 
-def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
-    """Read a checkpoint of ours onto the CPU.
+def _one_line(error: Exception, length: int = 160) -> str:
+    return " ".join(str(error).split())[:length]
+
+
+def load_checkpoint(
+    path: str | os.PathLike, *, trust_code: bool | Collection[str] = False
+) -> Checkpoint:
+    """Read a checkpoint of ours onto the CPU. Its tensors are mapped from the file.
+
+    Args:
+        path: the file.
+        trust_code: let its config name classes (`module:Class`), which building the model imports:
+            any, or those that a collection holds.
 
     Raises:
-        InputError: the file is missing, damaged, not ours, or would run code; each with the mend.
+        InputError: the file is missing, damaged or not ours, its config names code, or reading it
+            would run code; each with the fix.
     """
     content = read_torch(Path(path))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -134,7 +154,9 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
             f"{path}: a torch file, but not a checkpoint of lmv3det; convert it first: "
             f"lmv3det convert {path} --to lmv3det --out FILE"
         )
-    if content.get("version", 0) > VERSION:
+    if type(content.get("version")) is not int:
+        raise InputError(f"{path}: its version is no whole number; the checkpoint is damaged")
+    if content["version"] > VERSION:
         raise InputError(
             f"{path}: written by a newer lmv3det (format {content['version']}, this one reads up "
             f"to {VERSION}); upgrade lmv3det"
@@ -145,12 +167,32 @@ def load_checkpoint(path: str | os.PathLike) -> Checkpoint:
             f"{path}: a checkpoint of lmv3det without {', '.join(missing)}; copy or download it "
             "again"
         )
+    check_fields(content, path)
+    check_tensors(content["weights"], path)
+    config = checked_config(content["config"], f"{path} (its config)", trust_code)
     return Checkpoint(
         weights=content["weights"],
-        config=from_dict(content["config"], f"{path} (its config)"),
+        config=config,
         categories=[Category(entry["id"], entry["name"]) for entry in content["categories"]],
-        tokenizer_files=content["tokenizer_files"],
+        # Kept for as long as the model: copies, so that the file can go.
+        tokenizer_files={n: data.clone() for n, data in content["tokenizer_files"].items()},
         step=content["step"],
         training=content["training"],
         libraries=content["libraries"],
     )
+
+
+def checked_config(values: Any, source: str, trust_code: bool | Collection[str]) -> Config:
+    """The config of a checkpoint, which someone else may have made.
+
+    Raises:
+        InputError: unknown or wrong settings, or code that `trust_code` does not allow.
+    """
+    try:
+        config = from_dict(values, source)
+    except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{source}: not settings ({_one_line(error)}); it is damaged") from None
+    refuse_code(config, source, trust_code)
+    return config

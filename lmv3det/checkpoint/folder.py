@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lmv3det.checkpoint.file import Checkpoint, library_versions
-from lmv3det.config import load_config, to_yaml
+from lmv3det.checkpoint.file import Checkpoint, checked_config, library_versions
+from lmv3det.checkpoint.untrusted import check_fields
+from lmv3det.config import to_yaml
+from lmv3det.config.reading import _read_file
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
-from lmv3det.files import write_json
+from lmv3det.files import replacing_folder, write_json
 
 MARKER = "lmv3det.json"
 """The file by which a folder of ours is known."""
@@ -46,12 +49,11 @@ def save_pretrained(
     Raises:
         InputError: the folder is there already and not empty.
     """
-
-    def write(draft: Path) -> None:
-        weights = checkpoint.weights
-        if half:
-            weights = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
-        save_file(_storable(weights), draft / "model.safetensors")
+    weights = checkpoint.weights
+    if half:
+        weights = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
+    with new_folder(Path(folder)) as draft:
+        save_tensors(weights, draft / "model.safetensors")
         (draft / "config.yaml").write_text(to_yaml(checkpoint.config), encoding="utf-8")
         if checkpoint.tokenizer_files:
             (draft / "tokenizer").mkdir()
@@ -66,31 +68,38 @@ def save_pretrained(
         }
         write_json(draft / MARKER, about)
 
-    write_folder(Path(folder), write)
 
-
-def from_pretrained(folder: str | os.PathLike) -> Checkpoint:
+def from_pretrained(
+    folder: str | os.PathLike, *, trust_code: bool | Collection[str] = False
+) -> Checkpoint:
     """Read a folder that `save_pretrained` wrote; weights in float16 become float32.
 
+    Args:
+        folder: its path.
+        trust_code: as for `load_checkpoint`.
+
     Raises:
-        InputError: a file is missing or damaged, or the folder is not ours.
+        InputError: a file is missing or damaged, the folder is not ours, or its config names code.
     """
     root = Path(folder)
     try:
         about = json.loads((root / MARKER).read_text(encoding="utf-8"))
-        if about.get("format") != FORMAT:
+        if about.get("format") != FORMAT or type(about["version"]) is not int:
             raise InputError(f"{root / MARKER}: not of a folder that lmv3det wrote")
         if about["version"] > VERSION:
             raise InputError(
                 f"{root}: written by a newer lmv3det (format {about['version']}, this one reads "
                 f"up to {VERSION}); upgrade lmv3det"
             )
+        check_fields(about, root / MARKER)
+        path = root / "config.yaml"
+        config = checked_config(_read_file(path), str(path), trust_code)
         return Checkpoint(
             weights={
                 name: tensor.float() if tensor.dtype == torch.float16 else tensor
                 for name, tensor in load_file(root / "model.safetensors").items()
             },
-            config=load_config(root / "config.yaml"),
+            config=config,
             categories=[Category(entry["id"], entry["name"]) for entry in about["categories"]],
             tokenizer_files=read_tokenizer(root / "tokenizer"),
             step=about["step"],
@@ -98,7 +107,9 @@ def from_pretrained(folder: str | os.PathLike) -> Checkpoint:
         )
     except InputError:
         raise
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+    ) as error:  # fmt: skip
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise InputError(f"{root}: damaged or incomplete ({reason}); copy it again") from None
 
@@ -106,13 +117,14 @@ def from_pretrained(folder: str | os.PathLike) -> Checkpoint:
 def save_huggingface(
     weights: Mapping[str, Tensor], config: Mapping[str, Any], folder: str | os.PathLike
 ) -> None:
-    """Write an encoder (Hugging Face's names) and its `config.json` as a Hugging Face folder."""
+    """Write an encoder (Hugging Face's names) and its `config.json` as a Hugging Face folder.
 
-    def write(draft: Path) -> None:
-        save_file(_storable(weights), draft / "model.safetensors", metadata={"format": "pt"})
+    Raises:
+        InputError: the folder is there already and not empty.
+    """
+    with new_folder(Path(folder)) as draft:
+        save_tensors(weights, draft / "model.safetensors", {"format": "pt"})
         write_json(draft / "config.json", config)
-
-    write_folder(Path(folder), write)
 
 
 def read_tokenizer(folder: Path) -> dict[str, Tensor]:
@@ -120,31 +132,33 @@ def read_tokenizer(folder: Path) -> dict[str, Tensor]:
     if not folder.is_dir():
         return {}
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    return {
-        path.name: torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-        for path in files
-        if path.stat().st_size
-    }
+    return {path.name: torch.from_numpy(np.fromfile(path, dtype=np.uint8)) for path in files}
 
 
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a draft beside `folder`, then rename it onto the place.
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which is renamed to `folder` when the block ends without an error.
 
     Raises:
         InputError: the folder is there already and not empty.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(f"{folder}: is there already; remove it or write elsewhere")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+    with replacing_folder(folder) as draft:
+        yield draft
+
+
+def save_tensors(
+    weights: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: it cannot be written (no room, say).
+    """
+    # Tensors that share no memory, in one piece, as safetensors wants them.
+    own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
     try:
-        draft.mkdir()
-        write(draft)
-        os.replace(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _storable(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors that share no memory, in one piece, as safetensors wants them."""
-    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
+        save_file(own, path, metadata=metadata)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error})") from None

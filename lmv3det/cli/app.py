@@ -19,11 +19,11 @@ from lmv3det import __version__
 from lmv3det.errors import InputError
 
 COMMANDS = {
-    "train": ("lmv3det.engine.trainer", "train a detector"),
+    "train": ("lmv3det.cli.train", "train a detector"),
     "evaluate": ("lmv3det.evaluation.coco", "score a checkpoint on annotated pages"),
     "predict": ("lmv3det.inference.detector", "find the regions of images, folders and PDF files"),
     "ocr": ("lmv3det.ocr", "read the text lines of images, folders and PDF files"),
-    "convert": ("lmv3det.convert", "change weights from and to other formats"),
+    "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
     "check": ("lmv3det.data.check", "look for faults in a data set"),
     "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
     "train-tokenizer": ("lmv3det.text.train_tokenizer", "make a tokenizer from OCR files"),

@@ -7,6 +7,7 @@ from typing import Any
 DETECTRON2_KEYS = {
     "output_dir": "OUTPUT_DIR",
     "seed": "SEED",
+    "precision": "SOLVER.AMP.ENABLED",
     "device": "MODEL.DEVICE",
     "data.train.annotations": "DATASETS.TRAIN",
     "data.val.annotations": "DATASETS.TEST",
@@ -74,7 +75,6 @@ DETECTRON2_KEYS = {
     "solver.warmup_steps": "SOLVER.WARMUP_ITERS",
     "solver.warmup_factor": "SOLVER.WARMUP_FACTOR",
     "solver.max_grad_norm": "SOLVER.CLIP_GRADIENTS.CLIP_VALUE",
-    "solver.amp": "SOLVER.AMP.ENABLED",
     "solver.evaluate_every": "TEST.EVAL_PERIOD",
     "solver.checkpoint_every": "SOLVER.CHECKPOINT_PERIOD",
     "test.score_threshold": "MODEL.ROI_HEADS.SCORE_THRESH_TEST",

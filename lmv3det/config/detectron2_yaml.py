@@ -310,7 +310,7 @@ _READ: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "solver.schedule": _schedule,
     "solver.milestones": _milestones,
     "solver.max_grad_norm": _clip,
-    "solver.amp": lambda value, _: "auto" if value else "off",
+    "precision": lambda value, _: "auto" if value else "fp32",
     **dict.fromkeys(_PER_ITERATION, _divided),
 }
 """How a value of theirs becomes ours, where it is not the same; None leaves our default."""
@@ -328,7 +328,7 @@ _WRITE: dict[str, Callable[[Config], Any]] = {
         "WarmupMultiStepLR" if c.solver.schedule == "multistep" else "WarmupCosineLR"
     ),
     "solver.max_grad_norm": lambda c: c.solver.max_grad_norm or 1.0,
-    "solver.amp": lambda c: c.solver.amp != "off",
+    "precision": lambda c: c.precision != "fp32",
     "solver.steps": lambda c: c.solver.steps * c.solver.grad_accum_steps,
     "solver.warmup_steps": lambda c: c.solver.warmup_steps * c.solver.grad_accum_steps,
     "solver.evaluate_every": lambda c: c.solver.evaluate_every * c.solver.grad_accum_steps,

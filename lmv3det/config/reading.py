@@ -32,8 +32,12 @@ RENAMED = {
     "solver.accumulate": "solver.grad_accum_steps",
     "solver.clip_norm": "solver.max_grad_norm",
     "solver.ema": "solver.ema_decay",
+    "solver.amp": "precision",
 }
 """Old dotted key → the key it has now. Configs and checkpoints with old keys are still read."""
+
+_RENAMED_VALUES: dict[str, dict[Any, Any]] = {"solver.amp": {"off": "fp32"}}
+"""Old dotted key → its values that are called otherwise now."""
 
 REMOVED = {"backbone.patch_size": 16}
 """Old dotted key → the one value that it could have. With that value it is read and left out."""
@@ -90,12 +94,17 @@ def with_new_names(values: dict[str, Any], source: str) -> dict[str, Any]:
         inner = values.get(section)
         if not isinstance(inner, dict) or name not in inner:
             continue
-        new_name = new.partition(".")[2]
-        if new_name in inner:
+        new_section, _, new_name = new.rpartition(".")
+        there = values.get(new_section, {}) if new_section else values
+        if new_name in there:
             raise InputError(f"{source}: {old} is the old name of {new}, and both are set: drop it")
         log.info("%s: %s is called %s now", source, old, new)
-        renamed = {new_name if key == name else key: value for key, value in inner.items()}
-        values = {**values, section: renamed}
+        if new_section == section:
+            renamed = {new_name if key == name else key: value for key, value in inner.items()}
+            values = {**values, section: renamed}
+        else:
+            rest = {key: value for key, value in inner.items() if key != name}
+            values = merge({**values, section: rest}, _nested(new, _new_value(old, inner[name])))
     for old, only in REMOVED.items():
         section, _, name = old.partition(".")
         inner = values.get(section)
@@ -106,6 +115,18 @@ def with_new_names(values: dict[str, Any], source: str) -> dict[str, Any]:
                 )
             values = {**values, section: {k: v for k, v in inner.items() if k != name}}
     return values
+
+
+def _new_value(old: str, value: Any) -> Any:
+    renamed = _RENAMED_VALUES.get(old, {})
+    return renamed.get(value, value) if isinstance(value, str) else value
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """`{"a": {"b": value}}` of the dotted key `a.b`."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
 
 
 def _suggestion(key: str, known: set[str]) -> str:
@@ -262,8 +283,8 @@ def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[st
             raise InputError(f"{override[:200]!r}: {error}") from None
         if key in RENAMED:
             log.info("%s: %s is called %s now", override, key, RENAMED[key])
-            key = RENAMED[key]
-        *parents, leaf = key.split(".")
+            key, value = RENAMED[key], _new_value(key, value)
+        parents = key.split(".")[:-1]
         inner: Any = values
         for parent in parents:
             inner = inner.get(parent, {})
@@ -271,9 +292,7 @@ def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[st
                 raise InputError(
                     f"{override!r}: {parent!r} is {inner!r} in the config, not a section"
                 )
-        for part in (leaf, *reversed(parents)):
-            value = {part: value}
-        values = merge(values, value)
+        values = merge(values, _nested(key, value))
     return values
 
 

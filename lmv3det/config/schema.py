@@ -115,7 +115,7 @@ class TextConfig:
     reading_order: Literal["as_is", "two_column", "auto"] = "auto"
     """Order of the lines: the file's, always two columns, or columns found page by page."""
     tokenizer: str | None = None
-    """Folder that `AutoTokenizer` loads (a hub name needs the network)."""
+    """Folder that `AutoTokenizer` loads or `hub:owner/name`, which needs the network."""
     unknown_words: bool = False
     """Take a line without words (a box that was found but not read) as one unknown token; off, it
     is left out."""
@@ -189,11 +189,10 @@ class SolverConfig:
     warmup_factor: float = 0.01
     """Where the warm-up starts, as a fraction of lr."""
     allow_long_warmup: bool = False
-    """Accept a warm-up as long as the run, which never reaches the peak rate."""
+    """Keep a warm-up as long as the run, which never reaches the peak rate; otherwise it is
+    shortened to a tenth of the run, with a notice."""
     max_grad_norm: float = 1.0
     """Largest total gradient norm; 0 is off."""
-    amp: Literal["auto", "off", "fp16", "bf16"] = "auto"
-    """Mixed precision. auto: bf16 where the GPU has it, else fp16; off on a CPU."""
     ema_decay: float = 0.0
     """Decay of an exponential moving average of the weights, which is then evaluated; 0 is off."""
     non_finite: Literal["stop", "skip"] = "stop"
@@ -223,12 +222,6 @@ class SolverConfig:
         )
         for key in ("ema_decay", "warmup_factor"):
             require_fraction(getattr(self, key), f"solver.{key}")
-        if self.warmup_steps >= self.steps and not self.allow_long_warmup:
-            raise ValueError(
-                f"solver.warmup_steps is {self.warmup_steps} and the run has {self.steps} steps: "
-                f"the peak rate is never reached. Set solver.warmup_steps={self.steps // 10}, or "
-                "solver.allow_long_warmup=true if it is meant"
-            )
 
 
 @dataclass(config=STRICT)
@@ -258,6 +251,11 @@ class Config:
     """Seed of initialisation, sampling and data order."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Of training, evaluation and prediction alike. bf16 and fp16 are mixed precision. auto: bf16
+    where a CUDA card has it, else fp16; fp32 on other devices."""
+    distributed_timeout: float = 30.0
+    """Minutes that several processes wait for one another in an exchange before they give up."""
     data: DataConfig = field(default_factory=DataConfig)
     """Pages and annotations."""
     input: InputConfig = field(default_factory=InputConfig)
@@ -286,6 +284,12 @@ class Config:
     """From scores to detections."""
 
     def __post_init__(self) -> None:
+        require(
+            self.distributed_timeout > 0,
+            "distributed_timeout",
+            self.distributed_timeout,
+            "more than 0 minutes",
+        )
         require(self.seed >= 0, "seed", self.seed, "0 or more")
         for key, number in _integers(self, ""):
             require(abs(number) < 2**32, key, number, "below 2^32")

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lmv3det.checkpoint.untrusted import named_code
 from lmv3det.config import BackboneConfig, Config
 from lmv3det.convert.infer import OUT_INDICES, backbone_settings
 from lmv3det.convert.report import LoadReport
@@ -47,6 +48,7 @@ def load_initial_weights(
     *,
     categories: Sequence[Category] | None = None,
     strict: bool = True,
+    trust_code: bool = False,
 ) -> LoadReport:
     """Load what `model.weights` names into a model, as the start of a training.
 
@@ -56,20 +58,22 @@ def load_initial_weights(
     Args:
         model: as `build_detector(config)` makes it; changed in place.
         source: a checkpoint or folder of ours, a detectron2 .pth, a Hugging Face LayoutLMv3
-            folder or file, or a hub name.
+            folder or file, or `hub:owner/name`.
         config: the model's config.
         categories: the model's classes in order. Rows of classes that the source knows by the
-            same name are kept. None: classes are told apart by their number alone.
+            same name are kept. None: classes are matched by their number alone.
         strict: raise when something is missing, unexpected or of a wrong shape.
+        trust_code: let the source's config name classes (`module:Class`) that `config` does
+            not name.
 
     Returns:
         The report; print it.
 
     Raises:
-        InputError: the source cannot be read, its sizes are not the config's, or (`strict`) it
-            does not fit.
+        InputError: the source cannot be read, its config names code, its weights are not finite,
+            its sizes are not the config's, or (`strict`) it does not fit.
     """
-    found = read_source(source)
+    found = read_source(source, trust_code=trust_code or named_code(config).values())
     weights, report = fit_weights(model.state_dict(), found, config, categories=categories)
     report.check(allow_missing=not strict, allow_unexpected=not strict)
     model.load_state_dict(weights)
@@ -84,7 +88,7 @@ def fit_weights(
     categories: Sequence[Category] | None = None,
     complete: bool = False,
 ) -> tuple[dict[str, Tensor], LoadReport]:
-    """The model's weights with those of the source laid over them.
+    """The model's weights, replaced by those of the source where they fit.
 
     Args:
         model: the model's state_dict, freshly initialised; not changed.
@@ -92,7 +96,7 @@ def fit_weights(
         config: the model's config.
         categories: the model's classes; see `load_initial_weights`.
         complete: count a whole part that the source lacks (a mask head, say) as missing instead
-            of starting it anew; the parts that a bare encoder lacks excepted.
+            of starting it anew; except the parts that a bare encoder lacks.
 
     Returns:
         Weights for the model (those taken keep the source's dtype), and the report.
@@ -151,16 +155,16 @@ def check_sizes(source: Source, config: Config) -> None:
     differing = [key for key in wanted if key in theirs and theirs[key] != getattr(ours, key)]
     if not differing:
         return
-    mend = [f"backbone.{key}={theirs[key]}" for key in differing]
+    fix = [f"backbone.{key}={theirs[key]}" for key in differing]
     if "layers" in differing and theirs["layers"] in OUT_INDICES:
-        mend.append(f"backbone.out_indices={OUT_INDICES[theirs['layers']]}".replace(" ", ""))
+        fix.append(f"backbone.out_indices={OUT_INDICES[theirs['layers']]}".replace(" ", ""))
     if "hidden_size" in differing:
         sizes = {k: theirs[k] for k in ("coordinate_size", "shape_size") if k in theirs}
-        mend += [f"backbone.{k}={v}" for k, v in sizes.items() if k not in differing]
+        fix += [f"backbone.{k}={v}" for k, v in sizes.items() if k not in differing]
     was = ", ".join(f"{key} {theirs[key]} (config: {getattr(ours, key)})" for key in differing)
     raise InputError(
         f"{source.description}: its encoder has other sizes than the config: {was}; "
-        f"set {' '.join(mend)}"
+        f"set {' '.join(fix)}"
     )
 
 

@@ -19,7 +19,7 @@ HEAD_WIDTH = 64
 """Width of an attention head in all published LayoutLMv3 models."""
 
 OUT_INDICES = {12: [3, 5, 7, 11], 24: [7, 11, 15, 23]}
-"""The tapped layers of the published detectors by their number of layers."""
+"""`backbone.out_indices` of the published detectors by their number of layers."""
 
 TEXT = "backbone.text_embedding."
 
@@ -31,7 +31,7 @@ def count(weights: Mapping[str, Tensor], pattern: str) -> int:
 
 
 def backbone_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The `backbone` settings that the shapes of an encoder tell."""
+    """The `backbone` settings that follow from the shapes of an encoder."""
     settings: dict[str, Any] = {}
 
     def take(name: str, **sizes: int) -> None:
@@ -62,7 +62,7 @@ def infer_config(weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[st
 
     Returns:
         What the shapes prove, what is assumed where they say nothing (both nested as in a config
-        file), and remarks on the assumptions, each with the setting's key for its first word.
+        file), and notes on the assumptions, each with the setting's key as its first word.
 
     Raises:
         InputError: parts of a detector are missing, or of a kind that this project does not build.
@@ -138,7 +138,7 @@ def _roi(weights: Mapping[str, Tensor], channels: int) -> dict[str, Any]:
 
 
 def _text(weights: Mapping[str, Tensor], hidden: int) -> tuple[dict[str, Any], list[str]]:
-    """Sections `text`, `fusion` and `relation`, and remarks."""
+    """Sections `text`, `fusion` and `relation`, and notes."""
     settings: dict[str, Any] = {}
     notes: list[str] = []
     if any(name.startswith("cascade.relation.") for name in weights):

@@ -14,7 +14,7 @@ from torch import Tensor
 ENCODER = "backbone.bottom_up.backbone."
 """Prefix of the encoder in detectron2's names."""
 
-# (ours, Hugging Face's) within the encoder; # stands for a number.
+# (ours, Hugging Face's) within the encoder; # is a number.
 ENCODER_RULES = [
     ("patch_embedding.", "patch_embed.proj."),
     ("cls_token", "cls_token"),

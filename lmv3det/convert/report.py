@@ -18,12 +18,12 @@ class LoadReport:
         source: where the weights came from, in words.
         loaded: the model's tensors that were taken, adapted ones included.
         adapted: (name, what was done) of tensors that were changed to fit.
-        fresh: the model's tensors that start anew, as was to be expected, and why.
-        left_out: the source's tensors that were not taken, as was to be expected, and why.
+        fresh: the model's tensors that start anew, as expected, and why.
+        left_out: the source's tensors that were not taken, as expected, and why.
         missing: the model's tensors that the source should have and does not.
         unexpected: the source's tensors that the model has no place for.
         wrong_shape: (name, shape in the source, shape in the model).
-        notes: remarks on the whole.
+        notes: what else should be said.
     """
 
     source: str = ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lmv3det.checkpoint.file import FORMAT, Checkpoint, load_checkpoint, read_torch
 from lmv3det.checkpoint.folder import MARKER, from_pretrained
+from lmv3det.checkpoint.untrusted import check_finite, check_tensor
 from lmv3det.convert import parameter_names as names
 from lmv3det.errors import InputError
 
@@ -63,7 +64,10 @@ _CONSTANT = re.compile(
     r"(^|\.)(position_ids|visual_bbox|cell_anchors\.\d+|pixel_mean|pixel_std|num_batches_tracked)$"
 )
 _OTHER_HEAD = re.compile(r"^(classifier|qa_outputs|lm_head|mim_head|wpa_head|cls|score|pooler)\.")
+HUB = "hub:"
+"""What a name on the Hugging Face hub begins with; nothing else is looked for there."""
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".json", ".pkl")
 
 
 @dataclass
@@ -78,6 +82,7 @@ class Source:
         left_out: the file's names that no detector needs, and why.
         settings: `backbone` settings that came with the weights.
         checkpoint: the whole checkpoint, where it is one of ours.
+        yaml: the detectron2 yaml in the same folder, where a folder was given.
     """
 
     description: str
@@ -87,30 +92,42 @@ class Source:
     left_out: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
+    yaml: Path | None = None
 
 
-def read_source(source: str, rename: Sequence[tuple[str, str]] = ()) -> Source:
+def read_source(
+    source: str,
+    rename: Sequence[tuple[str, str]] = (),
+    *,
+    trust_code: bool | Collection[str] = False,
+) -> Source:
     """Read weights of any known format onto the CPU.
 
     Args:
-        source: a checkpoint of ours (.pth) or its folder; a detectron2 .pth; a Hugging Face
-            LayoutLMv3 folder or weight file; or, where no such path exists, a hub name
-            `owner/name`, which is downloaded.
+        source: a checkpoint of ours (.pth) or its folder; a detectron2 .pth, or a folder with one;
+            a Hugging Face LayoutLMv3 folder or weight file; or `hub:owner/name`, which is
+            downloaded.
         rename: (old, new) beginnings of names, changed before anything else. The new one is the
             format's own or ours.
+        trust_code: let the config of a checkpoint of ours name code, as for `load_checkpoint`.
 
     Raises:
         InputError: nothing there, damaged, of another model, or it would run code.
     """
-    path = Path(source).expanduser()
-    if not path.exists():
-        local = path.suffix in (".pth", ".pt", ".bin", ".safetensors", ".json", ".pkl")
-        if local or path.parent.exists() or not _HUB_NAME.match(source):
-            raise InputError(f"{source}: no such file or folder")
-        path = download(source)
+    if source.startswith(HUB):
+        path = download(source.removeprefix(HUB))
+    else:
+        path = Path(source).expanduser()
+        if not path.exists():
+            hub = f"; {HUB}{source} fetches it from the Hugging Face hub"
+            is_name = _HUB_NAME.match(source) and path.suffix not in _SUFFIXES
+            raise InputError(f"{source}: no such file or folder{hub if is_name else ''}")
     if path.is_dir():
-        return _read_folder(path, rename)
-    return _read_file(path, rename)
+        found = _read_folder(path, rename, trust_code)
+    else:
+        found = _read_file(path, rename, trust_code)
+    check_finite(found.weights, found.description)
+    return found
 
 
 def download(name: str) -> Path:
@@ -131,33 +148,44 @@ def download(name: str) -> Path:
     except (OSError, ValueError, HfHubHTTPError) as error:
         reason = " ".join(str(error).split())[:160]
         raise InputError(
-            f"{name}: no such path here, and it cannot be had from the Hugging Face hub "
+            f"{name}: cannot be had from the Hugging Face hub "
             f"({type(error).__name__}: {reason}). Download the model where there is a network and "
             "give its folder"
         ) from None
 
 
-def _read_folder(folder: Path, rename: Sequence[tuple[str, str]]) -> Source:
+def _read_folder(
+    folder: Path, rename: Sequence[tuple[str, str]], trust_code: bool | Collection[str]
+) -> Source:
     if (folder / MARKER).exists():
-        return _of_checkpoint(from_pretrained(folder), f"the folder {folder}")
+        checkpoint = from_pretrained(folder, trust_code=trust_code)
+        return _of_checkpoint(checkpoint, f"the folder {folder}")
     for name in WEIGHT_FILES:
         if (folder / name).is_file():
-            return _read_file(folder / name, rename)
-    checkpoints = sorted(p.name for p in folder.iterdir() if p.suffix in (".pth", ".pt"))
+            return _read_file(folder / name, rename, trust_code)
+    checkpoints = sorted(p for p in folder.iterdir() if p.suffix in (".pth", ".pt"))
+    if len(checkpoints) == 1:
+        found = _read_file(checkpoints[0], rename, trust_code)
+        yamls = sorted(folder.glob("*.y*ml"))
+        found.yaml = yamls[0] if len(yamls) == 1 and found.kind == "detectron2" else None
+        return found
     if checkpoints:
-        raise InputError(f"{folder}: a folder; name the file in it, such as {checkpoints[0]}")
+        raise InputError(f"{folder}: a folder; name the file in it, such as {checkpoints[0].name}")
     raise InputError(
         f"{folder}: holds none of {', '.join((MARKER, *WEIGHT_FILES))}; give a checkpoint, a "
         "folder that lmv3det wrote, or a Hugging Face LayoutLMv3 folder"
     )
 
 
-def _read_file(path: Path, rename: Sequence[tuple[str, str]]) -> Source:
+def _read_file(
+    path: Path, rename: Sequence[tuple[str, str]], trust_code: bool | Collection[str]
+) -> Source:
     content = _content(path)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         if rename:
             raise InputError(f"{path}: a checkpoint of lmv3det; --rename is for other formats")
-        return _of_checkpoint(load_checkpoint(path), f"the checkpoint {path}")
+        checkpoint = load_checkpoint(path, trust_code=trust_code)
+        return _of_checkpoint(checkpoint, f"the checkpoint {path}")
     state = _renamed(_state_dict(content, path), rename, path)
     kind = _kind(state)
     if kind is None:
@@ -285,6 +313,7 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             value = torch.from_numpy(np.array(value, value.dtype.newbyteorder("=")))
         if isinstance(value, Tensor):
+            check_tensor(str(name), value, path)
             state[str(name)] = value.detach()
     if not state:
         raise InputError(f"{path}: holds no tensors by name; give a model's state_dict")

@@ -6,6 +6,8 @@ CUDA talk over nccl, on a CPU over gloo.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import logging
 import os
 from collections.abc import Iterator
@@ -33,11 +35,14 @@ class World:
         rank: number of this process, from 0.
         size: number of processes.
         device: where this process computes.
+        waiting: a group whose exchanges may take days: for what process 0 does while the others
+            wait; None for one process.
     """
 
     rank: int
     size: int
     device: torch.device
+    waiting: Any = None
 
     @property
     def is_main(self) -> bool:
@@ -46,8 +51,12 @@ class World:
 
 
 @contextmanager
-def start(device_name: str) -> Iterator[World]:
+def start(device_name: str, timeout: float = 30.0) -> Iterator[World]:
     """Join the other processes, if `torchrun` started any, and leave them at the end.
+
+    Args:
+        device_name: the setting `device`.
+        timeout: minutes that an exchange between processes may take; 0 or less is refused.
 
     Raises:
         InputError: the device cannot be used.
@@ -64,17 +73,31 @@ def start(device_name: str) -> Iterator[World]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     world = World(rank, size, device)
-    if size == 1 or dist.is_initialized():
+    if size == 1:
         yield world
         return
     if device.type == "mps":
         raise InputError(f"device mps with {size} processes is not possible; set device=cpu")
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    joined = dist.is_initialized()
+    if not joined:
+        on_cuda = device.type == "cuda"
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
+            timeout=datetime.timedelta(minutes=timeout),
+            device_id=device if on_cuda else None,
+        )
+    world = dataclasses.replace(
+        world, waiting=dist.new_group(backend="gloo", timeout=datetime.timedelta(days=7))
+    )
+    if joined:
+        yield world
+        return
     try:
         yield world
+        barrier(world)  # process 0 may still score or write
     except BaseException:
-        # With nccl, ending the group waits for processes that may stand in an exchange with this
-        # one: then the fault would never be told. The launcher ends them when this process has.
+        # With nccl, ending the group waits for processes that may be in an exchange with this one,
+        # and the error would never be shown. The launcher ends them once this process has ended.
         if device.type != "cuda":
             dist.destroy_process_group()
         raise
@@ -154,6 +177,25 @@ def from_main(value: T, world: World) -> T:
 
 
 def barrier(world: World) -> None:
-    """Wait for all processes."""
+    """Wait for all processes, as long as it takes."""
     if world.size > 1:
-        dist.barrier()
+        dist.barrier(group=world.waiting)
+
+
+@contextmanager
+def failing_together(world: World) -> Iterator[None]:
+    """An `InputError` or `OSError` of one process becomes an `InputError` in every one, so that
+    none waits for another. Every process must enter and leave this.
+
+    Raises:
+        InputError: the first process that failed says why.
+    """
+    failure = ""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        if world.size == 1:
+            raise
+        failure = str(error) or type(error).__name__
+    for found in filter(None, gather(failure, world)):
+        raise InputError(found)

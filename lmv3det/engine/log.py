@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar, metrics.jsonl, TensorBoard, curves."""
+"""What a run shows and writes: a progress bar, metrics.jsonl, TensorBoard, curves."""
 
 from __future__ import annotations
 

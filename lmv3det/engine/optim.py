@@ -22,7 +22,7 @@ def rate_scale(name: str, layers: int, backbone_multiplier: float, layer_decay: 
     """The factor on the learning rate of one parameter.
 
     Layer-wise decay as in BEiT (Bao et al., 2021, https://arxiv.org/abs/2106.08254, appendix):
-    whatever stands on the encoder has factor 1, the encoder's last layer `layer_decay`, each layer
+    whatever is not of the encoder has factor 1, the encoder's last layer `layer_decay`, each layer
     below one factor more, and the embeddings one more than the first layer.
 
     Args:
@@ -51,7 +51,7 @@ def parameter_groups(
         model: the detector.
         lr: peak learning rate.
         weight_decay: AdamW's decay; of every parameter, unless `no_decay_norm_bias` leaves out
-            the parameters of norms and everything called bias.
+            the parameters of norms and everything whose name ends in bias.
 
     Returns:
         Groups with `params`, `names`, `peak_lr`, `lr` and `weight_decay`.
@@ -60,9 +60,9 @@ def parameter_groups(
     exempt: set[int] = set()
     if no_decay_norm_bias:
         for module in model.modules():
-            own = dict(module.named_parameters(recurse=False))
-            chosen = own.values() if isinstance(module, _NORMS) else [own.get("bias")]
-            exempt.update(id(parameter) for parameter in chosen if parameter is not None)
+            for name, parameter in module.named_parameters(recurse=False):
+                if isinstance(module, _NORMS) or name.endswith("bias"):  # `in_proj_bias` too
+                    exempt.add(id(parameter))
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -79,11 +79,7 @@ def parameter_groups(
 
 
 def build_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`, in its fused form where the device has one.
-
-    The fused kernel leaves parameters and moments alone where `found_inf` is set, which skips a
-    step without asking the device for the decision (`step_unless`).
-    """
+    """AdamW over `parameter_groups`, in its fused form where the device has one."""
     groups = parameter_groups(
         model,
         lr=solver.lr,
@@ -98,24 +94,8 @@ def build_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.AdamW
     return torch.optim.AdamW(groups, lr=solver.lr, betas=betas, eps=solver.eps, fused=fused)
 
 
-def step_unless(optimizer: torch.optim.AdamW, bad: Tensor) -> None:
-    """One optimizer step, or none where `bad` (a bool scalar on the device) is true.
-
-    The fused optimizer decides on the device; the other one waits for the value.
-    """
-    if not optimizer.defaults["fused"]:
-        if not bool(bad):
-            optimizer.step()
-        return
-    optimizer.grad_scale, optimizer.found_inf = None, bad.float()  # type: ignore[attr-defined]
-    try:
-        optimizer.step()
-    finally:
-        del optimizer.grad_scale, optimizer.found_inf  # type: ignore[attr-defined]
-
-
 def rate_factor(step: int, solver: SolverConfig) -> float:
-    """The learning rate of a step (0-based) as a share of the peak rate.
+    """The learning rate of a step (from 0) as a fraction of the peak rate.
 
     The schedule runs over the whole run: cosine ½ (1 + cos(π · step / steps)), multistep
     gamma^(milestones reached), constant, or wsd: constant up to the last `decay_steps`, over which
@@ -125,9 +105,9 @@ def rate_factor(step: int, solver: SolverConfig) -> float:
     warmup = min(solver.warmup_steps, solver.steps)
     if step >= warmup:
         return _schedule(step, solver)
-    share = step / warmup
+    done = step / warmup
     start = solver.warmup_factor * _schedule(0, solver)
-    return (1 - share) * start + share * _schedule(warmup, solver)
+    return (1 - done) * start + done * _schedule(warmup, solver)
 
 
 def _schedule(step: int, solver: SolverConfig) -> float:
@@ -136,7 +116,7 @@ def _schedule(step: int, solver: SolverConfig) -> float:
     if solver.schedule == "multistep":
         return solver.gamma ** bisect.bisect_right(sorted(solver.milestones), step)
     if solver.schedule == "wsd":
-        left = min((solver.steps - step) / max(solver.decay_steps, 1), 1.0)  # share of the decay
+        left = min((solver.steps - step) / max(solver.decay_steps, 1), 1.0)  # fraction of the decay
         return 0.5 * (1 - math.cos(math.pi * left))
     return 1.0
 
@@ -168,7 +148,11 @@ def load_optimizer_state(
     names = [name for group in optimizer.param_groups for name in group["names"]]
     number = {name: index for index, name in enumerate(names)}
     content = optimizer.state_dict()
-    content["state"] = {number[name]: values for name, values in state.items()}
+    # Cloned: the tensors of a checkpoint are mapped from its file.
+    content["state"] = {
+        number[name]: {key: value.clone() for key, value in values.items()}
+        for name, values in state.items()
+    }
     optimizer.load_state_dict(content)
 
 

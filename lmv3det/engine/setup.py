@@ -1,20 +1,49 @@
-"""From a config to what a run needs: checked files, data, sizes, precision, the model to start."""
+"""From a config to what a run needs: checked files, data, sizes, the model to start from."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
 from lmv3det.checkpoint.file import Checkpoint
+from lmv3det.checkpoint.loading import build_with_weights, checkpoint_page_tokenizer
 from lmv3det.config import Config
 from lmv3det.data.categories import Category
 from lmv3det.data.coco import CocoDataset
 from lmv3det.engine.distributed import World
-from lmv3det.engine.state import load_weights
 from lmv3det.errors import InputError
 from lmv3det.model.detector import LayoutDetector, build_detector
+from lmv3det.text.tokenization import PageTokenizer, build_page_tokenizer
 
 log = logging.getLogger(__name__)
+
+
+def shorten_warmup(config: Config) -> None:
+    """Make a warm-up that is as long as the run, and would never reach the peak rate, a tenth of
+    it, with a notice; unless `solver.allow_long_warmup`."""
+    solver = config.solver
+    if solver.warmup_steps < solver.steps or solver.allow_long_warmup:
+        return
+    shorter = solver.steps // 10
+    log.warning(
+        "solver.warmup_steps is %d and the run has %d steps: the warm-up is shortened to %d "
+        "(solver.allow_long_warmup=true keeps it, and the peak rate is never reached)",
+        solver.warmup_steps,
+        solver.steps,
+        shorter,
+    )
+    solver.warmup_steps = shorter
+
+
+def run_page_tokenizer(config: Config, checkpoint: Checkpoint | None) -> PageTokenizer | None:
+    """With the config's tokenizer, or that of the run that goes on: under another, the ids of the
+    trained word table would mean other words."""
+    if checkpoint is None or not checkpoint.tokenizer_files:
+        return build_page_tokenizer(config)
+    if config.text.tokenizer != checkpoint.config.text.tokenizer:
+        log.info("text.tokenizer is not read: the run goes on with its own tokenizer")
+    return checkpoint_page_tokenizer(dataclasses.replace(checkpoint, config=config))
 
 
 def check_files(config: Config) -> None:
@@ -30,13 +59,13 @@ def check_files(config: Config) -> None:
             continue
         for key, path in paths.items():
             what = "COCO JSON file" if key == "annotations" else "image folder"
-            mend = f"give it by data.{name}.{key}=PATH, or in the config file"
+            fix = f"give it by data.{name}.{key}=PATH, or in the config file"
             if path is None:
-                raise InputError(f"data.{name}.{key}, the {what}, is not set; {mend}")
+                raise InputError(f"data.{name}.{key}, the {what}, is not set; {fix}")
             exists = Path(path).is_file() if key == "annotations" else Path(path).is_dir()
             if not exists:
                 raise InputError(
-                    f"data.{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {mend}"
+                    f"data.{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {fix}"
                 )
 
 
@@ -44,7 +73,7 @@ def micro_batch_size(config: Config, world_size: int) -> int:
     """Pages of one micro-batch of one process.
 
     Raises:
-        InputError: `solver.batch_size` cannot be shared out evenly.
+        InputError: `solver.batch_size` cannot be divided evenly.
     """
     solver = config.solver
     parts = world_size * solver.grad_accum_steps
@@ -53,7 +82,7 @@ def micro_batch_size(config: Config, world_size: int) -> int:
         processes = f"{world_size} process" + ("es" if world_size > 1 else "")
         raise InputError(
             f"solver.batch_size is {solver.batch_size}, which {processes} with "
-            f"solver.grad_accum_steps={solver.grad_accum_steps} cannot share evenly: set "
+            f"solver.grad_accum_steps={solver.grad_accum_steps} cannot divide evenly: set "
             f"solver.batch_size={near}, or another solver.grad_accum_steps"
         )
     return solver.batch_size // parts
@@ -115,23 +144,30 @@ def build_model(
     categories: list[Category],
     checkpoint: Checkpoint | None,
     source: Path,
+    *,
+    trust_code: bool = False,
 ) -> LayoutDetector:
     """The detector to train, on the CPU: of the checkpoint where a run goes on, else with the
     weights that `model.weights` names, else fresh.
 
     Args:
         source: the checkpoint's path.
+        trust_code: let the config that comes with `model.weights` name code.
 
     Raises:
         InputError: weights that cannot be read or do not fit.
     """
-    model = build_detector(config)
     if checkpoint is not None:
-        load_weights(model, checkpoint.training["raw_weights"] or checkpoint.weights, source)
-    elif config.model.weights is not None:
+        weights = checkpoint.training["raw_weights"] or checkpoint.weights
+        fix = "use the config.yaml beside the checkpoint"
+        return build_with_weights(config, weights, str(source), fix)
+    model = build_detector(config)
+    if config.model.weights is not None:
         from lmv3det.convert import load_initial_weights
 
-        report = load_initial_weights(model, config.model.weights, config, categories=categories)
+        report = load_initial_weights(
+            model, config.model.weights, config, categories=categories, trust_code=trust_code
+        )
         if world.is_main:
             log.info("%s", report)
     return model

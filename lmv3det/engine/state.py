@@ -7,22 +7,23 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
 from lmv3det.config import Config, flatten, to_dict
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
+from lmv3det.files import replacing
 
 LAST, BEST = "last.pth", "best.pth"
 _NUMBERED = re.compile(r"step_(\d+)\.pth")
+_LEFTOVER = re.compile(r"\.\d+\.(last|best|step_\d+)\.pth")  # temporary names of `replacing`
 
 # What may change between the parts of a run: it does not change which parameters there are, nor
 # what they mean. Everything else in these sections is the model.
@@ -123,7 +124,7 @@ def check_same_model(
     """Check that a checkpoint's run can go on with a config and the categories of its data.
 
     Raises:
-        InputError: a setting that makes the model differs, or the categories do; with the mend.
+        InputError: a setting that makes the model differs, or the categories do.
     """
     for key, (old, new) in changed_settings(checkpoint.config, config).items():
         section = key.split(".")[0]
@@ -143,24 +144,6 @@ def check_same_model(
         )
 
 
-def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """`load_state_dict` with every name and shape the same.
-
-    Raises:
-        InputError: they are not.
-    """
-    own = model.state_dict()
-    odd = sorted(own.keys() ^ weights.keys())
-    odd += [n for n in own.keys() & weights.keys() if own[n].shape != weights[n].shape]
-    if odd:
-        shown = ", ".join(odd[:3]) + (", …" if len(odd) > 3 else "")
-        raise InputError(
-            f"{path}: {len(odd)} weights do not fit the model of the config ({shown}): use the "
-            "config.yaml beside the checkpoint"
-        )
-    model.load_state_dict(weights)
-
-
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a run: last, best and numbered, as far as they exist."""
     named = [folder / name for name in (LAST, BEST) if (folder / name).is_file()]
@@ -175,6 +158,13 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove half-written checkpoints that a killed run has left; nobody else may write here."""
+    for path in folder.iterdir():
+        if _LEFTOVER.fullmatch(path.name):
+            path.unlink()
+
+
 def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) -> Path:
     """Write `last.pth`; with `number`, as `step_N.pth` too, of which the newest `keep` remain.
 
@@ -186,16 +176,12 @@ def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) 
         return last
     path = folder / f"step_{checkpoint.step}.pth"
     save_checkpoint(path, checkpoint)
-    temporary = folder / f".{LAST}.{os.getpid()}"
-    temporary.unlink(missing_ok=True)
-    try:
+    with replacing(last) as temporary:
+        temporary.unlink(missing_ok=True)
         try:
             os.link(path, temporary)
         except OSError:
             shutil.copyfile(path, temporary)
-        os.replace(temporary, last)
-    finally:
-        temporary.unlink(missing_ok=True)
     for _, old in numbered(folder)[:-keep]:
         old.unlink()
     return last
@@ -206,17 +192,17 @@ def save_best(folder: Path, checkpoint: Checkpoint) -> None:
     save_checkpoint(folder / BEST, dataclasses.replace(checkpoint, training={}))
 
 
-def read_resumable(path: Path) -> Checkpoint:
+def read_resumable(path: Path, trust_code: bool | Collection[str] = False) -> Checkpoint:
     """Read a checkpoint that a run can go on from.
 
+    Args:
+        path: the file.
+        trust_code: as for `load_checkpoint`.
+
     Raises:
-        InputError: there is none, or it holds a model only.
+        InputError: it cannot be read, holds a model only, or its config names other code.
     """
-    if not path.is_file():
-        raise InputError(
-            f"{path}: nothing to resume; start without --resume, or set output_dir to the run's"
-        )
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, trust_code=trust_code)
     if not checkpoint.training:
         raise InputError(
             f"{path}: holds a model only, not the state of a run: resume from last.pth or "

@@ -1,15 +1,14 @@
-"""One optimizer step: forward and backward of its micro-batches, clipping, update, averages.
+"""One optimizer step: forward, backward, unscale, clip, step.
 
-Nothing here waits for the device: what a step did is read when the next one has been launched
-(`settle`). A step whose gradients are not finite changes nothing.
+A step whose losses or gradients are not finite changes nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lmv3det.config import SolverConfig
-from lmv3det.device import choose_precision
+from lmv3det.device import autocast, choose_precision
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
 from lmv3det.engine.optim import (
@@ -30,35 +29,26 @@ from lmv3det.engine.optim import (
     rate_factor,
     reach_all,
     set_rate,
-    step_unless,
 )
 from lmv3det.structures import Batch
 
 
 @dataclass
-class Status:
-    """What a step turned out to be.
+class StepResult:
+    """How a step went.
 
     Attributes:
-        signal: number of the signal that some process has received, or 0.
-        faults: what was not finite, and on which pages of this process.
-        faulty: whether it was left out, in all processes alike.
+        signal: number of the signal that some process has received, or 0; the same everywhere.
+        skipped: whether the step was left out; the same everywhere.
+        reported: whether it was left out for a reason that the user should know (a float16
+            gradient that overflows now and then is none).
+        causes: what was not finite, and on which pages of this process.
     """
 
     signal: int
-    faults: list[str]
-    faulty: bool
-
-
-@dataclass
-class _Pending:
-    """What the device has yet to tell about a step. `flags`: the signal's number, whether a loss
-    and whether the gradients' norm is not finite, each the largest over all processes. `losses`:
-    micro-batches × names, of this process. `files`: the pages of each micro-batch."""
-
-    flags: Tensor
-    losses: Tensor
-    files: list[list[str]]
+    skipped: bool = False
+    reported: bool = False
+    causes: list[str] = field(default_factory=list)
 
 
 class TrainStep:
@@ -68,6 +58,7 @@ class TrainStep:
         model: the detector; moved to the device of `world`.
         solver: the settings.
         world: this process among all.
+        precision: the setting of this name.
 
     Attributes:
         model: the detector, BatchNorm synchronised where several processes train on CUDA.
@@ -76,7 +67,9 @@ class TrainStep:
         names: of the losses, once a step was made.
     """
 
-    def __init__(self, model: nn.Module, solver: SolverConfig, world: World) -> None:
+    def __init__(
+        self, model: nn.Module, solver: SolverConfig, world: World, precision: str = "auto"
+    ) -> None:
         self.solver, self.world, self.device = solver, world, world.device
         model = distributed.synchronise_batch_norm(model, world)
         self.model = model.to(self.device).train()
@@ -91,94 +84,100 @@ class TrainStep:
         self.evaluated = self.average.model if self.average is not None else self.model
         self.wrapped = distributed.wrap(self.model, world)
         self.optimizer = build_optimizer(self.model, solver)
-        self.precision = choose_precision(solver.amp, self.device)
+        self.precision = choose_precision(precision, self.device)
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
         )
-        self._pending: _Pending | None = None
         self._name_losses([])
 
-    def autocast(self) -> torch.autocast:
-        """The context of forward passes."""
-        enabled = self.precision is not None
-        return torch.autocast(self.device.type, dtype=self.precision, enabled=enabled)
-
-    def launch(self, step: int, batches: Iterable[Batch]) -> _Pending:
-        """Gradients of step number `step` (from 0) over `solver.grad_accum_steps` micro-batches.
-        The backward pass of the last one joins the gradients of all processes."""
-        set_rate(self.optimizer, rate_factor(step, self.solver))
-        self.optimizer.zero_grad(set_to_none=True)
-        self._before = [buffer.clone() for buffer in self.running_values]
-        losses, files = [], []
-        for number, batch in enumerate(batches, start=1):
-            files.append([page.file for page in batch.pages])
-            batch = batch.to(self.device, non_blocking=True)
-            losses.append(self._forward_backward(batch, number == self.solver.grad_accum_steps))
-        return _Pending(torch.zeros(0), torch.stack(losses), files)
-
-    def _forward_backward(self, batch: Batch, last: bool) -> Tensor:
-        several = self.world.size > 1 and not last
-        with self.wrapped.no_sync() if several else contextlib.nullcontext():  # type: ignore[operator, attr-defined]
-            with self.autocast():
-                losses = self.wrapped(batch)
-            if list(losses) != self.names:
-                self._name_losses(list(losses))
-            values = torch.stack(list(losses.values()))
-            total = values.sum()
-            # A loss that is not finite makes every gradient NaN, and in all processes, so that
-            # the gradients' norm tells all of them alike.
-            finite = torch.where(total.detach().isfinite(), 1.0, math.nan)
-            loss = reach_all(total * finite, self.parameters) / self.solver.grad_accum_steps
-            self.scaler.scale(loss).backward()
-        return values.detach()
-
-    def update(self, launched: _Pending, step: int, signal: int) -> None:
-        """Unscale, clip, step; nothing moves where the gradients are not finite.
+    def __call__(
+        self, step: int, batches: Iterable[Batch], signal: Callable[[], int] = lambda: 0
+    ) -> StepResult:
+        """Make step number `step` (from 0).
 
         Args:
-            launched: as `launch` gave, after `settle` of the step before.
-            step: the step's number, from 0.
-            signal: number of a signal that this process has received, or 0.
+            step: its number.
+            batches: its `solver.grad_accum_steps` micro-batches.
+            signal: gives the number of a signal that this process has received, or 0.
+
+        Returns:
+            How it went. This waits for the device, once.
         """
+        set_rate(self.optimizer, rate_factor(step, self.solver))
+        self.optimizer.zero_grad(set_to_none=True)
+        before = [buffer.clone() for buffer in self.running_values]
+        with self._restored_on_error(before):
+            losses, files = self._forward_backward(batches)
         fill_missing_gradients(self.parameters)
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.solver.max_grad_norm or math.inf)
-        flags = torch.stack([~launched.losses.isfinite().all(), ~norm.isfinite()]).float()
-        received = torch.tensor([float(signal)]).to(self.device, non_blocking=True)
-        launched.flags = distributed.reduce_max(torch.cat([received, flags]), self.world)
-        if self.scaler.is_enabled():
-            # A norm that is not finite is the scaler's everyday business.
-            bad = launched.flags[1] > 0
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        else:
-            bad = launched.flags[1:].amax() > 0
-            step_unless(self.optimizer, bad)
-        for before, buffer in zip(self._before, self.running_values, strict=True):
-            buffer.copy_(torch.where(bad, before, buffer))
-        if self.average is not None:
-            self.average.update(self.model, step + 1)
-        mean = launched.losses.to(self._sums.dtype).mean(0)
-        self._sums += torch.where(bad, torch.zeros_like(mean), mean)
-        self._count += (~bad).to(self._count.dtype)
-        self._pending = launched
 
-    def settle(self) -> Status:
-        """Read how the last step went; at once where nothing is open."""
-        pending, self._pending = self._pending, None
-        if pending is None:
-            return Status(0, [], False)
-        signal, loss_bad, norm_bad = pending.flags.tolist()
-        if not (loss_bad or (norm_bad and not self.scaler.is_enabled())):
-            return Status(int(signal), [], False)
-        faults = []
-        for losses, files in zip(pending.losses.tolist(), pending.files, strict=True):
-            odd = [n for n, v in zip(self.names, losses, strict=True) if not math.isfinite(v)]
-            if odd or not loss_bad:
+        odd = torch.stack([~losses.isfinite().all(), ~norm.isfinite()]).float()
+        flags = torch.cat([odd, torch.tensor([float(signal())], device=self.device)])
+        bad_loss, bad_norm, received = distributed.reduce_max(flags, self.world).tolist()
+        result = StepResult(int(received), skipped=bool(bad_loss or bad_norm))
+        if result.skipped:
+            self._restore(before)
+            # A norm that is not finite is how the scaler finds its scale.
+            result.reported = bool(bad_loss) or not self.scaler.is_enabled()
+            result.causes = self._causes(losses, files, bool(bad_loss))
+        else:
+            self.scaler.step(self.optimizer)
+            if self.average is not None:
+                self.average.update(self.model, step + 1)
+            self._sums += losses.to(self._sums.dtype).mean(0)
+            self._count += 1
+        self.scaler.update()
+        return result
+
+    def _forward_backward(self, batches: Iterable[Batch]) -> tuple[Tensor, list[list[str]]]:
+        """Gradients of a step's micro-batches; the backward pass of the last one joins those of
+        all processes.
+
+        Returns:
+            The losses, micro-batches × names, and the files of each micro-batch.
+        """
+        losses, files = [], []
+        for number, batch in enumerate(batches, start=1):
+            files.append([page.file for page in batch.pages])
+            batch = batch.to(self.device, non_blocking=True)
+            alone = self.world.size > 1 and number < self.solver.grad_accum_steps
+            with self.wrapped.no_sync() if alone else contextlib.nullcontext():  # type: ignore[operator, attr-defined]
+                with autocast(self.device, self.precision):
+                    named = self.wrapped(batch)
+                if list(named) != self.names:
+                    self._name_losses(list(named))
+                values = torch.stack(list(named.values()))
+                total = values.sum()
+                # A loss that is not finite makes every gradient NaN, and in all processes, so that
+                # the gradients' norm is not finite in any of them.
+                finite = torch.where(total.detach().isfinite(), 1.0, math.nan)
+                loss = reach_all(total * finite, self.parameters) / self.solver.grad_accum_steps
+                self.scaler.scale(loss).backward()
+            losses.append(values.detach())
+        return torch.stack(losses), files
+
+    def _causes(self, losses: Tensor, files: list[list[str]], bad_loss: bool) -> list[str]:
+        causes = []
+        for values, pages in zip(losses.tolist(), files, strict=True):
+            odd = [n for n, v in zip(self.names, values, strict=True) if not math.isfinite(v)]
+            if odd or not bad_loss:
                 what = ", ".join(odd) if odd else "the gradients (not the losses)"
-                faults.append(f"{what} not finite on {', '.join(files)}")
-        return Status(int(signal), faults, True)
+                causes.append(f"{what} not finite on {', '.join(pages)}")
+        return causes
+
+    @contextlib.contextmanager
+    def _restored_on_error(self, before: list[Tensor]) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # the first micro-batches have changed BatchNorm's values already
+            self._restore(before)
+            raise
+
+    def _restore(self, before: list[Tensor]) -> None:
+        """Give BatchNorm back the running values that it had before the step."""
+        copy_buffers(before, self.running_values)
 
     def take_mean_losses(self) -> dict[str, float]:
         """Mean losses by name since the last call, over all processes and the steps that were not

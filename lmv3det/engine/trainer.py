@@ -1,14 +1,10 @@
-"""`lmv3det train`: from a config to a trained detector, in one process or several."""
+"""The loop over the steps: train, log, save, evaluate."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import copy
-import dataclasses
 import itertools
 import logging
-import os
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -18,21 +14,20 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lmv3det.checkpoint.file import Checkpoint
-from lmv3det.config import Config, load_config, to_yaml
+from lmv3det.config import Config, to_yaml
 from lmv3det.data.loader import build_test_loader, build_train_loader
+from lmv3det.device import describe
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
 from lmv3det.engine.log import RunLog, memory_gib, read_entries
-from lmv3det.engine.setup import build_model, check_files, micro_batch_size, read_data
+from lmv3det.engine.setup import build_model, micro_batch_size, read_data, run_page_tokenizer
 from lmv3det.engine.signals import StopSignals
 from lmv3det.engine.state import (
     BEST,
     LAST,
     changed_settings,
     check_same_model,
-    checkpoints,
     random_state,
-    read_resumable,
     restore_random_state,
     same_randomness,
     save_best,
@@ -42,29 +37,15 @@ from lmv3det.engine.state import (
 from lmv3det.engine.step import TrainStep
 from lmv3det.errors import InputError
 from lmv3det.files import replacing
-from lmv3det.text.tokenization import build_page_tokenizer
 
 if TYPE_CHECKING:
     from lmv3det.evaluation.coco import Evaluation
     from lmv3det.structures import Batch
-    from lmv3det.text.tokenization import PageTokenizer
 
 log = logging.getLogger(__name__)
 
-_LEAST_SCALE = 2.0**-10
+_MIN_LOSS_SCALE = 2.0**-10
 """A float16 loss scale (at first 2¹⁶) below which halving it further will not help."""
-
-
-def _page_tokenizer(config: Config, checkpoint: Checkpoint | None) -> PageTokenizer | None:
-    """With the config's tokenizer, or that of the run that goes on: under another, the ids of the
-    trained word table would mean other words."""
-    from lmv3det.checkpoint.loading import checkpoint_page_tokenizer
-
-    if checkpoint is None:
-        return build_page_tokenizer(config)
-    if checkpoint.tokenizer_files and config.text.tokenizer != checkpoint.config.text.tokenizer:
-        log.info("text.tokenizer is not read: the run goes on with its own tokenizer")
-    return checkpoint_page_tokenizer(dataclasses.replace(checkpoint, config=config))
 
 
 class Interrupted(Exception):
@@ -75,46 +56,6 @@ class Interrupted(Exception):
         self.signum, self.step, self.path = signum, step, path
 
 
-def train(config: Config, *, resume: bool | str = False) -> Path:
-    """Train a detector. Under `torchrun`, every process calls this.
-
-    Args:
-        config: the settings; `output_dir`, `data.train.*` and, for evaluation, `data.val.*` name
-            the files.
-        resume: go on from `output_dir/last.pth`, or from the given checkpoint.
-
-    Returns:
-        The path of `last.pth`.
-
-    Raises:
-        InputError: data, config or checkpoint cannot be used; a loss was not finite; the card's
-            memory does not suffice.
-        Interrupted: SIGTERM or SIGINT came; the state is saved.
-    """
-    config = copy.deepcopy(config)
-    folder = Path(config.output_dir)
-    check_files(config)
-    source = folder / LAST if isinstance(resume, bool) else Path(resume)
-    found = checkpoints(folder)
-    if found and not resume:
-        raise InputError(
-            f"{folder}: holds a run already ({', '.join(p.name for p in found[:3])}): go on with "
-            "it by --resume, or set another output_dir"
-        )
-    checkpoint = read_resumable(source) if resume else None
-    with distributed.start(config.device) as world:
-        try:
-            trainer = Trainer(config, world, checkpoint, source)
-            checkpoint = None  # three times the model's size; free it before the run
-            return trainer.fit()
-        except torch.OutOfMemoryError as error:
-            raise InputError(
-                f"{world.device} has too little memory ({' '.join(str(error).split())[:120]}): set "
-                "backbone.gradient_checkpointing=true, a larger solver.grad_accum_steps (fewer "
-                "pages at a time), or a smaller input.max_size_train and input.min_size_train"
-            ) from None
-
-
 class Trainer:
     """A run: data, model, and the loop over the steps.
 
@@ -123,30 +64,48 @@ class Trainer:
         world: this process among all.
         checkpoint: the run to go on with, or None for a new one.
         source: the checkpoint's path.
+        trust_code: let the config that comes with `model.weights` name code.
 
     Raises:
         InputError: data, config or checkpoint cannot be used.
     """
 
     def __init__(
-        self, config: Config, world: World, checkpoint: Checkpoint | None, source: Path
+        self,
+        config: Config,
+        world: World,
+        checkpoint: Checkpoint | None,
+        source: Path,
+        *,
+        trust_code: bool = False,
     ) -> None:
         self.config, self.world, self.device = config, world, world.device
         self.folder = Path(config.output_dir)
         self.pages_per_batch = micro_batch_size(config, world.size)
-        self.page_tokenizer = _page_tokenizer(config, checkpoint)
+        self.page_tokenizer = run_page_tokenizer(config, checkpoint)
         self.train_data, self.val_data = read_data(config, quiet=not world.is_main)
         self.categories = self.train_data.categories
         if checkpoint is not None:
             check_same_model(checkpoint, config, self.categories, source)
         seed_everything(config.seed)  # every process starts from the same weights
-        model = build_model(config, world, self.categories, checkpoint, source)
-        self.training = TrainStep(model, config.solver, world)
+        model = build_model(
+            config, world, self.categories, checkpoint, source, trust_code=trust_code
+        )
+        self.training = TrainStep(model, config.solver, world, config.precision)
         self.step, self.skipped, self.pages_seen = 0, 0, 0
         if checkpoint is None:
             seed_everything(config.seed + world.rank)
         else:
-            self._resume(checkpoint)
+            try:
+                self._resume(checkpoint)
+            except torch.OutOfMemoryError:
+                raise
+            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise InputError(
+                    f"{source}: the state of the run in it cannot be used ({type(error).__name__}: "
+                    f"{' '.join(str(error).split())[:160]}): it is damaged; resume from another "
+                    f"checkpoint, or start anew with model.weights={source} and another output_dir"
+                ) from None
         self.loader = build_train_loader(
             config,
             self.train_data,
@@ -218,57 +177,48 @@ class Trainer:
             yield batch
 
     def _close_loader(self, batches: Generator[Batch, None, None]) -> None:
-        """Let go of the loader, so that its processes end now. Left to the garbage collector (a
-        traceback kept somewhere suffices), they would each be waited for for seconds."""
+        """End the loader's processes now. Left to the garbage collector (a traceback may keep the
+        loader alive), each of them would be waited for for seconds."""
         batches.close()
         del self.loader
 
     def _train_step(self, batches: Iterator[Batch]) -> None:
         began, solver = time.perf_counter(), self.config.solver
-        launched = self.training.launch(
-            self.step, itertools.islice(batches, solver.grad_accum_steps)
-        )
-        self._settle()  # the step before this one; raises before anything is updated
-        self.training.update(launched, self.step, self.signals.received)
+        micro_batches = itertools.islice(batches, solver.grad_accum_steps)
+        result = self.training(self.step, micro_batches, lambda: self.signals.received)
         self.step += 1
         self.window += 1
         self.pages_seen += solver.batch_size
         self.seconds += time.perf_counter() - began
+        self.signal = result.signal
+        if result.reported:
+            self._leave_out(result.causes)
+
+    def _leave_out(self, causes: list[str]) -> None:
+        """Count a step that was left out; stop the run where the config says so."""
+        self.skipped += 1
+        parts = distributed.gather(causes, self.world)
+        found = f"step {self.step}: {'; '.join(cause for part in parts for cause in part)}"
+        if self.config.solver.non_finite == "stop":
+            self._stop(found)
+        if self.world.is_main:
+            log.warning("%s: left out (%d so far)", found, self.skipped)
 
     def _after_step(self) -> None:
         solver, done = self.config.solver, self.step == self.config.solver.steps
         if self.run_log is not None:
             self.run_log.advance()
         if self.step % solver.log_every == 0 or done:
-            self._settle()
             self._log()
         if self.world.size == 1:
             self.signal = self.signal or self.signals.received
         if self.signal and not done:
             raise Interrupted(self.signal, self.step, self._save(numbered=False))
         regular, due = self.step % solver.checkpoint_every == 0, self._evaluation_due()
-        if regular or done or due:  # a fault in the evaluation shall not cost the steps before it
+        if regular or done or due:  # an error in the evaluation must not cost the steps before it
             self._save(numbered=regular)
         if due:
             self._evaluate()
-
-    def _settle(self) -> None:
-        """Take note of how the last step went.
-
-        Raises:
-            InputError: it was not finite, and the config says stop.
-        """
-        status = self.training.settle()
-        self.signal = self.signal or status.signal
-        if not status.faulty:
-            return
-        self.skipped += 1
-        parts = distributed.gather(status.faults, self.world)
-        found = f"step {self.step}: {'; '.join(fault for part in parts for fault in part)}"
-        if self.config.solver.non_finite == "stop":
-            self._stop(found)
-        if self.world.is_main:
-            log.warning("%s: left out (%d so far)", found, self.skipped)
 
     def _stop(self, found: str) -> NoReturn:
         path = self._save(numbered=False)
@@ -281,10 +231,10 @@ class Trainer:
         """Mean losses since the last line, over all processes, and the speed."""
         losses = self.training.take_mean_losses()
         scaler = self.training.scaler
-        if scaler.is_enabled() and scaler.get_scale() < _LEAST_SCALE:
+        if scaler.is_enabled() and scaler.get_scale() < _MIN_LOSS_SCALE:
             self._stop(
                 f"step {self.step}: the gradients are not finite at any loss scale, down to "
-                f"{scaler.get_scale():.1e}; solver.amp=bf16 or off may help"
+                f"{scaler.get_scale():.1e}; precision=bf16 or fp32 may help"
             )
         if self.run_log is not None and losses and self.window:
             values: dict[str, float | int] = {
@@ -321,7 +271,7 @@ class Trainer:
         began = time.perf_counter()
         model = self.training.evaluated
         distributed.broadcast_buffers(model, self.world)
-        with same_randomness(self.device), self.training.autocast():
+        with same_randomness(self.device):
             loader = build_test_loader(
                 self.config,
                 self.val_data,
@@ -337,6 +287,7 @@ class Trainer:
                 self.categories,
                 self.device,
                 mask_threshold=self.config.test.mask_threshold,
+                precision=self.config.precision,
             )
             del loader  # its processes end here, not when garbage is collected
         if evaluation is not None:
@@ -372,7 +323,6 @@ class Trainer:
 
     def _save(self, numbered: bool) -> Path:
         """Write `last.pth` (every process calls this; the first one writes)."""
-        self._settle()
         distributed.broadcast_buffers(self.training.model, self.world)
         training = {
             **self.training.state(),
@@ -402,11 +352,10 @@ class Trainer:
             path.write_text(to_yaml(self.config), encoding="utf-8")
         solver, training = self.config.solver, self.training
         log.info(
-            "%s on %s in %s: %.1f million parameters, %d classes, %d pages; a step has %d pages = "
+            "%s on %s: %.1f million parameters, %d classes, %d pages; a step has %d pages = "
             "%d process(es) × %d micro-batch(es) × %d",
             f"going on from step {self.step}" if self.step else "a new run",
-            self.device,
-            str(training.precision or torch.float32).removeprefix("torch."),
+            describe(self.device, training.precision),
             sum(p.numel() for p in training.parameters) / 1e6,
             len(self.categories),
             len(self.train_data),
@@ -431,28 +380,3 @@ def _best_so_far(folder: Path) -> float | None:
         return None
     entries = [e["evaluation"]["bbox"]["AP"] for e in read_entries(folder) if "evaluation" in e]
     return max((-1.0 if ap is None else ap for ap in entries), default=None)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `lmv3det train`."""
-    parser.add_argument("--config", required=True, help="YAML file with the settings")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from last.pth in the config's output_dir"
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="settings, such as solver.lr=1e-4"
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """`lmv3det train`, also under torchrun: 0 when the last step is done; 128 + the signal's
-    number (130 for Ctrl-C, 143 for SIGTERM) where one ended the run early."""
-    if int(os.environ.get("RANK", "0")) > 0:
-        logging.getLogger("lmv3det").setLevel(logging.ERROR)
-    try:
-        path = train(load_config(args.config, args.overrides), resume=args.resume)
-    except Interrupted as stop:
-        log.warning("%s", stop)
-        return 128 + stop.signum
-    log.info("done: %s", path)
-    return 0

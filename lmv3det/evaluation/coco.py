@@ -74,6 +74,7 @@ def evaluate_detector(
     device: torch.device | str,
     *,
     mask_threshold: float = 0.5,
+    precision: str = "auto",
     progress: bool = True,
 ) -> Evaluation | None:
     """Score a detector on a data set.
@@ -90,6 +91,7 @@ def evaluate_detector(
             be among them. Detections of others are dropped and counted in a warning.
         device: where batches go.
         mask_threshold: probability from which a pixel belongs to a mask.
+        precision: the setting of this name.
         progress: show a bar (first process).
 
     Returns:
@@ -101,6 +103,7 @@ def evaluate_detector(
     from tqdm import tqdm
 
     from lmv3det.data.categories import match_categories
+    from lmv3det.device import autocast
 
     ids = np.full(len(categories), -1, dtype=np.int64)
     ids[match_categories(categories, dataset.file_categories)] = [
@@ -114,7 +117,9 @@ def evaluate_detector(
     with bar, _eval_mode(model):
         try:
             for batch in loader:
-                found = model.predict(batch.to(device, non_blocking=True))  # type: ignore[operator]
+                batch = batch.to(device, non_blocking=True)
+                with autocast(device, precision):
+                    found = model.predict(batch)  # type: ignore[operator]
                 for detections in in_page_pixels(found, batch.pages):
                     known, outside = page_results(detections, ids, mask_threshold)
                     results += known
@@ -320,6 +325,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", help="folder of the page images")
     parser.add_argument("--ocr", help="folder of the OCR files (default: OCR beside the images)")
     parser.add_argument("--out", default="evaluation", help="folder to write to (%(default)s)")
+    parser.add_argument("--trust-code", action="store_true",
+                        help="import the classes of yours that the checkpoint names")  # fmt: skip
     parser.add_argument("--worst", type=int, default=4, help="worst pages to draw (%(default)s)")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="settings, such as test.batch_size=4"
@@ -335,9 +342,12 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
     from lmv3det.data.coco import CocoDataset
     from lmv3det.data.loader import build_test_loader
+    from lmv3det.device import choose_precision, describe
     from lmv3det.engine.distributed import start
 
-    model, checkpoint = load_detector(args.checkpoint, "cpu", args.overrides)
+    model, checkpoint = load_detector(
+        args.checkpoint, "cpu", args.overrides, trust_code=args.trust_code
+    )
     config = checkpoint.config
     annotations, images, ocr = _data(args, config)
     dataset = CocoDataset(
@@ -353,7 +363,10 @@ def run(args: argparse.Namespace) -> int:
     )
     encoder = checkpoint_page_tokenizer(checkpoint)
     Path(args.out).mkdir(parents=True, exist_ok=True)  # a fault here is told before the work
-    with start(config.device) as world:
+    with start(config.device, config.distributed_timeout) as world:
+        if world.is_main:
+            precision = choose_precision(config.precision, world.device)
+            log.info("on %s", describe(world.device, precision))
         loader = build_test_loader(config, dataset, encoder, rank=world.rank, world_size=world.size)
         evaluation = evaluate_detector(
             model.to(world.device),
@@ -362,6 +375,7 @@ def run(args: argparse.Namespace) -> int:
             checkpoint.categories,
             world.device,
             mask_threshold=config.test.mask_threshold,
+            precision=config.precision,
         )
         if evaluation is not None:
             write_evaluation(evaluation, dataset, Path(args.out), args.worst)

@@ -50,6 +50,7 @@ class Detector:
 
     Attributes:
         names: class names by class index.
+        precision: autocast's dtype, which the config's `precision` stands for; None for float32.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class Detector:
     ) -> None:
         from lmv3det.data.loader import Collate
         from lmv3det.data.transforms import TestTransform
+        from lmv3det.device import choose_precision
 
         given = config.input
         self.model, self.config, self.device = model, config, device
+        self.precision = choose_precision(config.precision, device)
         self.names = [category.name for category in categories]
         self.uses_text = page_tokenizer is not None
         self.transform = TestTransform(given.min_size_test, given.max_size_test)
@@ -84,6 +87,8 @@ class Detector:
         path: str | os.PathLike | None = None,
         device: str = "auto",
         overrides: Sequence[str] = (),
+        *,
+        trust_code: bool = False,
     ) -> Detector:
         """A detector from a checkpoint.
 
@@ -92,15 +97,16 @@ class Detector:
                 comes with the package.
             device: auto, cpu, cuda, cuda:N or mps.
             overrides: settings as on the command line, such as `["input.min_size_test=640"]`.
+            trust_code: import the classes (`module:Class`) that its config names.
 
         Raises:
-            InputError: a file that cannot be used, a wrong setting, no such device.
+            InputError: a file that cannot be used or names code, a wrong setting, no such device.
         """
         from lmv3det.device import choose_device
 
         where = choose_device(device)
         path = default_model_folder() if path is None else path
-        model, checkpoint = load_detector(path, where, overrides)
+        model, checkpoint = load_detector(path, where, overrides, trust_code=trust_code)
         encoder = checkpoint_page_tokenizer(checkpoint)
         return cls(model, checkpoint.config, checkpoint.categories, encoder, where)
 
@@ -174,11 +180,14 @@ class Detector:
     def _detect(
         self, pages: list[tuple[Sample, Sample]], threshold: float
     ) -> Iterator[tuple[Sample, Detections]]:
+        from lmv3det.device import autocast
+
         batch = self.collate([resized for _, resized in pages]).to(self.device)
         cascade: Any = self.model.cascade
         usual, cascade.score_threshold = cascade.score_threshold, threshold
         try:
-            found = self.model.predict(batch)
+            with autocast(self.device, self.precision):
+                found = self.model.predict(batch)
         finally:
             cascade.score_threshold = usual
         for (sample, _), detections in zip(pages, in_page_pixels(found, batch.pages), strict=True):
@@ -319,6 +328,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dpi", type=int, default=PDF_DPI, help="resolution of PDF pages (%(default)s)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--trust-code", action="store_true",
+                        help="import the classes of yours that the checkpoint names")  # fmt: skip
     parser.add_argument("--masks", action="store_true", help="write masks too (COCO RLE)")
     parser.add_argument("--no-drawings", action="store_true", help="write the JSON alone")
 
@@ -332,6 +343,8 @@ def run(args: argparse.Namespace) -> int:
     for a PDF. Pages that fail are named at the end; the others are done. What was finished is kept
     when it is interrupted.
     """
+    from lmv3det.device import describe
+
     for name, least in (("batch_size", 1), ("dpi", 1)):
         value = getattr(args, name)
         if value is not None and value < least:
@@ -348,9 +361,10 @@ def run(args: argparse.Namespace) -> int:
             f"{inside[0]}: is in the folder to write to, {out}, where drawings could replace it; "
             "give another --out"
         )
-    detector = Detector.load(args.ckpt, args.device)
+    detector = Detector.load(args.ckpt, args.device, trust_code=args.trust_code)
     if args.masks and detector.model.mask_head is None:
         raise InputError(f"{args.ckpt}: has no mask head (model.mask_on); leave out --masks")
+    log.info("on %s", describe(detector.device, detector.precision))
     job = _Job(detector, out, args)
     job.run(paths)
     for failure in job.failures:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -148,14 +149,30 @@ def load_class(name: str, key: str, base: type) -> type:
     module_name, _, class_name = name.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # the module is someone's own code and may raise anything
         raise InputError(
-            f"{key} is {name!r}, which cannot be imported ({error}); write module:Class and run "
-            "where the module can be found (PYTHONPATH)"
-        ) from None
+            f"{key} is {name!r}, which cannot be imported ({type(error).__name__}: {error}); write "
+            "module:Class and run where the module can be found (PYTHONPATH)"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise InputError(f"{key} is {name!r}, which does not derive from {base.__name__}")
     return found
+
+
+def _build_own(kind: type, name: str, key: str, *args: Any, **options: Any) -> Any:
+    """An object of a class that a setting names.
+
+    Raises:
+        InputError: its constructor fails.
+    """
+    try:
+        return kind(*args, **options)
+    except Exception as error:  # someone's own code
+        given = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in options.items())])
+        raise InputError(
+            f"{key} is {name!r}, which cannot be built by {kind.__name__}({given}) "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def build_fusion(config: Config) -> Fusion | None:
@@ -163,23 +180,28 @@ def build_fusion(config: Config) -> Fusion | None:
     settings = config.fusion
     if settings.kind == "none":
         return None
-    known = FUSIONS.get(settings.kind)
-    kind = known or load_class(settings.kind, "fusion.kind", Fusion)
-    options = {"gate_relu": settings.gate_relu} if settings.kind == "gated" else {}
-    return kind(
-        config.backbone.hidden_size,
-        levels=settings.levels,
-        reduce=settings.reduce,
-        only_where_text=settings.only_where_text,
-        **options,
-    )
+    options: dict[str, Any] = {
+        "levels": settings.levels,
+        "reduce": settings.reduce,
+        "only_where_text": settings.only_where_text,
+    }
+    hidden = config.backbone.hidden_size
+    if settings.kind not in FUSIONS:
+        kind = load_class(settings.kind, "fusion.kind", Fusion)
+        return _build_own(kind, settings.kind, "fusion.kind", hidden, **options)
+    if settings.kind == "gated":
+        options["gate_relu"] = settings.gate_relu
+    return FUSIONS[settings.kind](hidden, **options)
 
 
 def _sentence_encoder(config: Config) -> SentenceEncoder | None:
     name = config.text.sentence_encoder
     if name is None:
         return None
-    return load_class(name, "text.sentence_encoder", SentenceEncoder)(config.backbone.hidden_size)
+    key = "text.sentence_encoder"
+    return _build_own(
+        load_class(name, key, SentenceEncoder), name, key, config.backbone.hidden_size
+    )
 
 
 def build_detector(config: Config | None = None) -> LayoutDetector:
@@ -240,8 +262,15 @@ def _build_rpn(config: Config) -> RPN:
 
 def _build_cascade(config: Config, num_classes: int) -> CascadeHeads:
     roi, dim = config.roi, config.roi.fc_dim
-    head = load_class(roi.head, "roi.head", nn.Module) if roi.head else BoxHead
-    heads = [head(config.neck.out_channels, roi.pool_size, dim) for _ in roi.iou_thresholds]
+    channels = config.neck.out_channels
+    if roi.head is None:
+        heads = [BoxHead(channels, roi.pool_size, dim) for _ in roi.iou_thresholds]
+    else:
+        kind = load_class(roi.head, "roi.head", nn.Module)
+        heads = [
+            _build_own(kind, roi.head, "roi.head", channels, roi.pool_size, dim)
+            for _ in roi.iou_thresholds
+        ]
     text_pooler = None
     if config.fusion.kind == "roi":
         poolers = [

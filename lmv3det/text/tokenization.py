@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 Selection = Literal["first", "all", "sentence"]
 WORD_STARTS = ("▁", "Ġ")
 """The bare word-start piece of SentencePiece and of byte-level BPE."""
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB = "hub:"
+"""What a name on the Hugging Face hub begins with; nothing else is looked for there."""
 _TRAIN = "train one with `lmv3det train-tokenizer OCR_DIR --out DIR`"
 
 
@@ -76,7 +77,7 @@ class PageTokenizer:
     can be pickled to worker processes.
 
     Args:
-        tokenizer: folder that `AutoTokenizer` loads, or a hub name `owner/name`.
+        tokenizer: folder that `AutoTokenizer` loads, or `hub:owner/name` from the Hugging Face hub.
         selection: `first` keeps the first k tokens of a line (WE-F k), `all` keeps all (WE-All),
             `sentence` makes one token a line that holds all its word pieces (SE).
         first_k: k of `first`.
@@ -144,8 +145,7 @@ class PageTokenizer:
         with tempfile.TemporaryDirectory() as folder:
             self._get().tokenizer.save_pretrained(folder)
             paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
-            return {p.name: torch.frombuffer(bytearray(p.read_bytes()), dtype=torch.uint8)
-                    for p in paths}  # fmt: skip
+            return {p.name: torch.from_numpy(np.fromfile(p, dtype=np.uint8)) for p in paths}
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the tokenizer into a folder that `AutoTokenizer` loads."""
@@ -294,22 +294,21 @@ class _Tokenizer:
 
 
 def _load(name: str, shown: str) -> Any:
-    """The tokenizer of a folder, or of a hub name `owner/name` whose owner is no folder here."""
+    """The tokenizer of a folder, or of `hub:owner/name`."""
     folder = Path(name).expanduser()
-    on_hub = False
-    if not folder.exists():
-        on_hub = _HUB_NAME.fullmatch(name) is not None and not Path(name).parent.exists()
-        if not on_hub:
-            raise InputError(
-                f"text.tokenizer: {shown}: no such folder; give the folder of a tokenizer "
-                f"(tokenizer.json, tokenizer_config.json), or {_TRAIN}"
-            )
-    elif not folder.is_dir():
+    on_hub = name.startswith(HUB)
+    if not on_hub and not folder.exists():
+        raise InputError(
+            f"text.tokenizer: {shown}: no such folder; give the folder of a tokenizer "
+            f"(tokenizer.json, tokenizer_config.json), {HUB}OWNER/NAME for one on the Hugging Face "
+            f"hub, or {_TRAIN}"
+        )
+    if not on_hub and not folder.is_dir():
         raise InputError(f"text.tokenizer: {shown} is a file; give the folder that holds it")
 
     from transformers import AutoTokenizer
 
-    where = name if on_hub else str(folder)
+    where = name.removeprefix(HUB) if on_hub else str(folder)
     try:
         return AutoTokenizer.from_pretrained(
             where, local_files_only=not on_hub, trust_remote_code=False

@@ -26,12 +26,12 @@ from lmv3det.model.detector import build_detector
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 # Keys that other programs and users' files rely on.
 RELIED_ON = {
-    "": "output_dir seed device",
+    "": "output_dir seed device precision",
     "model.": "weights num_classes mask_on",
     "data.train.": "annotations images ocr",
     "data.val.": "annotations images ocr",
     "input.": "min_size_train max_size_train min_size_test max_size_test",
-    "solver.": "steps batch_size lr grad_accum_steps amp",
+    "solver.": "steps batch_size lr grad_accum_steps",
     "test.": "score_threshold nms_threshold detections_per_page",
     "text.": "selection first_k max_tokens drop_unk drop_word_start reading_order tokenizer",
     "fusion.": "kind levels reduce",
@@ -164,7 +164,7 @@ class TestTypes:
             "output_dir=3",
             "backbone.out_indices=3",
             "backbone.out_indices=[a, b, c, d]",
-            "solver.amp=fp8",
+            "precision=fp8",
             "data.train=x",
             "data=null",
             "model.num_classes=0",
@@ -188,8 +188,8 @@ class TestTypes:
         assert load_config(None, [f"relation.enabled={text}"]).relation.enabled is True
 
     def test_off_is_a_word(self, tmp_path: Path) -> None:
-        assert load_config(None, ["solver.amp=off"]).solver.amp == "off"
-        assert load_config(write(tmp_path / "a.yaml", "solver: {amp: off}\n")).solver.amp == "off"
+        assert load_config(None, ["output_dir=off"]).output_dir == "off"
+        assert load_config(write(tmp_path / "a.yaml", "output_dir: off\n")).output_dir == "off"
 
     def test_null_and_lists(self) -> None:
         overrides = ["model.num_classes=null", "input.min_size_train=[640, 672]"]
@@ -205,7 +205,6 @@ class TestContradictions:
     @pytest.mark.parametrize(
         ("overrides", "said"),
         [
-            (["solver.steps=500"], "warmup_steps"),
             (["fusion.kind=gated"], "text.selection"),
             (["fusion.kind=gatd", "text.selection=all"], "did you mean 'gated'?"),
             (["backbone.hidden_size=770"], "a multiple of backbone.heads (12)"),
@@ -269,12 +268,14 @@ class TestOverrides:
         assert load_config(path, ["solver.lr=0.1"]).solver.lr == 0.1  # put right from outside
 
     def test_two_that_contradict_each_other(self) -> None:
-        text = message(None, "seed=4", "solver.steps=50", "solver.warmup_steps=60")
-        assert text.startswith("config with solver.steps=50 solver.warmup_steps=60: ")
+        text = message(None, "seed=4", "backbone.heads=5", "backbone.hidden_size=771")
+        assert text.startswith("config with backbone.heads=5 backbone.hidden_size=771: ")
 
     def test_two_that_are_right_together_alone(self) -> None:
-        config = load_config(None, ["solver.steps=50", "solver.warmup_steps=5"])
-        assert (config.solver.steps, config.solver.warmup_steps) == (50, 5)
+        config = load_config(None, ["backbone.heads=5", "backbone.hidden_size=770",
+                                    "backbone.coordinate_size=150",
+                                    "backbone.shape_size=85"])  # fmt: skip
+        assert (config.backbone.heads, config.backbone.hidden_size) == (5, 770)
 
     def test_the_last_one_holds(self) -> None:
         assert load_config(None, ["seed=1", "seed=2"]).seed == 2
@@ -351,7 +352,7 @@ class TestRoundTrip:
         "word", ["off", "true", "null", "2e-4", "1e5", "12", "~", "输出 a: b", ""]
     )
     def test_words_that_look_like_something_else(self, tmp_path: Path, word: str) -> None:
-        config = from_dict({"output_dir": word, "solver": {"amp": "off", "eps": 1e-8}})
+        config = from_dict({"output_dir": word, "solver": {"schedule": "constant", "eps": 1e-8}})
         assert load_config(write(tmp_path / "a.yaml", to_yaml(config))) == config
 
     @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -550,6 +551,16 @@ class TestOldNames:
         path.write_text("base: base.yaml\n" + self.OLD)
         assert load_config(path).solver.grad_accum_steps == 2
         assert load_config(path, ["solver.clip_norm=0.5"]).solver.max_grad_norm == 0.5
+
+    @pytest.mark.parametrize(("old", "new"), [("off", "fp32"), ("bf16", "bf16"), ("auto", "auto")])
+    def test_in_another_section_and_with_other_values(self, tmp_path, old, new):
+        path = write(tmp_path / "old.yaml", f"solver: {{amp: {old}, steps: 2000}}\n")
+        assert load_config(path).precision == new and load_config(path).solver.steps == 2000
+        above = write(tmp_path / "above.yaml", "base: old.yaml\nprecision: fp16\n")
+        assert load_config(above).precision == "fp16"
+        assert load_config(above, [f"solver.amp={old}"]).precision == new
+        with pytest.raises(InputError, match=r"solver.amp is the old name of precision, and both"):
+            from_dict({"precision": "fp32", "solver": {"amp": old}})
 
     def test_beside_the_new_one_are_refused(self):
         with pytest.raises(InputError, match=r"solver.ema is the old name of solver.ema_decay"):

@@ -85,7 +85,7 @@ def test_what_is_said_is_taken_over(their):
     assert (config.rpn.pre_nms_train, config.rpn.pre_nms_test) == (1500, 900)
     assert config.test.score_threshold == 0.2
     assert config.solver.lr == 2e-4 and config.solver.max_grad_norm == 0.5
-    assert config.solver.schedule == "cosine" and config.solver.amp == "auto"
+    assert config.solver.schedule == "cosine" and config.precision == "auto"
 
 
 def test_iterations_become_optimizer_steps(their):
@@ -100,7 +100,7 @@ def test_silence_means_detectron2_s_default(their):
     assert config.data.keep_empty is False
     sparse = config_of(their("MODEL: {MASK_ON: True}"))
     assert sparse.solver.schedule == "multistep" and sparse.solver.milestones == [30000]
-    assert sparse.solver.max_grad_norm == 0.0 and sparse.solver.amp == "off"
+    assert sparse.solver.max_grad_norm == 0.0 and sparse.precision == "fp32"
     assert sparse.rpn.pre_nms_test == 6000
 
 

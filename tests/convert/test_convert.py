@@ -261,7 +261,25 @@ def test_hub_name_without_network(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(InputError, match="give its folder"):
+        read_source("hub:microsoft/layoutlmv3-base")
+
+
+def test_the_hub_is_asked_only_by_its_prefix(monkeypatch):
+    import huggingface_hub
+
+    asked = []
+
+    def watch(name, **_kwargs):
+        asked.append(name)
+        raise OSError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", watch)
+    for name in ("microsoft/layoutlmv3-base", "output/best.pth", "none"):
+        with pytest.raises(InputError, match="no such file or folder"):
+            read_source(name)
+    with pytest.raises(InputError, match="hub:microsoft/layoutlmv3-base fetches it"):
         read_source("microsoft/layoutlmv3-base")
+    assert asked == []
 
 
 def test_conversion_of_a_hub_folder_is_seeded_and_goes_back(tmp_path, capsys):
@@ -341,6 +359,38 @@ def test_conversion_there_and_back_is_exact(tmp_path, detectron2_file):
         torch.load(detectron2_file, weights_only=True)["model"],
         torch.load(theirs, weights_only=True)["model"],
     )
+
+
+def test_the_detectron2_folder_that_was_written_is_read(tmp_path, image_only, capsys):
+    """Its weights, and the settings of its yaml, which the report names."""
+    ours, folder, back = tmp_path / "a.pth", tmp_path / "theirs", tmp_path / "b.pth"
+    changed = ["test.score_threshold=0.31", "--out", str(ours)]
+    assert main(["convert", str(image_only), "--to", "lmv3det", *changed]) == 0
+    assert main(["convert", str(ours), "--to", "detectron2", "--out", str(folder)]) == 0
+    capsys.readouterr()
+    words = ["convert", str(folder), "--to", "lmv3det", "--classes", "A,B,C", "--out", str(back)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert str(folder / "config.yaml") in said and "--yaml" in said
+    before, after = load_checkpoint(ours), load_checkpoint(back)
+    same(before.weights, after.weights)
+    assert after.config.test.score_threshold == 0.31
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits a file's size")
+@pytest.mark.parametrize("to", ["lmv3det", "pretrained", "detectron2", "huggingface"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, image_only, capsys, to):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        code = main(["convert", str(image_only), "--to", to, "--out", str(tmp_path / "new" / "x")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = capsys.readouterr().err
+    assert code == 1 and said.count("\n") == 1 and str(tmp_path) in said, said
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_half_precision_stays_as_it_is(tmp_path):

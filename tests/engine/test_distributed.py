@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ from lmv3det.config import Config
 from lmv3det.device import choose_device
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
+from lmv3det.engine.run import train
 from lmv3det.engine.state import seed_everything
 from lmv3det.engine.step import TrainStep
-from lmv3det.engine.trainer import Interrupted, Trainer, train
+from lmv3det.engine.trainer import Interrupted, Trainer
 from lmv3det.errors import InputError
 from lmv3det.model.detector import build_detector
 from lmv3det.structures import Batch, Page, Target
@@ -82,7 +84,7 @@ def gradients(numbers: list[int], pages: int, world: World) -> dict[str, Tensor]
     """Gradients of a step over the given pages of this process, in micro-batches of one."""
     config = exact_config(pages, len(numbers))
     training = TrainStep(exact_model(config), config.solver, world)
-    training.launch(0, [page(number) for number in numbers])
+    training._forward_backward([page(number) for number in numbers])
     return {n: p.grad.clone() for n, p in training.model.named_parameters() if p.grad is not None}
 
 
@@ -94,17 +96,15 @@ def poisoned_step(world: World, bad_rank: int) -> dict:
     batch = page(world.rank)
     if world.rank == bad_rank:
         batch.images = batch.images * float("nan")
-    training.update(training.launch(0, [batch]), 0, signal=15 * (world.rank == 1))
-    status = training.settle()
+    result = training(0, [batch], lambda: 15 * (world.rank == 1))
     same_weights = all(torch.equal(p, before[n]) for n, p in training.model.named_parameters())
-    training.update(training.launch(1, [page(world.rank)]), 1, signal=0)
-    after = training.settle()
+    after = training(1, [page(world.rank)])
     return {
-        "signal": status.signal,
-        "faulty": status.faulty,
-        "faults": status.faults,
+        "signal": result.signal,
+        "skipped": result.skipped and result.reported,
+        "causes": result.causes,
         "same": same_weights,
-        "then": after.faulty,
+        "then": after.skipped,
         "weights": {n: p.detach().clone() for n, p in training.model.named_parameters()},
         "losses": training.take_mean_losses(),
     }
@@ -155,11 +155,14 @@ def both(tmp_path_factory) -> Path:
     """Where two processes have left what they found."""
     folder = tmp_path_factory.mktemp("two")
     make_pages(folder)
+    torch.multiprocessing.spawn(work, (free_port(), folder), nprocs=2)
+    return folder
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(work, (port, folder), nprocs=2)
-    return folder
+        return probe.getsockname()[1]
 
 
 def read(folder: Path, rank: int) -> dict:
@@ -183,17 +186,17 @@ def test_pages_without_text_leave_parameters_unused_alone_and_zero_among_two():
     """Why DistributedDataParallel needs `reach_all`: page 1 has no text."""
     config = exact_config(1, 1)
     training = TrainStep(exact_model(config), config.solver, World(0, 1, CPU))
-    training.launch(0, [page(1)])
+    training._forward_backward([page(1)])
     without = {n for n, p in training.model.named_parameters() if p.grad is None}
     assert without and all(n.startswith("backbone.text_embedding.") for n in without)
-    training.update(training.launch(0, [page(1)]), 0, signal=0)
+    training(0, [page(1)])
     assert all(p.grad is not None for p in training.parameters)
 
 
 def test_a_fault_in_one_process_is_left_out_in_both(both):
     first, second = (read(both, rank)["poisoned"] for rank in (0, 1))
-    assert first["faulty"] and second["faulty"] and first["same"] and second["same"]
-    assert first["faults"] == [] and "1.png" in second["faults"][0]
+    assert first["skipped"] and second["skipped"] and first["same"] and second["same"]
+    assert first["causes"] == [] and "1.png" in second["causes"][0]
     assert not first["then"] and not second["then"]
     assert same(first["weights"], second["weights"])
     assert same(first["losses"], second["losses"]) and len(first["losses"]) > 0
@@ -266,3 +269,41 @@ def test_batch_norm_on_cards_is_synchronised():
     world = World(0, 2, torch.device("cuda", 0))
     model = distributed.synchronise_batch_norm(torch.nn.Sequential(torch.nn.BatchNorm2d(2)), world)
     assert isinstance(model[0], torch.nn.SyncBatchNorm)
+
+
+def scoring(rank: int, port: int, folder: Path) -> None:
+    """Process 0 works for longer than the timeout while the other waits; then one fails alone."""
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2",
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+    )  # fmt: skip
+    with distributed.start("cpu", timeout=1 / 3) as world:
+        if world.is_main:
+            time.sleep(25)
+        distributed.barrier(world)
+        try:
+            with distributed.failing_together(world):
+                if rank == 1:
+                    raise InputError("page.png: cannot be read")
+        except InputError as error:
+            (folder / f"failed_{rank}").write_text(str(error))
+        config = run_config(folder, "whole")
+        if rank == 1:  # sees no checkpoint, as on a host without the folder
+            config.output_dir = str(folder / "elsewhere")
+        try:
+            train(config, resume=True)
+        except InputError as error:
+            (folder / f"resumed_{rank}").write_text(str(error))
+        if world.is_main:
+            time.sleep(25)  # leaving waits too
+
+
+@pytest.mark.slow
+def test_waiting_for_process_0_outlasts_the_timeout_and_faults_are_shared(tmp_path):
+    make_pages(tmp_path)
+    train(run_config(tmp_path, "whole"))
+    torch.multiprocessing.spawn(scoring, (free_port(), tmp_path), nprocs=2)
+    for rank in (0, 1):
+        assert (tmp_path / f"failed_{rank}").read_text() == "page.png: cannot be read"
+        said = (tmp_path / f"resumed_{rank}").read_text()
+        assert "elsewhere" in said and "no such checkpoint" in said

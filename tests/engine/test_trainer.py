@@ -10,6 +10,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -21,10 +23,14 @@ from training_helpers import tiny_config
 
 from lmv3det.checkpoint.file import load_checkpoint, read_torch, write_torch
 from lmv3det.checkpoint.loading import load_detector
+from lmv3det.cli import main
+from lmv3det.cli.train import run
 from lmv3det.config import load_config, to_yaml
 from lmv3det.device import choose_precision
 from lmv3det.engine.log import read_entries
-from lmv3det.engine.setup import micro_batch_size
+from lmv3det.engine.optim import rate_factor
+from lmv3det.engine.run import train
+from lmv3det.engine.setup import micro_batch_size, shorten_warmup
 from lmv3det.engine.signals import StopSignals
 from lmv3det.engine.state import (
     changed_settings,
@@ -33,8 +39,10 @@ from lmv3det.engine.state import (
     same_randomness,
     seed_everything,
 )
-from lmv3det.engine.trainer import Interrupted, Trainer, run, train
+from lmv3det.engine.trainer import Interrupted, Trainer
 from lmv3det.errors import InputError
+from lmv3det.files import LOCK, lock_folder
+from lmv3det.inference.detector import Detector
 from lmv3det.model.detector import LayoutDetector
 
 CPU = torch.device("cpu")
@@ -156,7 +164,7 @@ def test_what_a_run_leaves(finished):
     assert {"config.yaml", "last.pth", "best.pth", "metrics.jsonl", "pictures"} <= names
     assert {"step_3.pth", "step_4.pth"} <= names and "step_2.pth" not in names  # keep_last 2
     assert any(name.startswith("events.out.tfevents") for name in names)
-    assert not any(name.startswith(".") for name in names)  # no temporary files
+    assert {name for name in names if name.startswith(".")} == {LOCK}  # no temporary files
     assert load_config(finished / "config.yaml").model.num_classes == 2
     for name in ("train_batch.png", "curves.png", "step_2/0.png", "step_4/2.png"):
         with Image.open(finished / "pictures" / name) as picture:
@@ -269,7 +277,9 @@ def test_a_signal_saves_and_ends_the_command(tiny_data, tmp_path, monkeypatch, n
     (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     stop_at(monkeypatch, 2, number)
     before = signal.getsignal(number)
-    args = argparse.Namespace(config=tmp_path / "config.yaml", resume=False, overrides=[])
+    args = argparse.Namespace(
+        config=tmp_path / "config.yaml", resume=False, trust_code=False, overrides=[]
+    )
     assert run(args) == code
     assert signal.getsignal(number) == before
     checkpoint = load_checkpoint(tmp_path / "run" / "last.pth")
@@ -305,8 +315,13 @@ def poison(monkeypatch, page: str, value: float) -> None:
     monkeypatch.setattr(LayoutDetector, "losses", poisoned)
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_the_pages(tiny_data, tmp_path, monkeypatch):
-    config = tiny_config(tiny_data.root, tmp_path / "run", solver={"batch_size": 1, "steps": 8})
+@pytest.mark.parametrize("log_every", [1, 20])
+def test_a_loss_that_is_not_finite_stops_and_names_the_pages(
+    tiny_data, tmp_path, monkeypatch, log_every
+):
+    """BatchNorm's running values are saved as they were before the step, too."""
+    solver = {"batch_size": 1, "steps": 8, "log_every": log_every}
+    config = tiny_config(tiny_data.root, tmp_path / "run", solver=solver)
     config.data.group_by_aspect = False
     with monkeypatch.context() as patch:
         poison(patch, "c.png", math.inf)
@@ -333,12 +348,12 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_pages(tiny_data, tmp_path
     assert load_checkpoint(tmp_path / "run" / "last.pth").step == 8
 
 
-@pytest.mark.parametrize("amp", ["off", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_loss_that_is_not_finite_is_skipped_and_counted(
-    tiny_data, tmp_path, monkeypatch, caplog, amp
+    tiny_data, tmp_path, monkeypatch, caplog, precision
 ):
-    solver = {"batch_size": 2, "grad_accum_steps": 2, "steps": 6, "non_finite": "skip", "amp": amp}
-    config = tiny_config(tiny_data.root, tmp_path / "run", solver=solver)
+    solver = {"batch_size": 2, "grad_accum_steps": 2, "steps": 6, "non_finite": "skip"}
+    config = tiny_config(tiny_data.root, tmp_path / "run", precision=precision, solver=solver)
     poison(monkeypatch, "c.png", math.nan)
     train(config)
     assert caplog.text.count("left out") == 3 and "c.png" in caplog.text
@@ -350,13 +365,13 @@ def test_a_loss_that_is_not_finite_is_skipped_and_counted(
     assert "NaN" not in (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("amp", ["bf16", "fp16"])
-def test_mixed_precision_stays_close(tiny_data, tmp_path, amp):
-    for name in ("off", amp):
-        config = tiny_config(tiny_data.root, tmp_path / name, solver={"steps": 3, "amp": name})
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_stays_close(tiny_data, tmp_path, precision):
+    for name in ("fp32", precision):
+        config = tiny_config(tiny_data.root, tmp_path / name, precision=name, solver={"steps": 3})
         config.backbone.dropout = config.backbone.attention_dropout = 0.0
         train(config)
-    first, second = (read_entries(tmp_path / name)[0] for name in ("off", amp))
+    first, second = (read_entries(tmp_path / name)[0] for name in ("fp32", precision))
     assert first["total"] != second["total"]
     assert first["total"] == pytest.approx(second["total"], rel=0.05)
 
@@ -379,8 +394,39 @@ def test_a_page_that_cannot_be_read_costs_no_step(tiny_data, tmp_path, monkeypat
 
 def test_precision_of_auto():
     assert choose_precision("auto", CPU) is None
-    assert choose_precision("off", torch.device("cuda")) is None
+    assert choose_precision("auto", "mps") is None
+    assert choose_precision("fp32", torch.device("cuda")) is None
     assert choose_precision("bf16", CPU) == torch.bfloat16
+    with pytest.raises(InputError, match="precision is 'off'; it must be auto, fp32"):
+        choose_precision("off", CPU)
+
+
+def test_a_run_evaluates_as_its_checkpoint_is_evaluated(tiny_data, tmp_path, monkeypatch):
+    """The same precision in the run, in `evaluate` and in `Detector`: the same scores."""
+    seen = []
+    original = LayoutDetector.predict
+
+    def watch(self, batch):
+        device = batch.images.device.type
+        enabled = torch.is_autocast_enabled(device)
+        seen.append(torch.get_autocast_dtype(device) if enabled else torch.float32)
+        return original(self, batch)
+
+    monkeypatch.setattr(LayoutDetector, "predict", watch)
+    config = tiny_config(
+        tiny_data.root, tmp_path / "run", precision="bf16", solver={"lr": 3e-3, "steps": 6}
+    )
+    train(config)
+    best = tmp_path / "run" / "best.pth"
+    assert main(["evaluate", str(best), "--out", str(tmp_path / "eval"), "--worst", "0"]) == 0
+    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text(encoding="utf-8"))
+    entries = [e for e in read_entries(tmp_path / "run") if "evaluation" in e]
+    assert metrics == entries[-1]["evaluation"]
+    Detector.load(best, "cpu").predict(tiny_data.images)
+    assert set(seen) == {torch.bfloat16} and len(seen) >= 9
+    seen.clear()
+    Detector.load(best, "cpu", ["precision=fp32"]).predict(tiny_data.images)
+    assert set(seen) == {torch.float32}
 
 
 def test_pages_of_a_micro_batch(tiny_data, tmp_path):
@@ -549,3 +595,117 @@ def test_the_example_configs_load():
     assert published.rpn.box_loss == published.roi.box_loss == "smooth_l1"
     assert configs["large"].backbone.layers == 24
     assert configs["tiny"].device == "cpu"
+
+
+def test_a_page_too_many_leaves_batch_norm_as_it_was(tiny_data, tmp_path, monkeypatch):
+    """The first micro-batch has changed the running values when the second one fails."""
+    solver = {"batch_size": 2, "grad_accum_steps": 2, "steps": 6}
+    config = tiny_config(tiny_data.root, tmp_path / "run", solver=solver)
+    original, calls, seen = LayoutDetector.losses, [], []
+
+    def fails(self, batch):
+        values = [b.clone() for n, b in self.named_buffers() if "running" in n]
+        calls.append(values)
+        if len(calls) == 6:  # the second micro-batch of the third step
+            seen.extend(calls[4])
+            raise InputError("page.png: cannot be read")
+        return original(self, batch)
+
+    monkeypatch.setattr(LayoutDetector, "losses", fails)
+    with pytest.raises(InputError, match=r"page\.png"):
+        train(config)
+    checkpoint = load_checkpoint(tmp_path / "run" / "last.pth")
+    saved = [w for name, w in checkpoint.weights.items() if "running" in name]
+    assert checkpoint.step == 2 and len(saved) == len(seen) > 0
+    assert all(torch.equal(a, b) for a, b in zip(saved, seen, strict=True))
+
+
+def test_a_warm_up_longer_than_the_run_is_shortened(tiny_data, tmp_path, caplog):
+    config = tiny_config(tiny_data.root, tmp_path / "run", solver={"warmup_steps": 1000})
+    config.solver.steps = 20
+    shorten_warmup(config)
+    assert config.solver.warmup_steps == 2 and "1000 and the run has 20 steps" in caplog.text
+    assert max(rate_factor(step, config.solver) for step in range(20)) > 0.9
+    config.solver.warmup_steps, config.solver.allow_long_warmup = 1000, True
+    shorten_warmup(config)
+    assert config.solver.warmup_steps == 1000
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from lmv3det.files import lock_folder
+with lock_folder(Path(sys.argv[1]), "a training"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_training_in_a_folder_is_refused(tiny_data, tmp_path):
+    """The lock of a process that is killed is gone with it."""
+    config = tiny_config(tiny_data.root, tmp_path / "run", solver={"steps": 2})
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None and other.stdout.readline() == "held\n"
+            with pytest.raises(InputError, match=r"run: a training writes to it already"):
+                train(config)
+        finally:
+            other.kill()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {LOCK}
+    for name in (".123.last.pth", ".4.step_20.pth"):  # of a killed run
+        (tmp_path / "run" / name).write_bytes(b"half a checkpoint")
+    train(config)
+    assert not list((tmp_path / "run").glob(".*.pth"))
+    with lock_folder(tmp_path / "run", "a training"):  # the run has let go of it
+        pass
+
+
+def test_state_of_a_run_that_is_damaged_is_said_in_a_line(finished, tmp_path):
+    content = read_torch(finished / "last.pth")
+    for key, value in (("optimizer", {"weight": 3}), ("random", [{}]), ("skipped", None)):
+        config = copied(finished, tmp_path / key, "solver.steps=5")
+        training = {k: v for k, v in content["training"].items() if k != "skipped"}
+        training |= {} if value is None else {"skipped": 0, key: value}
+        write_torch(tmp_path / key / "run" / "last.pth", {**content, "training": training})
+        with pytest.raises(InputError, match=r"last\.pth: the state of the run.*damaged"):
+            train(config, resume=True)
+
+
+def test_own_code_of_a_resumed_run_must_be_in_the_config(finished, tmp_path, monkeypatch):
+    """The checkpoint may name what the user's own config names, and nothing else."""
+    config = copied(finished, tmp_path, "solver.steps=5")
+    content = read_torch(tmp_path / "run" / "last.pth")
+    content["config"]["roi"]["head"] = "nowhere:Head"
+    write_torch(tmp_path / "run" / "last.pth", content)
+    with pytest.raises(InputError, match=r"roi\.head is 'nowhere:Head'.*--trust-code"):
+        train(config, resume=True)
+    config.roi.head = "nowhere:Head"
+    with pytest.raises(InputError, match=r"'nowhere:Head', which cannot be imported"):
+        train(config, resume=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits a file's size")
+def test_a_full_disk_is_one_line_and_costs_no_checkpoint(tiny_data, tmp_path, capfd, monkeypatch):
+    import resource
+
+    config = tiny_config(tiny_data.root, tmp_path / "run", solver={"steps": 4})
+    config.solver.checkpoint_every = 2
+    (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    original = Trainer._train_step
+
+    def fills(self, batches):
+        if self.step == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+        original(self, batches)
+
+    monkeypatch.setattr(Trainer, "_train_step", fills)
+    try:
+        assert main(["train", "--config", str(tmp_path / "config.yaml")]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = [line for line in capfd.readouterr().err.splitlines() if "lmv3det train:" in line]
+    assert "last.pth" in said[-1] or "step_4.pth" in said[-1]
+    assert load_checkpoint(tmp_path / "run" / "last.pth").step == 2
+    assert not [p for p in (tmp_path / "run").iterdir() if p.name.startswith(f".{os.getpid()}")]

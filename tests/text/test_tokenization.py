@@ -243,7 +243,6 @@ def test_folders_that_are_no_tokenizer(tmp_path, monkeypatch):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "tokenizer.json").write_text("{", encoding="utf-8")
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    # A missing folder within one that is there is no hub name, though it reads like one.
     with pytest.raises(InputError, match="runs/tokenizer: no such folder"):
         build_page_tokenizer(config("runs/tokenizer"))
     for name in ("empty", "broken"):
@@ -265,8 +264,8 @@ def test_only_a_hub_name_may_use_the_network(tmp_path, monkeypatch):
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", from_pretrained)
     with pytest.raises(InputError, match="is the network there"):
-        build_page_tokenizer(config("some-owner/some-name"))
-    for missing in ("runs", "runs/", "../runs/a", "a/b/c", "~/runs"):
+        build_page_tokenizer(config("hub:some-owner/some-name"))
+    for missing in ("some-owner/some-name", "runs", "runs/", "../runs/a", "a/b/c", "~/runs"):
         with pytest.raises(InputError, match="no such folder"):
             build_page_tokenizer(config(missing))
     (tmp_path / "runs").mkdir()

@@ -1,8 +1,7 @@
-"""`lmv3det convert`: weights of any known format to any other."""
+"""Weights of any known format to any other."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,14 +11,14 @@ import torch
 from torch import Tensor
 
 from lmv3det.checkpoint.file import Checkpoint, save_checkpoint, write_torch
-from lmv3det.checkpoint.folder import save_huggingface, save_pretrained, write_folder
+from lmv3det.checkpoint.folder import new_folder, save_huggingface, save_pretrained
 from lmv3det.config import Config, from_dict, lay_over, merge, read_yaml, to_dict
 from lmv3det.config.detectron2_yaml import convert_config, to_detectron2_yaml
 from lmv3det.convert import parameter_names as names
 from lmv3det.convert.fit import fit_weights, settings_in_config
 from lmv3det.convert.infer import backbone_settings, infer_config
 from lmv3det.convert.report import LoadReport
-from lmv3det.convert.sources import SETTINGS, Source, read_source
+from lmv3det.convert.sources import SETTINGS, Source
 from lmv3det.data.categories import Category, read_categories
 from lmv3det.data.issues import DataReport
 from lmv3det.errors import InputError
@@ -27,78 +26,7 @@ from lmv3det.files import write_json
 from lmv3det.model.detector import build_detector
 from lmv3det.text.tokenization import build_page_tokenizer
 
-FORMATS = {
-    "lmv3det": "a checkpoint of ours, FILE.pth",
-    "pretrained": "a folder of ours: safetensors, config, categories, tokenizer",
-    "detectron2": "FILE.pth with detectron2's names, or a folder with its yaml beside",
-    "huggingface": "a folder with the encoder alone, for transformers",
-}
-
 _SIZES = ("backbone", "neck", "roi", "mask")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `lmv3det convert`."""
-    parser.add_argument(
-        "source",
-        metavar="FROM",
-        help="our checkpoint or folder, a detectron2 .pth, or a Hugging Face LayoutLMv3 folder",
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of the result")
-    formats = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
-    parser.add_argument("--to", required=True, choices=FORMATS, metavar="FORMAT", help=formats)
-    parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="what to write")
-    parser.add_argument("--yaml", type=Path, metavar="FILE", help="the detectron2 yaml of FROM")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a config of ours for FROM")
-    parser.add_argument("--classes", metavar="A,B,C", help="class names in order")
-    parser.add_argument(
-        "--annotations",
-        type=Path,
-        metavar="FILE",
-        help="COCO JSON that has the classes",
-    )
-    parser.add_argument(
-        "--rename",
-        action="append",
-        default=[],
-        metavar="OLD=NEW",
-        help="names in FROM that begin with OLD begin with NEW; may be repeated",
-    )
-    parser.add_argument("--half", action="store_true", help="--to pretrained in float16")
-    parser.add_argument("--allow-missing", action="store_true", help="start missing tensors anew")
-    parser.add_argument("--allow-unexpected", action="store_true", help="leave out unknown tensors")
-    parser.add_argument("--seed", type=int, default=42, help="of tensors that start anew")
-
-
-def run(args: argparse.Namespace) -> int:
-    """`lmv3det convert`: read, translate, check, write; the report goes to standard output."""
-    out: Path = args.out
-    if out.is_file() or (out.is_dir() and (out.suffix == ".pth" or any(out.iterdir()))):
-        raise InputError(f"--out {out}: is there already; remove it or write elsewhere")
-    if args.half and args.to != "pretrained":
-        raise InputError(f"--half goes with --to pretrained, not with --to {args.to}")
-    source = read_source(args.source, [_pair(text) for text in args.rename])
-    checkpoint, report = to_checkpoint(
-        source,
-        yaml_file=args.yaml,
-        config_file=args.config,
-        overrides=args.overrides,
-        categories=read_classes(args.classes, args.annotations),
-        allow_missing=args.allow_missing,
-        allow_unexpected=args.allow_unexpected,
-        seed=args.seed,
-    )
-    if args.to == "lmv3det":
-        save_checkpoint(out, checkpoint)
-    elif args.to == "pretrained":
-        save_pretrained(checkpoint, out, half=args.half)
-    elif args.to == "detectron2":
-        _save_detectron2(checkpoint, out, report)
-    else:
-        _save_encoder(checkpoint, out, report)
-    print(report)
-    print(f"wrote {out} ({args.to})")
-    return 0
 
 
 def to_checkpoint(
@@ -116,9 +44,10 @@ def to_checkpoint(
 
     Args:
         source: as `read_source` gives.
-        yaml_file: the detectron2 yaml of the source: thresholds, sizes, recipe.
-        config_file: a config of ours, laid over it.
-        overrides: `key=value`, laid over both.
+        yaml_file: the detectron2 yaml of the source: thresholds, sizes, recipe. None: the one
+            beside the weights, where the source is a folder.
+        config_file: a config of ours, whose settings replace its.
+        overrides: `key=value`, which replace those of both.
         categories: the classes in order; needed where the source does not know them.
         allow_missing: let what is missing or of a wrong shape start anew.
         allow_unexpected: let what has no place go.
@@ -130,8 +59,12 @@ def to_checkpoint(
     """
     given: dict[str, Any] = {}
     notes: list[str] = []
+    if yaml_file is None and source.yaml is not None:
+        yaml_file = source.yaml
+        notes.append(f"the settings are those of {yaml_file} (--yaml FILE names another file)")
     if yaml_file is not None:
-        given, notes = _from_yaml(yaml_file)
+        given, more = _from_yaml(yaml_file)
+        notes += more
     for values in (read_yaml(config_file) if config_file else {}, lay_over({}, overrides)):
         given = merge(given, values)
     given.get("model", {}).pop("weights", None)
@@ -182,6 +115,32 @@ def _fitted(source: Source, config: Config, seed: int) -> tuple[dict[str, Tensor
     return fit_weights(model.state_dict(), source, config, complete=True)
 
 
+def save_as(
+    checkpoint: Checkpoint, to: str, out: Path, report: LoadReport, *, half: bool = False
+) -> None:
+    """Write a checkpoint in a format, whole or not at all.
+
+    Args:
+        checkpoint: what to write.
+        to: lmv3det, pretrained, detectron2 or huggingface.
+        out: the file or folder.
+        report: gets notes on what the format has no place for.
+        half: the folder `pretrained` in float16.
+
+    Raises:
+        InputError: there is something at `out` already.
+        OSError: it cannot be written.
+    """
+    if to == "lmv3det":
+        save_checkpoint(out, checkpoint)
+    elif to == "pretrained":
+        save_pretrained(checkpoint, out, half=half)
+    elif to == "detectron2":
+        _save_detectron2(checkpoint, out, report)
+    else:
+        _save_encoder(checkpoint, out, report)
+
+
 def read_classes(listed: str | None, annotations: Path | None) -> list[Category] | None:
     """Classes from `A,B,C` (ids 1, 2, 3) or a COCO file; None where neither is given.
 
@@ -213,15 +172,15 @@ def read_classes(listed: str | None, annotations: Path | None) -> list[Category]
 
 
 def _from_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Settings of a detectron2 yaml, and remarks.
+    """Settings of a detectron2 yaml, and notes.
 
     Raises:
         InputError: it describes another model than this project builds.
     """
     converted = convert_config(path)
-    grave = [c for c in converted.conflicts if c[0].startswith(("MODEL.", "INPUT.FORMAT"))]
-    if grave:
-        what = "; ".join(f"{key} is {value!r} ({why})" for key, value, why in grave)
+    wrong = [c for c in converted.conflicts if c[0].startswith(("MODEL.", "INPUT.FORMAT"))]
+    if wrong:
+        what = "; ".join(f"{key} is {value!r} ({why})" for key, value, why in wrong)
         raise InputError(f"{path}: of another kind of model: {what}")
     notes = [f"{key}: {value!r}: {why}" for key, value, why in converted.conflicts]
     notes += [f"{key}: {value!r}: {why}" for key, value, why in converted.changed]
@@ -233,7 +192,7 @@ def _from_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
 def _settings(
     source: Source, given: Mapping[str, Any], categories: Sequence[Category] | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """All settings of the result, and remarks on what was assumed.
+    """All settings of the result, and notes on what was assumed.
 
     Raises:
         InputError: a size that is given is not that of the weights.
@@ -247,7 +206,7 @@ def _settings(
             values.setdefault("model", {}).setdefault("num_classes", len(categories))
         elif "num_classes" not in values.get("model", {}):
             raise InputError(
-                f"{source.description} is an encoder without detector: name the classes it shall "
+                f"{source.description} is an encoder without detector: name the classes to "
                 "find with --classes A,B,C or --annotations FILE"
             )
         return values, []
@@ -306,13 +265,11 @@ def _save_detectron2(checkpoint: Checkpoint, out: Path, report: LoadReport) -> N
         write_torch(out, content)
         return
 
-    def write(draft: Path) -> None:
+    with new_folder(out) as draft:
         write_torch(draft / "model_final.pth", content)
         text = to_detectron2_yaml(checkpoint.config)
         (draft / "config.yaml").write_text(text, encoding="utf-8")
         write_json(draft / "config.json", huggingface_config(checkpoint))
-
-    write_folder(out, write)
 
 
 def _is_extra(name: str) -> bool:
@@ -345,10 +302,3 @@ def huggingface_config(checkpoint: Checkpoint) -> dict[str, Any]:
         "text_embed": any(n.startswith("backbone.text_embedding.") for n in checkpoint.weights),
         "visual_embed": True,
     }
-
-
-def _pair(text: str) -> tuple[str, str]:
-    old, equals, new = text.partition("=")
-    if not (old and equals and new):
-        raise InputError(f"--rename {text!r} is not OLD=NEW")
-    return old, new

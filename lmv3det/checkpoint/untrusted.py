@@ -1,0 +1,129 @@
+"""Checks of a checkpoint that someone else may have made: its fields, its tensors, its code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lmv3det.config import Config
+from lmv3det.errors import InputError
+
+
+def named_code(config: Config) -> dict[str, str]:
+    """The settings that name a class (`module:Class`), which building the model imports."""
+    fusion, head, sentence = config.fusion.kind, config.roi.head, config.text.sentence_encoder
+    named = {"fusion.kind": fusion if ":" in fusion else None, "roi.head": head,
+             "text.sentence_encoder": sentence}  # fmt: skip
+    return {key: name for key, name in named.items() if name is not None}
+
+
+def code_in(values: Mapping[str, Any]) -> set[str]:
+    """The classes (`module:Class`) that nested settings name."""
+    found = [
+        values.get("fusion", {}).get("kind"),
+        values.get("roi", {}).get("head"),
+        values.get("text", {}).get("sentence_encoder"),
+    ]
+    return {name for name in found if isinstance(name, str) and ":" in name}
+
+
+def refuse_code(config: Config, source: object, trust_code: bool | Collection[str]) -> None:
+    """Check that building the model of `config` imports nothing but this project.
+
+    Args:
+        source: what the message names.
+        trust_code: True lets every class pass, a collection those that it holds.
+
+    Raises:
+        InputError: the config names another class.
+    """
+    if trust_code is True:
+        return
+    for key, name in named_code(config).items():
+        if trust_code is False or name not in trust_code:
+            raise InputError(
+                f"{source}: its {key} is {name!r}: code from outside the checkpoint, which would "
+                "be imported and run. Where you trust it, add --trust-code (trust_code=True in "
+                "Python)"
+            )
+
+
+def check_fields(content: Mapping[str, Any], source: object) -> None:
+    """Check the types of what a checkpoint holds beside its weights.
+
+    Args:
+        content: with `categories` and `step`, maybe `tokenizer_files`, `training`, `libraries`.
+
+    Raises:
+        InputError: one is of another type.
+    """
+
+    def require(holds: bool, key: str, wanted: str) -> None:
+        if not holds:
+            raise InputError(
+                f"{source}: its {key} is not {wanted}; the checkpoint is damaged or not ours"
+            )
+
+    categories, step = content["categories"], content["step"]
+    require(isinstance(categories, list) and len(categories) > 0, "categories", "a list of classes")
+    for entry in categories:
+        plain = isinstance(entry, dict) and type(entry.get("id")) is int
+        require(
+            plain and isinstance(entry.get("name"), str), "categories", "a list of id and name each"
+        )
+    require(type(step) is int and step >= 0, "step", "a number of steps")
+    for key in ("training", "libraries", "tokenizer_files"):
+        mapping = content.get(key, {})
+        named = isinstance(mapping, dict) and all(isinstance(name, str) for name in mapping)
+        require(named, key, "a mapping of names")
+    for name, data in content.get("tokenizer_files", {}).items():
+        key = f"tokenizer file {name!r}"
+        require(isinstance(data, Tensor), key, "a tensor of bytes")
+        check_tensor(name, data, source)
+        require(data.dtype == torch.uint8 and data.dim() == 1, key, "a tensor of bytes")
+
+
+def check_tensors(weights: Any, source: object) -> None:
+    """Check that weights are ordinary tensors by name, each with memory of its own.
+
+    Raises:
+        InputError: they are not; the message names the tensor.
+    """
+    if not isinstance(weights, Mapping) or not all(isinstance(name, str) for name in weights):
+        raise InputError(f"{source}: its weights are not tensors by name; copy it again")
+    for name, value in weights.items():
+        check_tensor(name, value, source)
+
+
+def check_tensor(name: str, value: Any, source: object) -> None:
+    """`check_tensors` for one."""
+    if not isinstance(value, Tensor) or type(value) not in (Tensor, nn.Parameter):
+        kind = type(value).__name__
+    elif value.layout != torch.strided:
+        kind = "a sparse tensor"
+    elif value.is_meta or value.is_quantized or value.is_nested:
+        kind = "a tensor without data" if value.is_meta else "a quantized or nested tensor"
+    elif value.untyped_storage().nbytes() < value.numel() * value.element_size():
+        kind = "a tensor larger than its data"
+    else:
+        return
+    raise InputError(f"{source}: {name} is {kind}, not an ordinary tensor; save its values anew")
+
+
+def check_finite(weights: Mapping[str, Tensor], source: object) -> None:
+    """Check that no weight is NaN or infinite.
+
+    Raises:
+        InputError: one is; the message names the tensor and says how many of its values.
+    """
+    for name, value in weights.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            count = int((~value.isfinite()).sum())
+            raise InputError(
+                f"{source}: {count} of the {value.numel()} values of {name} are NaN or infinite: "
+                "the training that wrote it diverged, or the file is damaged; take an earlier "
+                "checkpoint"
+            )

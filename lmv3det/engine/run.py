@@ -1,0 +1,97 @@
+"""From a config to a trained detector, in one process or several."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from pathlib import Path
+
+import torch
+
+from lmv3det.checkpoint.file import Checkpoint
+from lmv3det.checkpoint.untrusted import named_code
+from lmv3det.config import Config
+from lmv3det.engine import distributed
+from lmv3det.engine.distributed import World
+from lmv3det.engine.setup import check_files, shorten_warmup
+from lmv3det.engine.state import LAST, checkpoints, read_resumable, remove_leftovers
+from lmv3det.engine.trainer import Trainer
+from lmv3det.errors import InputError
+from lmv3det.files import lock_folder
+
+log = logging.getLogger(__name__)
+
+
+def train(config: Config, *, resume: bool | str = False, trust_code: bool = False) -> Path:
+    """Train a detector. Under `torchrun`, every process calls this.
+
+    Args:
+        config: the settings; `output_dir`, `data.train.*` and, for evaluation, `data.val.*` name
+            the files.
+        resume: go on from `output_dir/last.pth`, or from the given checkpoint.
+        trust_code: let the checkpoint that is resumed, or that `model.weights` names, have classes
+            (`module:Class`) in its config that `config` does not name.
+
+    Returns:
+        The path of `last.pth`.
+
+    Raises:
+        InputError: data, config or checkpoint cannot be used; another run writes to the folder; a
+            loss was not finite; the card's memory does not suffice.
+        Interrupted: SIGTERM or SIGINT came; the state is saved.
+    """
+    config = copy.deepcopy(config)
+    folder = Path(config.output_dir)
+    source = folder / LAST if isinstance(resume, bool) else Path(resume)
+    with (
+        distributed.start(config.device, config.distributed_timeout) as world,
+        contextlib.ExitStack() as stack,
+    ):
+        with distributed.failing_together(world):
+            check_files(config)
+            if world.is_main:
+                _check_folder(folder, source, bool(resume))
+                stack.enter_context(lock_folder(folder, "a training"))
+                remove_leftovers(folder)
+                shorten_warmup(config)
+        config.solver.warmup_steps = distributed.from_main(config.solver.warmup_steps, world)
+        checkpoint = _read(source, config, world, trust_code) if resume else None
+        try:
+            trainer = Trainer(config, world, checkpoint, source, trust_code=trust_code)
+            checkpoint = None  # the run has its own copy of what it needs
+            return trainer.fit()
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"{world.device} has too little memory ({' '.join(str(error).split())[:120]}): set "
+                "backbone.gradient_checkpointing=true, a larger solver.grad_accum_steps (fewer "
+                "pages at a time), or a smaller input.max_size_train and input.min_size_train"
+            ) from None
+
+
+def _check_folder(folder: Path, source: Path, resume: bool) -> None:
+    found = checkpoints(folder)
+    if found and not resume:
+        raise InputError(
+            f"{folder}: holds a run already ({', '.join(p.name for p in found[:3])}): go on with "
+            "it by --resume, or set another output_dir"
+        )
+    if resume and not source.is_file():
+        raise InputError(
+            f"{source}: nothing to resume; start without --resume, or set output_dir to the run's"
+        )
+
+
+def _read(source: Path, config: Config, world: World, trust_code: bool) -> Checkpoint:
+    """The checkpoint to go on from: the same one in every process."""
+    with distributed.failing_together(world):
+        checkpoint = read_resumable(source, trust_code or named_code(config).values())
+        step, rank = checkpoint.step, world.rank
+    with distributed.failing_together(world):
+        main_step = distributed.from_main(step, world)
+        if step != main_step:
+            raise InputError(
+                f"{source}: is of step {step} where process {rank} runs, and of step {main_step} "
+                "where process 0 does: give all hosts the same file"
+            )
+    return checkpoint
