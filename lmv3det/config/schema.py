@@ -284,15 +284,11 @@ class Config:
     """From scores to detections."""
 
     def __post_init__(self) -> None:
-        require(
-            self.distributed_timeout > 0,
-            "distributed_timeout",
-            self.distributed_timeout,
-            "more than 0 minutes",
-        )
         require(self.seed >= 0, "seed", self.seed, "0 or more")
         for key, number in _integers(self, ""):
             require(abs(number) < 2**32, key, number, "below 2^32")
+        timeout = self.distributed_timeout
+        require(timeout > 0, "distributed_timeout", timeout, "more than 0 minutes")
         if self.backbone.stem == "conv" and self.fusion.kind != "none" and 2 in self.fusion.levels:
             raise ValueError(
                 f"fusion.levels is {self.fusion.levels}, but with backbone.stem=conv level 2 has "
