@@ -40,6 +40,8 @@ class Settings:
     degrade: bool
     dpi: int | None
     ocr_noise: float
+    height: int = TALL
+    jpeg: int | None = None
     version: int = VERSION
 
 
@@ -75,7 +77,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def font_files(language: str) -> list[Path]:
+def font_files(language: str, setting: str = "plain") -> list[Path]:
     """The font files that pages in ``language`` are set in, besides typst's own.
 
     Raises:
@@ -86,6 +88,9 @@ def font_files(language: str) -> list[Path]:
         ("font_source_sans_pro", "files", [f"SourceSansPro-{w}.ttf" for w in _WEIGHTS]),
         ("font_source_serif_pro", "files", [f"SourceSerifPro-{w}.ttf" for w in _WEIGHTS]),
     ]
+    if setting == "papers":
+        faces = [f"DejaVu{face}.ttf" for face in _DEJAVU]
+        wanted.append(("matplotlib", "mpl-data/fonts/ttf", faces))
     if language in ("zh", "mixed"):
         wanted.append(("pylopdf_fonts_zh_cn", ".", ["Noto*SC-Regular.otf"]))
     files: list[Path] = []
@@ -111,13 +116,14 @@ def font_files(language: str) -> list[Path]:
 
 
 _WEIGHTS = ("Regular", "Bold", "It", "BoldIt")
+_DEJAVU = ("Sans", "Sans-Bold", "Sans-Oblique", "Serif", "Serif-Bold", "Serif-Italic")
 
 
-def gather_fonts(language: str, scratch: Path) -> None:
+def gather_fonts(language: str, scratch: Path, setting: str = "plain") -> None:
     """Copy the fonts to ``scratch/fonts``: what else their packages hold must not change a page."""
     folder = scratch / "fonts"
     folder.mkdir()
-    for file in font_files(language):
+    for file in font_files(language, setting):
         shutil.copyfile(file, folder / file.name)
 
 
@@ -148,7 +154,7 @@ class Maker:
         """Make page ``index``: image, OCR file, and last the record that says it is done."""
         import typst
 
-        from lmv3det.synthetic.degrade import move_boxes, scan
+        from lmv3det.synthetic.degrade import move_boxes, scan, wear
         from lmv3det.synthetic.truth import read_page
         from lmv3det.synthetic.typeset import write_page
 
@@ -170,11 +176,11 @@ class Maker:
         assert isinstance(pdf, bytes)
         for file in self.root.iterdir():
             file.unlink()
-        scale = s.dpi / 72 if s.dpi is not None else TALL / page.style.height
+        scale = s.dpi / 72 if s.dpi is not None else s.height / page.style.height
         truth = read_page(pdf, page.marks, scale)
         image = truth.image
-        if s.degrade:
-            image, matrix = scan(image, rng)
+        if s.degrade or s.setting == "papers":
+            image, matrix = (scan if s.degrade else wear)(image, rng)
             for region in truth.regions:
                 region.boxes = move_boxes(region.boxes, matrix)
                 for line in region.lines:
@@ -194,10 +200,11 @@ class Maker:
         lines = _as_engines_do(lines)
         if s.ocr_noise:
             lines = misread(lines, s.ocr_noise, rng, width, height)
-        ending = "jpg" if s.degrade else "png"
+        quality = s.jpeg if s.jpeg is not None else 88 if s.degrade else None
+        ending = "png" if quality is None else "jpg"
         buffer = io.BytesIO()
-        if s.degrade:
-            image.save(buffer, "JPEG", quality=88)
+        if quality is not None:
+            image.save(buffer, "JPEG", quality=quality)
         else:
             image.save(buffer, "PNG", compress_level=3)
         out, name = self.job.out, stem(index)

@@ -254,6 +254,12 @@ def _pieces(row: list[_Letter], unit: UnitMark) -> list[tuple[str, _Boxes]]:
     return [(words, found) for words, found in pieces if words]
 
 
+def _near(one: Region, two: Region, gap: float) -> bool:
+    """Whether the boxes of two regions are less than ``gap`` pixels apart, level and upright."""
+    a, b = hull(one.boxes), hull(two.boxes)
+    return max(a[0], b[0]) - min(a[2], b[2]) < gap and max(a[1], b[1]) - min(a[3], b[3]) < 0.2 * gap
+
+
 def _regions(
     marks: Marks, units: dict[int, list[Line]], rules: dict[int, np.ndarray], scale: float
 ) -> list[Region]:
@@ -263,6 +269,7 @@ def _regions(
         unit = marks.units[code - 1]
         lines.setdefault(unit.region, []).extend((line, unit.size * scale) for line in units[code])
     regions: list[Region] = []
+    whole: dict[int, Region] = {}
     for index, mark in enumerate(marks.regions):
         own = lines.get(index, [])
         drawn = rules.get(index)
@@ -270,8 +277,16 @@ def _regions(
             parts = [line.boxes for line, _ in own]
             if drawn is not None:
                 parts.append(drawn)
-            if parts:
-                regions.append(Region(mark.category, np.concatenate(parts), [x for x, _ in own]))
+            if not parts:
+                continue
+            region = Region(mark.category, np.concatenate(parts), [x for x, _ in own])
+            other = whole.get(mark.joins)
+            if other is not None and _near(region, other, 2 * own[0][1]):
+                other.boxes = np.concatenate([other.boxes, region.boxes])
+                other.lines.extend(region.lines)
+                continue
+            whole[index] = region
+            regions.append(region)
             continue
         fragments: list[list[Line]] = []
         bottom, span = 0.0, (0.0, 0.0)
