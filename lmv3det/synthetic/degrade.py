@@ -90,9 +90,9 @@ def wear(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarra
 
     still = np.eye(2, 3)
     roll = rng.random()
-    if roll < 0.1:
+    if roll < 0.07:
         return scan(image, rng)
-    if roll < 0.5:
+    if roll < 0.55:
         return image, still
     if rng.random() < 0.5:
         share = rng.uniform(0.55, 0.9)
@@ -101,7 +101,7 @@ def wear(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarra
         image = image.resize(small, how, reducing_gap=2.0).resize(image.size, how)
     elif rng.random() < 0.5:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
-    if rng.random() < 0.5:
+    if rng.random() < 0.35:
         dark, light = rng.choice([0, 0, 30, 60]), rng.choice([255, 255, 248, 236])
         power = rng.uniform(0.6, 1.5)
         table = [round(dark + (light - dark) * (i / 255) ** power) for i in range(256)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lmv3det.synthetic.marks import BLACK
+from lmv3det.synthetic.marks import BLACK, Colour
 from lmv3det.synthetic.style import CHINESE_SANS, CHINESE_SERIF, SANS, Style, draw_style
 
 ROMAN, TIMES, LIBERTINE, SERIF = (
@@ -33,6 +33,10 @@ class PaperStyle(Style):
         list_gap: space between a list's items in parts of the type size; items far apart are
             regions of their own.
         line_numbers: lines are numbered in the margin, as for review.
+        links: how citations look: plain, coloured, boxed or raised.
+        link_colour: of coloured ones.
+        run_in: how many paragraphs start with a heading in their line.
+        caption_own_line: a caption's label stands on a line of its own.
         stamp: a mark of an archive stands upright in the left margin.
     """
 
@@ -44,6 +48,10 @@ class PaperStyle(Style):
     math: float = 0.1
     list_gap: float = 0.0
     line_numbers: bool = False
+    links: str = "plain"
+    link_colour: Colour = BLACK
+    run_in: float = 0.0
+    caption_own_line: bool = False
     stamp: bool = False
 
 
@@ -289,4 +297,12 @@ def draw_paper_style(rng: random.Random, language: str) -> PaperStyle:
     base["paragraph_skip"] = leading + (0.0 if indented else size * r.uniform(0.35, 0.9))
     base["list_gap"] = r.choice([0.0, 0.0, 0.3, 0.8])
     base["equation_share"] = r.choice([0.95, 0.8, 0.5])
+    latex = over["family"] in ("article", "preprint", "physics", "engineering")
+    forms = ["plain", "plain", "plain", "coloured", "coloured", "boxed" if latex else "raised"]
+    base["links"] = r.choice(forms)
+    base["link_colour"] = r.choice([(0, 0, 0xF0), (0x10, 0x40, 0xA0), (0, 0x80, 0), (0xD0, 0, 0)])
+    base["run_in"] = r.choice([0.0, 0.0, 0.0, 0.1, 0.3])
+    base["caption_own_line"] = r.random() < 0.08
+    if language == "en" and r.random() < 0.15:
+        base["caption_separator"] = " | "
     return PaperStyle(**base)

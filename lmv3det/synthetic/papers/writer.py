@@ -5,120 +5,26 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from lmv3det.synthetic.blocks import fonts, markup
+from lmv3det.synthetic.blocks import fonts
 from lmv3det.synthetic.chinese import ChineseProse
 from lmv3det.synthetic.english import EnglishProse
-from lmv3det.synthetic.figures import Canvas, quoted
-from lmv3det.synthetic.furniture import Furniture
+from lmv3det.synthetic.figures import Canvas
 from lmv3det.synthetic.marks import Marks, colour
-from lmv3det.synthetic.papers import equations, figures, tables
-from lmv3det.synthetic.papers.style import PaperStyle, draw_paper_style
+from lmv3det.synthetic.papers import figures, tables
+from lmv3det.synthetic.papers.furniture import PaperFurniture
+from lmv3det.synthetic.papers.style import draw_paper_style
 from lmv3det.synthetic.style import SANS
 from lmv3det.synthetic.text import Corpus, Prose
 from lmv3det.synthetic.typeset import Page, document
 
 KINDS = {
-    "text": 17, "mixed": 27, "math": 12, "figures": 13, "tables": 12, "first": 10,
-    "references": 8, "last": 6,
+    "text": 11, "mixed": 28, "math": 11, "figures": 17, "tables": 15, "first": 9,
+    "references": 6, "last": 3,
 }  # fmt: skip
-THEOREMS = ["Theorem", "Lemma", "Definition", "Proposition", "Remark", "Proof.", "Example"]
 
 
-class PaperWriter(Furniture):
+class PaperWriter(PaperFurniture):
     """Puts the blocks of a paper's page in order."""
-
-    style: PaperStyle
-
-    # -- blocks -------------------------------------------------------------------------------
-
-    def after_formula(self) -> str:
-        """A paragraph that goes on after a formula, without indent."""
-        region = self.marks.region("Text", flows=True)
-        zh = self.style.language == "zh"
-        lead = self.rng.choice(
-            ["式中，", "其中，", "由此可得"] if zh else ["where ", "with ", "and "]
-        )
-        text = lead + self.prose.sentence()
-        if not zh:
-            text = lead + text[len(lead)].lower() + text[len(lead) + 1 :]
-        while self.rng.random() < 0.4:
-            text += ("" if zh else " ") + self.prose.sentence()
-        return f"#par(first-line-indent: 0pt)[{self.words(text, region, self.style.size)}]\n\n"
-
-    def theorem(self) -> str:
-        """A theorem or its proof: a bold word, then slanted or upright words."""
-        r, s = self.rng, self.style
-        region = self.marks.region("Text", flows=True)
-        code = self.marks.unit(region, s.size)
-        name = r.choice(THEOREMS)
-        label = name if name.endswith(".") else f"{name} {r.randint(1, 9)}.{r.randint(1, 9)}. "
-        text = self.prose.paragraph(r.choice([120, 250, 400]))
-        look = "emph" if name[0] in "TLP" and not name.endswith(".") else "text"
-        skip = s.leading + s.size * 0.5
-        return (
-            f"#block(above: {skip:.2f}pt, below: {skip:.2f}pt, width: 100%)"
-            f"[#par(first-line-indent: 0pt)[#text(fill: {colour(code)})"
-            f"[#strong[{markup(label)}]#h(0.4em)#{look}[{markup(text)}]]]]\n\n"
-        )
-
-    def listing(self) -> str:
-        """Program text between rules."""
-        r, s = self.rng, self.style
-        region = self.marks.region("Text")
-        size = s.size * 0.82
-        code = self.marks.unit(region, size)
-        lines = []
-        for _ in range(r.randint(4, 14)):
-            words = shorten(self.prose.figure_word_label().lower(), 24)
-            start = r.choice(["for", "if", "return", "let", "while", words.split()[0], "x ="])
-            lines.append(f"#h({r.randint(0, 3)}em){markup(f'{start} {words} ({r.randint(0, 9)})')}")
-        rule = f"line(length: 100%, stroke: 0.5pt + {colour(code)})"
-        return (
-            f"#block(width: 100%, breakable: false)[#set par(first-line-indent: 0pt, "
-            f"leading: {size * 0.5:.2f}pt, justify: false, spacing: {size * 0.5:.2f}pt)\n"
-            f'#set text(size: {size:.2f}pt, font: "DejaVu Sans Mono", fill: {colour(code)})\n'
-            f"#{rule}\n{' #linebreak() '.join(lines)}\n#{rule}]\n\n"
-        )
-
-    def item_list(self) -> str:
-        """A list in the text; items that stand apart are regions of their own."""
-        r, s = self.rng, self.style
-        mark = r.choice(["1.", "(1)", "•", "•", "–"])
-        texts = self.item_texts("list", r.randint(2, 7), r.choice([20, 60, 140]) // self.density())
-        gap = s.leading + s.list_gap * s.size
-        if s.list_gap < 0.5:
-            return self.entries("Text", texts, mark, s.size, 1, gap)
-        drawn = [self.entries("Text", [t], mark, s.size, i + 1, gap) for i, t in enumerate(texts)]
-        return "".join(drawn)
-
-    def equation(self) -> str:
-        """A display formula, its number apart from it."""
-        return equations.equation(self, self.style)
-
-    def caption(self, kind: str) -> str:
-        """A caption, its own region; some Chinese ones are in English too."""
-        s = self.style
-        region = self.marks.region("Figure caption" if kind == "figure" else "Table caption")
-        size = s.size * s.caption_scale
-        code = self.marks.unit(region, size)
-        number = str(self.numbers[kind])
-        label, text = self.caption_text(kind, length=self.rng.choice([0, 0, 80, 250, 500]))
-        weight = "bold" if s.caption_bold or (s.language == "zh" and s.caption_sans) else "regular"
-        slant = "italic" if s.caption_italic else "normal"
-        second = ""
-        if isinstance(self.prose, ChineseProse) and self.rng.random() < 0.4:
-            words = self.prose.foreign.caption(kind).rstrip(".")
-            name = "Fig." if kind == "figure" else "Table"
-            second = f" #linebreak() {markup(f'{name} {number}  {words}')}"
-        family = fonts((SANS, *s.fonts[1:])) if s.caption_sans else fonts(s.fonts)
-        return (
-            f"#align(center, block(breakable: false)[#set align({s.caption_align})\n"
-            f"#set par(first-line-indent: 0pt, leading: {s.leading * 0.9:.2f}pt)\n"
-            f"#set text(size: {size:.2f}pt, fill: {colour(code)}, style: {quoted(slant)}, "
-            f"font: {family})\n"
-            f"#text(weight: {quoted(weight)})[{markup(label + s.caption_separator.rstrip())}]"
-            f"{markup(s.caption_separator[-1:].strip(':.') or ' ')}{markup(text)}{second}])\n"
-        )
 
     def drawn_figure(self, width: float, height: float) -> str:
         """A figure's picture, its own region."""
@@ -150,8 +56,11 @@ class PaperWriter(Furniture):
             if r.random() < 0.25:
                 parts.append(tables.notes(self, width))
         tight = f"{s.size * 0.6:.2f}pt"
+        frame = ""
+        if s.family in ("medicine", "open access", "free") and r.random() < 0.06:
+            frame = f", inset: {s.size * 0.6:.1f}pt, stroke: 0.4pt + {colour(0)}"
         return (
-            f"block(width: 100%, breakable: false)[#set par(spacing: {tight})\n"
+            f"block(width: 100%{frame}, breakable: false)[#set par(spacing: {tight})\n"
             f"#set block(spacing: {tight})\n{gap.join(parts)}]"
         )
 
@@ -235,10 +144,12 @@ class PaperWriter(Furniture):
                 return self.item_list(), s.line * 6, "list"
             if roll < 0.17 + 0.25 * math and s.language == "en":
                 return self.theorem(), s.line * 4, "text"
+            if roll > 0.98 and roll < 0.99:
+                return self.quotation(), s.line * 5, "list"
             if roll > 0.99 and s.language == "en":
                 return self.listing(), s.line * 9, "list"
-        if floats > 0 and last not in ("heading", "float") and r.random() < 0.3:
-            kind = "table" if r.random() < 0.4 else "figure"
+        if floats > 0 and last not in ("heading", "float") and r.random() < 0.35:
+            kind = "table" if r.random() < 0.45 else "figure"
             drawn, height = self.put_float(kind, r.uniform(0.18, 0.42))
             return drawn, height, "float"
         length = int(r.choice([100, 250, 400, 600, 900, 1400]) * r.uniform(0.7, 1.3))
@@ -261,25 +172,6 @@ class PaperWriter(Furniture):
         )
 
 
-def shorten(text: str, most: int) -> str:
-    """A text of at most ``most`` letters."""
-    return text[:most].strip() or text
-
-
-def stamp(rng: random.Random, style: PaperStyle) -> str:
-    """An archive's upright mark in the left margin: no region, as in the data sets."""
-    r = rng
-    number = f"{r.randint(7, 24):02d}{r.randint(1, 12):02d}.{r.randint(1, 99999):05d}"
-    field = r.choice(["cs.CV", "hep-th", "astro-ph", "math.AP", "cond-mat", "quant-ph", "cs.LG"])
-    text = (
-        f"arXiv:{number}v{r.randint(1, 4)}  [{field}]  {r.randint(1, 28)} Jun 20{r.randint(10, 24)}"
-    )
-    return (
-        f", background: place(left + horizon, dx: {style.left * 0.3:.1f}pt, "
-        f'rotate(-90deg, reflow: true, text(size: 16pt, fill: rgb("#808080"), {quoted(text)})))'
-    )
-
-
 def write_paper(
     rng: random.Random, *, language: str, corpus: Corpus | None, folder: Path, name: str
 ) -> Page:
@@ -300,5 +192,6 @@ def write_paper(
     if style.line_numbers:
         ink = 'text(size: 6pt, fill: rgb("#808080"), str(n))'
         body = f"#set par.line(numbering: n => {ink})\n{body}"
-    extra = stamp(rng, style) if style.stamp and kind == "first" else ""
+    behind = writer.background(kind)
+    extra = f", background: {behind}" if behind else ""
     return Page(document(style, writer.footnote_code, header, footer, body, extra), marks, style)
