@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from lmv3det.synthetic.blocks import Blocks, fonts
 from lmv3det.synthetic.marks import BLACK, Colour, colour
 from lmv3det.synthetic.style import SANS
+from lmv3det.synthetic.text import MATH_END, MATH_START
 
 FORMS = (
     ["booktabs"] * 5
@@ -74,10 +75,14 @@ def _value(b: Blocks, kind: str) -> str:
         return r.choice(["yes", "no", "+", "−", "✓", "A", "B"])
     if kind == "power":
         return f"{r.uniform(1, 9.9):.1f} × 10−{r.randint(1, 9)}"
+    if kind == "math":
+        return MATH_START + b.formulas.variable() + MATH_END
     if kind == "cite":
         return f"[{r.randint(1, 99)}]"
     if kind == "year":
         return str(r.randint(1985, 2023))
+    if kind == "long":
+        return b.prose.paragraph(r.choice([120, 300]) // b.density())
     if kind == "words":
         text = b.prose.list_item()
         return text[: r.choice([30, 60, 120]) // b.density()].rstrip(" ,;.(")
@@ -97,6 +102,8 @@ def _nature(b: Blocks, width: float, size: float) -> list[str]:
     r = b.rng
     nature = r.choices(("numbers", "one", "words", "mixed", "small"), (34, 26, 14, 16, 10))[0]
     room = width / size
+    if nature == "words" and r.random() < 0.15:
+        return ["long"]
     if nature == "words":
         count = max(2, min(r.randint(2, 5), int(room / 9)))
         return ["term", *r.choices(["words", "words", "term", "cite", "year"], k=count - 1)]
@@ -104,13 +111,13 @@ def _nature(b: Blocks, width: float, size: float) -> list[str]:
         return ["head", *r.choices(NUMBERS, k=r.randint(1, 2))]
     need = {"pm": 5.5, "share": 6.5, "interval": 8.5, "power": 6.5, "large": 5, "term": 7}
     one = r.choice(NUMBERS)
-    kinds = ["head"]
+    kinds = [r.choice(["head", "head", "head", "term", "math"])]
     left = room - 8
     most = r.choice([3, 5, 7, 9, 14])
     while len(kinds) < most:
         kind = one if nature == "one" else r.choice(NUMBERS)
         if nature == "mixed" and r.random() < 0.4:
-            kind = r.choice(["term", "cite", "year", "sign"])
+            kind = r.choice(["term", "cite", "year", "sign", "math"])
         left -= need.get(kind, 4.0)
         if left < 0:
             break
@@ -121,6 +128,8 @@ def _nature(b: Blocks, width: float, size: float) -> list[str]:
 def _rows_that_fit(b: Blocks, t: _Table, height: float, inset: float) -> int:
     """About how many rows fill ``height`` points."""
     each = t.size * 0.72 + 2 * inset
+    if t.kinds == ["long"]:
+        each *= max(2.0, 200 / b.density() * t.size * 0.5 / t.width)
     if "words" in t.kinds:
         letters = (60 / b.density()) * t.size * 0.5
         each += 0.9 * t.size * (letters / (t.width / t.columns))
@@ -159,6 +168,7 @@ def _body(b: Blocks, t: _Table, rows: int) -> list[int]:
     r = b.rng
     grouped = r.random() < 0.25 and rows > 5
     form = r.choice(["span", "span", "rows"])
+    side = r.choice(["left", "left", "center"])
     groups: list[int] = []
     sparse = r.random() < 0.1
     indent = "#h(0.8em)" if r.random() < 0.4 else ""
@@ -168,7 +178,7 @@ def _body(b: Blocks, t: _Table, rows: int) -> list[int]:
         if grouped and form == "span" and row % max(3, rows // 4) == 0:
             words = b.words(b.prose.row_head(), t.region, t.size)
             look = r.choice(["strong", "emph"])
-            t.cells.append(f"table.cell(colspan: {t.columns}, align: left)[#{look}[{words}]]")
+            t.cells.append(f"table.cell(colspan: {t.columns}, align: {side})[#{look}[{words}]]")
             groups.append(t.y)
             t.y += 1
         for i, kind in enumerate(t.kinds):
@@ -210,10 +220,13 @@ def _rules(b: Blocks, t: _Table, head: int, groups: list[int]) -> str:
     for y, pen in ((0, heavy), (head, light), (end, heavy)):
         t.rule(y, pen)
     if groups and r.random() < 0.6:
+        close = r.random() < 0.3
         for y in groups[1:]:
             t.rule(y, light)
+            if close and y + 1 < end:
+                t.rule(y + 1, light)
     fill = ""
-    if t.form == "bars":
+    if t.form == "bars" and t.columns > 1:
         for x in sorted(r.sample(range(1, t.columns), r.randint(1, t.columns - 1))):
             t.rules.append(f"table.vline(x: {x}, stroke: 0.4pt + {ink})")
         if r.random() < 0.5:
@@ -233,6 +246,8 @@ def _rules(b: Blocks, t: _Table, head: int, groups: list[int]) -> str:
 def _tracks(b: Blocks, t: _Table) -> str:
     """The columns' widths."""
     r = b.rng
+    if t.kinds == ["long"]:
+        return "(1fr,)"
     if "words" in t.kinds:
         parts = ["1.6fr" if k == "words" else "0.9fr" if k == "term" else "auto" for k in t.kinds]
         return f"({', '.join(parts)},)"
@@ -257,7 +272,7 @@ def table(b: Blocks, width: float, height: float) -> str:
     _head(b, t, bold, levels)
     head = t.y
     if form == "double":
-        t.rules.append(f"table.hline(y: {head}, stroke: 0.4pt + {colour(edge)})")
+        t.rule(head, 0.4)
     groups = _body(b, t, rows)
     looks = _rules(b, t, head, groups)
     align = r.choice(["left", "center", "center", "right"])

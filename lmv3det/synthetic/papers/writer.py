@@ -10,7 +10,7 @@ from lmv3det.synthetic.chinese import ChineseProse
 from lmv3det.synthetic.english import EnglishProse
 from lmv3det.synthetic.figures import Canvas
 from lmv3det.synthetic.marks import Marks, colour
-from lmv3det.synthetic.papers import figures, tables
+from lmv3det.synthetic.papers import extras, figures, tables
 from lmv3det.synthetic.papers.furniture import PaperFurniture
 from lmv3det.synthetic.papers.style import draw_paper_style
 from lmv3det.synthetic.style import SANS
@@ -19,7 +19,7 @@ from lmv3det.synthetic.typeset import Page, document
 
 KINDS = {
     "text": 11, "mixed": 28, "math": 11, "figures": 17, "tables": 15, "first": 9,
-    "references": 6, "last": 3,
+    "references": 6, "last": 3, "contents": 1,
 }  # fmt: skip
 
 
@@ -106,6 +106,12 @@ class PaperWriter(PaperFurniture):
             parts.append(
                 self.heading(text=self.heading_text(words=words if r.random() < 0.7 else ""))
             )
+        if kind == "contents":
+            words = "目录" if s.language == "zh" else "Contents"
+            parts.append(self.heading(text=words))
+            count = r.randint(8, max(9, int(s.body_height * s.columns / s.line / 1.1)))
+            parts.append(extras.contents(self, count))
+            used += count * s.line
         if kind in ("figures", "tables"):
             block, height = self.put_float(kind[:-1], r.uniform(0.4, 0.92), first=True)
             parts.append(block)
@@ -146,6 +152,8 @@ class PaperWriter(PaperFurniture):
                 return self.theorem(), s.line * 4, "text"
             if roll > 0.98 and roll < 0.99:
                 return self.quotation(), s.line * 5, "list"
+            if roll > 0.96 and roll < 0.98:
+                return extras.extra(self), s.line * 9, "list"
             if roll > 0.99 and s.language == "en":
                 return self.listing(), s.line * 9, "list"
         if floats > 0 and last not in ("heading", "float") and r.random() < 0.35:
