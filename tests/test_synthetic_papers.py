@@ -18,7 +18,7 @@ from lmv3det.synthetic import degrade, generate
 from lmv3det.synthetic.degrade import wear
 from lmv3det.synthetic.english import EnglishProse
 from lmv3det.synthetic.figures import Canvas
-from lmv3det.synthetic.marks import CATEGORIES, Marks
+from lmv3det.synthetic.marks import CATEGORIES, Marks, colour
 from lmv3det.synthetic.papers.diagrams import DIAGRAMS
 from lmv3det.synthetic.papers.photos import PHOTOS
 from lmv3det.synthetic.papers.plots import plot
@@ -56,8 +56,10 @@ def test_boxes_hug_the_ink_and_hold_most_of_it(papers: Path) -> None:
             ink = grey[y : y + h, x : x + w] < 240
             assert ink.any(), (name, category)
             columns, rows = np.flatnonzero(ink.any(0)), np.flatnonzero(ink.any(1))
-            slack = max(columns[0], w - 1 - columns[-1], rows[0], h - 1 - rows[-1])
-            assert slack <= 3, (name, category, (x, y, w, h), slack)
+            assert max(columns[0], w - 1 - columns[-1]) <= 3, (name, category, (x, y, w, h))
+            # Words: the height of the type; pictures, tables and formulas: the ink.
+            type_height = category not in ("Figure", "Table")
+            assert max(rows[0], h - 1 - rows[-1]) <= (12 if type_height else 3), (name, category)
         dark = grey < 150
         assert (dark & ~held).sum() < 0.1 * dark.sum(), name
 
@@ -157,6 +159,27 @@ def test_drawings_of_any_size_stay_near_their_canvas(  # type: ignore[no-untyped
         x0, y0, x1, y1 = hull(read_page(pdf, marks, 1.0).regions[0].boxes)
         assert x0 > 50 - 30 and y0 > 50 - 30 and x1 < w + 80 and y1 < h + 80, (seed, x0, y0, x1, y1)
         assert x1 - x0 > 0.3 * w
+
+
+def test_words_cover_the_height_of_their_type(tmp_path: Path) -> None:
+    import typst
+
+    from lmv3det.synthetic.truth import read_page
+
+    marks = Marks(full_height=True)
+    line = marks.unit(marks.region("Header"), 10)
+    cell = marks.unit(marks.region("Table"), 10)
+    source = f"""#set page(width: 100pt, height: 100pt, margin: 10pt)
+#place(dy: 20pt, text(fill: {colour(line)}, size: 10pt)[axe])
+#place(dy: 60pt, text(fill: {colour(cell)}, size: 10pt)[axe])"""
+    (tmp_path / "m.typ").write_text(source)
+    header, table = read_page(typst.compile(str(tmp_path / "m.typ")), marks, 1.0).regions
+    x0, y0, x1, y1 = hull(header.boxes)
+    assert y1 - y0 == pytest.approx(9.8)
+    low = hull(table.boxes)
+    assert low[3] - low[1] < 5.5  # The ink of x-high letters.
+    assert (x0, x1) == pytest.approx((low[0], low[2]))
+    assert y1 == pytest.approx(low[3] - 40 + 2.2, abs=0.3)
 
 
 def test_a_number_joins_its_formula_only_where_they_are_close() -> None:

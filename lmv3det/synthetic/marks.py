@@ -63,10 +63,18 @@ class UnitMark:
 
 @dataclass
 class Marks:
-    """The regions and units of one document, in the order in which they were made."""
+    """The regions and units of one document, in the order in which they were made.
+
+    Attributes:
+        regions: what is annotated.
+        units: what is read as one.
+        full_height: regions of words reach over the whole height of their type, as in data sets
+            made from the words of PDF files, instead of over the ink alone.
+    """
 
     regions: list[RegionMark] = field(default_factory=list)
     units: list[UnitMark] = field(default_factory=list)
+    full_height: bool = False
 
     def region(self, category: str, *, flows: bool = False, joins: int = -1) -> int:
         """A new region; returns its index."""

@@ -190,7 +190,7 @@ def write_paper(
         prose = ChineseProse(rng, corpus.chinese if corpus else ())
     else:
         prose = EnglishProse(rng, corpus.english if corpus else ())
-    marks = Marks()
+    marks = Marks(full_height=True)
     writer = PaperWriter(rng, style, prose, marks, folder, name)
     writer.style = style
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
