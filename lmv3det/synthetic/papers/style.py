@@ -270,8 +270,8 @@ def _chinese_thesis(r: random.Random) -> Over:
 
 FAMILIES: dict[str, list[tuple[int, Callable[[random.Random], Over]]]] = {
     "en": [
-        (22, _article), (12, _preprint), (13, _physics), (13, _engineering), (16, _medicine),
-        (9, _open_access), (8, _house), (7, _free),
+        (26, _article), (15, _preprint), (12, _physics), (12, _engineering), (15, _medicine),
+        (8, _open_access), (7, _house), (5, _free),
     ],
     "zh": [(60, _chinese_journal), (25, _chinese_thesis), (15, _free)],
 }  # fmt: skip

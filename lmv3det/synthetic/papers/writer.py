@@ -59,9 +59,17 @@ class PaperWriter(PaperFurniture):
         frame = ""
         if s.family in ("medicine", "open access", "free") and r.random() < 0.06:
             frame = f", inset: {s.size * 0.6:.1f}pt, stroke: 0.4pt + {colour(0)}"
-        return (
+        block = (
             f"block(width: 100%{frame}, breakable: false)[#set par(spacing: {tight})\n"
             f"#set block(spacing: {tight})\n{gap.join(parts)}]"
+        )
+        if height < 0.5 * s.body_height:
+            return block
+        # What is higher than the page is left out; it would run into the foot.
+        most = f"{0.95 * s.body_height:.1f}pt"
+        return (
+            f"layout(room => {{ let it = {block}\n"
+            f"if measure(it, width: room.width).height < {most} {{ it }} }})"
         )
 
     def put_float(self, kind: str, share: float, *, first: bool = False) -> tuple[str, float]:
