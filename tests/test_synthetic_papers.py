@@ -33,7 +33,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pages that were not worn, so that ink is where it was set."""
     out = tmp_path_factory.mktemp("papers") / "papers"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(degrade, "wear", lambda image, rng: (image, np.eye(2, 3)))
+        patch.setattr(degrade, "wear", lambda image, rng: (image, None))
         generate(out, PAGES, seed=2, setting="papers")
     return out
 
@@ -94,7 +94,7 @@ def test_all_classes_come(papers: Path) -> None:
 def test_same_seed_same_bytes(
     papers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(degrade, "wear", lambda image, rng: (image, np.eye(2, 3)))
+    monkeypatch.setattr(degrade, "wear", lambda image, rng: (image, None))
     generate(tmp_path / "again", 2, seed=2, setting="papers")
     for kind in ("images", "OCR"):
         for file in (tmp_path / "again" / kind).iterdir():
@@ -210,7 +210,7 @@ def test_wear_keeps_the_size_and_moves_boxes_with_the_page() -> None:
         worn, matrix = wear(picture, random.Random(seed))
         assert worn.size == picture.size
         kept += np.array_equal(np.asarray(worn), np.asarray(picture))
-        if np.array_equal(matrix, np.eye(2, 3)):
+        if matrix is None:
             grey = np.asarray(worn.convert("L"), dtype=float)
             rows, columns = np.nonzero(grey < 0.6 * np.median(grey))
             assert abs(columns.min() - 60) <= 2 and abs(rows.max() - 229) <= 2

@@ -76,7 +76,7 @@ def _pressed(image: Image.Image, quality: int) -> Image.Image:
     return Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
 
 
-def wear(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarray]:
+def wear(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarray | None]:
     """A page as such pages come: most from files, made smaller or larger, some scanned.
 
     Args:
@@ -84,16 +84,16 @@ def wear(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarra
         rng: where all chance comes from.
 
     Returns:
-        The page (RGB, the same size) and the 2×3 matrix that takes its points to the new page.
+        The page (RGB, the same size) and the 2×3 matrix that takes its points to the new page,
+        or None where they did not move.
     """
     from PIL import Image, ImageFilter
 
-    still = np.eye(2, 3)
     roll = rng.random()
     if roll < 0.07:
         return scan(image, rng)
     if roll < 0.55:
-        return image, still
+        return image, None
     if rng.random() < 0.5:
         share = rng.uniform(0.55, 0.9)
         small = (round(image.width * share), round(image.height * share))
@@ -108,7 +108,7 @@ def wear(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarra
         image = image.point(table * 3)
     if rng.random() < 0.5:
         image = _pressed(image, rng.randint(30, 80))
-    return image, still
+    return image, None
 
 
 def _motion(rng: random.Random, width: int, height: int) -> np.ndarray:

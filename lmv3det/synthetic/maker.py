@@ -179,8 +179,12 @@ class Maker:
         scale = s.dpi / 72 if s.dpi is not None else s.height / page.style.height
         truth = read_page(pdf, page.marks, scale)
         image = truth.image
-        if s.degrade or s.setting == "papers":
-            image, matrix = (scan if s.degrade else wear)(image, rng)
+        matrix: np.ndarray | None = None
+        if s.degrade:
+            image, matrix = scan(image, rng)
+        elif s.setting == "papers":
+            image, matrix = wear(image, rng)
+        if matrix is not None:
             for region in truth.regions:
                 region.boxes = move_boxes(region.boxes, matrix)
                 for line in region.lines:

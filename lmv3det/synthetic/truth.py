@@ -150,7 +150,14 @@ def _letters(page: object, marks: Marks) -> dict[int, list[_Letter]]:
             continue
         raw.FPDFText_GetFillColor(textpage, i, *ink)
         code = code_of(red.value, green.value, blue.value)
-        if not 0 < code <= known or raw.FPDFText_IsGenerated(textpage, i) == 1:
+        if not 0 < code <= known:
+            continue
+        if number == 32:
+            # Most of a page's calls are for letters; a space's box is not used.
+            if raw.FPDFText_IsGenerated(textpage, i) != 1:
+                found.setdefault(code, []).append(_Letter(" ", (0.0, 0.0, 0.0, 0.0), True))
+            continue
+        if number in (2, 45, 0xAD) and raw.FPDFText_IsGenerated(textpage, i) == 1:
             continue
         if 0xD800 <= number < 0xDC00:
             surrogate = number

@@ -224,11 +224,14 @@ class PaperFurniture(PaperBlocks):
         pieces = [self._piece("Header", text, size) for text in texts]
         if r.random() < 0.2:
             pieces[0] = f"#emph[{pieces[0]}]"
-        rule = ""
-        if "rule" in s.header_form or r.random() < 0.3:
-            pen = r.choice([0.3, 0.5, 1.0])
-            rule = f"#v({-size * 0.5:.1f}pt)#line(length: 100%, stroke: {pen}pt + {colour(0)})"
-        return f"{own}{'#h(1fr)'.join(pieces)}\n\n{rule}"
+        row = "#h(1fr)".join(pieces)
+        if "rule" not in s.header_form and r.random() < 0.7:
+            return own + row
+        pen, gap = r.choice([0.3, 0.5, 1.0]), size * r.uniform(0.35, 0.7)
+        return own + (
+            f"#stack(dir: ttb, spacing: {gap:.2f}pt, [{row}], "
+            f"line(length: 100%, stroke: {pen}pt + {colour(0)}))"
+        )
 
     def footer(self, number: int) -> str:
         """The page's foot, in some families in three parts or two lines."""

@@ -11,6 +11,7 @@ from lmv3det.synthetic.english import EnglishProse
 from lmv3det.synthetic.figures import Canvas
 from lmv3det.synthetic.marks import Marks, colour
 from lmv3det.synthetic.papers import extras, figures, tables
+from lmv3det.synthetic.papers.formulas import LongFormulas
 from lmv3det.synthetic.papers.furniture import PaperFurniture
 from lmv3det.synthetic.papers.style import draw_paper_style
 from lmv3det.synthetic.style import SANS
@@ -100,7 +101,7 @@ class PaperWriter(PaperFurniture):
     def fill(self, kind: str) -> str:
         """The body of a page of ``kind``."""
         r, s = self.rng, self.style
-        goal = s.body_height * s.columns * 1.5
+        goal = s.body_height * s.columns * (1.2 if kind in ("text", "references") else 1.45)
         parts: list[str] = []
         used = 0.0
         if kind == "last":
@@ -201,6 +202,11 @@ def write_paper(
     marks = Marks(full_height=True)
     writer = PaperWriter(rng, style, prose, marks, folder, name)
     writer.style = style
+    if rng.random() < 0.7:
+        formulas = LongFormulas(rng)
+        prose.inline = lambda: formulas.terms(rng.choice([0.5, 0.5, 2.0, 4.0]), 2)[0]
+        dense = style.math > 0.15
+        prose.math_share = rng.choice([0.1, 0.3, 0.6] if dense else [0.0, 0.05, 0.2])
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
     number = 1 if kind == "first" and rng.random() < 0.5 else rng.randint(2, 999)
     header, footer = writer.header(kind, number), writer.footer(number)
