@@ -14,6 +14,12 @@ from lmv3det.synthetic.papers.style import PaperStyle
 from lmv3det.synthetic.style import SANS
 
 THEOREMS = ["Theorem", "Lemma", "Definition", "Proposition", "Remark", "Proof.", "Example"]
+LINK_WORDS = [
+    "and", "where", "with", "or", "so that", "Then we obtain", "subject to", "We thus have",
+    "which gives", "Similarly,", "for all", "Hence,", "It follows from the above equation that",
+    "Substituting this into the equation of motion, we find", "On the other hand,", "In this case",
+]  # fmt: skip
+LINK_WORDS_ZH = ["则有", "其中", "即", "于是可得", "由此得到", "同理可得", "将上式代入，可得", "且"]
 LINKS = re.compile(
     r"(\[\d+(?:, \d+)*\]|(?<=Fig\. )\d+|(?<=Table )\d+|(?<=Section )\d+"
     r"|\([^()]{3,40}, (?:19|20)\d\d\))"
@@ -121,6 +127,27 @@ class PaperBlocks(Furniture):
             f"justify: {'true' if r.random() < 0.7 else 'false'})\n"
             f"#set text(size: {size:.2f}pt, fill: {colour(code)})\n{inner}]\n\n"
         )
+
+    def heading(self, level: int = 1, text: str | None = None) -> str:
+        """A section's title, in small capitals in some papers."""
+        drawn = super().heading(level, text)
+        if self.style.small_capitals:
+            return f"#smallcaps[{drawn}]\n\n"
+        return drawn
+
+    def heading_text(self, level: int = 1, words: str = "") -> str:
+        """A heading's number and words; some as long as a title."""
+        if not words and self.rng.random() < 0.2:
+            words = self.prose.title()
+        return super().heading_text(level, words)
+
+    def link_words(self) -> str:
+        """A few words between two formulas, without indent, a region of their own."""
+        zh = self.style.language == "zh"
+        texts = LINK_WORDS_ZH if zh else LINK_WORDS
+        region = self.marks.region("Text")
+        words = self.words(self.rng.choice(texts), region, self.style.size)
+        return f"#par(first-line-indent: 0pt)[{words}]\n\n"
 
     def after_formula(self) -> str:
         """A paragraph that goes on after a formula, without indent."""

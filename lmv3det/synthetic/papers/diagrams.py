@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from lmv3det.synthetic.figures import Canvas, Point, shortened
 from lmv3det.synthetic.marks import BLACK, Colour
+from lmv3det.synthetic.papers.photos import PHOTOS
 
 FACES: list[Colour | None] = [
     None,
@@ -71,6 +74,36 @@ def chain(c: Canvas, x: float, y: float, w: float, h: float) -> None:
                 arrow(c, (bx + bw, by + bh / 2), (bx + sw, by + bh / 2))
             if i + 1 < rows and r.random() < (0.8 if columns == 1 else 0.4):
                 arrow(c, (bx + bw / 2, by + bh), (bx + bw / 2, by + sh))
+
+
+def stacks(c: Canvas, x: float, y: float, w: float, h: float) -> None:
+    """Stacks of coloured boxes side by side, a word in each, a thumbnail above or below."""
+    r, s = c.rng, c.size
+    columns = max(1, min(r.randint(2, 5), int(w / (s * 5.5))))
+    slot = w / columns
+    thumb = min(slot * 0.7, h * 0.22) if r.random() < 0.6 else 0.0
+    top = y + (thumb + s if thumb else 0.0)
+    rows = max(2, min(r.randint(3, 12), int((y + h - top) / (s * 1.7))))
+    sh = (y + h - top) / rows
+    bw, bh = slot * r.uniform(0.7, 0.9), sh * r.uniform(0.55, 0.85)
+    faces: list[Colour] = [f for f in FACES if f is not None]
+    own = [r.choice(faces) for _ in range(rows)]
+    look = r.randrange(len(PHOTOS))
+    for j in range(columns):
+        left = x + slot * j + (slot - bw) / 2
+        if thumb:
+            noise = np.random.default_rng(r.getrandbits(64))
+            px = x + slot * (j + 0.5) - thumb / 2
+            c.image(px, y, thumb, thumb, PHOTOS[look](noise, 48, 48))
+        for i in range(rows):
+            if i and r.random() < 0.05:
+                continue
+            py = top + sh * i
+            face = own[i] if r.random() < 0.8 else r.choice(faces)
+            c.rec(left, py, bw, bh, face, r.choice([0.0, 0.4]))
+            c.label(left + bw / 2, py + bh / 2, _word(c, bw))
+            if i + 1 < rows and sh - bh > 2:
+                arrow(c, (left + bw / 2, py + bh), (left + bw / 2, py + sh), 0.4)
 
 
 def network(c: Canvas, x: float, y: float, w: float, h: float) -> None:
@@ -268,5 +301,6 @@ def pie(c: Canvas, x: float, y: float, w: float, h: float) -> None:
 
 
 DIAGRAMS: list[Callable[[Canvas, float, float, float, float], None]] = [
-    chain, chain, chain, network, network, tree, molecule, geometry, layers, lattice, pie,
+    chain, chain, chain, stacks, stacks, stacks, network, network, tree, molecule, geometry,
+    layers, lattice, pie,
 ]  # fmt: skip

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from lmv3det.synthetic.blocks import markup
+from lmv3det.synthetic.blocks import fonts, markup
 from lmv3det.synthetic.figures import Canvas, shortened
 from lmv3det.synthetic.marks import Colour, colour
 from lmv3det.synthetic.papers.blocks import PaperBlocks
 from lmv3det.synthetic.papers.figures import picture
 
+BACK = [
+    "Abbreviations", "Funding", "Acknowledgements", "Competing interests", "Ethics approval",
+    "Consent for publication", "Author contributions", "Availability of data and materials",
+    "Author details", "Conflict of interest", "Supplementary material", "Publisher’s note",
+]  # fmt: skip
+BACK_ZH = ["致谢", "利益冲突", "作者贡献", "基金项目", "数据可用性", "伦理声明"]
 WORDS = ["for", "while", "if", "repeat", "return", "end for", "end if", "else", "do", "until"]
 
 
@@ -131,8 +137,53 @@ def box(b: PaperBlocks) -> str:
     return _block(b, "\n\n".join(parts), size, looks=looks, par=f", spacing: {size:.1f}pt")
 
 
+def verbatim(b: PaperBlocks) -> str:
+    """Lines of a typewriter's type between paragraphs: sums, addresses, commands."""
+    r, s = b.rng, b.style
+    size = s.size * r.choice([0.8, 0.9, 1.0])
+    code = b.marks.unit(b.marks.region("Text"), size)
+    most = int(s.column_width / size / 0.62)
+    lines = []
+    for _ in range(r.randint(1, 6)):
+        form = r.random()
+        if form < 0.5:
+            text = "".join(r.choice("0123456789ABCDEF") for _ in range(r.choice([16, 32, 40])))
+        elif form < 0.75:
+            text = f"https://example.org/{b.prose.figure_word_label().lower().replace(' ', '/')}"
+        else:
+            text = f"$ {r.choice(['run', 'make', 'fit'])} --{r.choice('abcd')} {r.randint(0, 999)}"
+        lines.append(markup(text[:most]))
+    body = (
+        f'#set text(font: "DejaVu Sans Mono", fill: {colour(code)})\n'
+        f"#h({r.choice([0, 1, 2])}em){' #linebreak() '.join(lines)}"
+    )
+    return _block(b, body, size)
+
+
+def back_matter(b: PaperBlocks) -> str:
+    """Bold one-line heads, each over a line or two of small type."""
+    r, s = b.rng, b.style
+    size = s.size * r.choice([0.8, 0.85, 0.9, 1.0])
+    tight = r.random() < 0.6
+    parts = []
+    names = BACK_ZH if s.language == "zh" else BACK
+    for name in r.sample(names, r.randint(2, min(7, len(names)))):
+        title = b.words(name, b.marks.region("Title"), size)
+        region = b.marks.region("Text", flows=True)
+        words = b.words(b.prose.paragraph(r.choice([30, 90, 200]) // b.density()), region, size)
+        gap = size * (0.3 if tight else 0.8)
+        parts.append(
+            f"#block(above: {size * 1.1:.1f}pt, below: {gap:.1f}pt, sticky: true)"
+            f"[#strong[{title}]]\n#par(first-line-indent: 0pt)[{words}]\n\n"
+        )
+    return (
+        f"#block(width: 100%)[#set text(size: {size:.2f}pt, font: {fonts(s.fonts)})\n"
+        f"#set par(leading: {s.leading * size / s.size:.2f}pt)\n{''.join(parts)}]\n\n"
+    )
+
+
 def extra(b: PaperBlocks) -> str:
     """One of the rarer blocks that stand in running text."""
-    english = [algorithm, algorithm, glossary, biography, box, box]
-    chinese = [glossary, biography, box]
+    english = [algorithm, algorithm, glossary, biography, box, box, verbatim, verbatim]
+    chinese = [glossary, biography, box, verbatim]
     return b.rng.choice(chinese if b.style.language == "zh" else english)(b)

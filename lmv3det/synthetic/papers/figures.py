@@ -64,7 +64,7 @@ def _collage(c: Canvas, gap: float) -> list[Cell]:
 def panels(c: Canvas) -> None:
     """Many panels, most of one kind, with their letters."""
     r, s = c.rng, c.size
-    kind = r.choice([plot, plot, plot, picture, picture, drawing])
+    kind = r.choice([plot, plot, plot, picture, picture, picture, drawing])
     tight = kind is picture and r.random() < 0.5
     gap = r.uniform(1, 4) if tight else s * r.uniform(1.0, 2.2)
     cells = _grid(c, gap) if r.random() < 0.75 else _collage(c, gap)
@@ -103,7 +103,7 @@ def draw(c: Canvas) -> str:
         panels(c)
     elif roll < 0.7:
         plot(c, 0, 0, c.width, c.height)
-    elif roll < 0.84:
+    elif roll < 0.86:
         drawing(c, 0, 0, c.width, c.height)
     else:
         picture(c, 0, 0, c.width, c.height)

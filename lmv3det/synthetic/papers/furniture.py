@@ -141,7 +141,9 @@ class PaperFurniture(PaperBlocks):
     def title_block(self) -> tuple[str, float]:
         """Title, authors, institutes, abstract; and the height they take, about."""
         r, s = self.rng, self.style
-        if s.language == "zh" or r.random() < 0.25:
+        if isinstance(self.prose, ChineseProse):
+            return self._chinese_title_block(self.prose)
+        if r.random() < 0.25:
             return super().title_block()
         align = "left" if s.family in ("medicine", "open access") and r.random() < 0.8 else "center"
         scale = r.uniform(1.3, 2.1)
@@ -183,15 +185,35 @@ class PaperFurniture(PaperBlocks):
             return f"{place}[{start}{rest}]\n\n{foot}", 0.4 * s.body_height * s.columns
         return f"{place}[{start}]\n\n{foot}{rest}", s.body_height * (0.2 * s.columns + 0.2)
 
+    def _chinese_title_block(self, prose: ChineseProse) -> tuple[str, float]:
+        """The usual title block with the numbers of a Chinese journal and its foot."""
+        r, s = self.rng, self.style
+        block, height = super().title_block()
+        if r.random() < 0.6 and s.columns == 1:
+            code = r.choice(["TP391", "O212", "R735.2", "TM46", "X523", "TU43", "S512"])
+            text = f"中图分类号：{code}　文献标识码：A　文章编号：{r.randint(1000, 1999)}-"
+            text += f"{r.randint(1000, 9999)}({r.randint(2005, 2023)}){r.randint(1, 12):02d}"
+            block += self._part("Text", text, 0.9, below=s.size)
+        if r.random() < 0.6:
+            fund = f"基金项目：国家自然科学基金项目（{r.randint(10**7, 10**8 - 1)}）"
+            who = f"作者简介：{prose.person()}，{prose.affiliation()}"
+            block += self._foot_note(r.sample([prose.received(), fund, who], r.randint(1, 3)))
+        return block, height
+
     def _first_foot(self) -> str:
         """Small words at the foot of a first page's column: address, dates, licence."""
-        r, s = self.rng, self.style
-        size = s.size * r.choice([0.75, 0.8])
+        r = self.rng
         texts = [f"* Correspondence: {self._mail()}", self.prose.affiliation()]
         if r.random() < 0.5:
             texts.append(self.prose.received())
         if r.random() < 0.5:
             texts.append(self.prose.foot())
+        return self._foot_note(texts)
+
+    def _foot_note(self, texts: Sequence[str]) -> str:
+        """Lines below a rule at the foot of the column, one region."""
+        r, s = self.rng, self.style
+        size = s.size * r.choice([0.75, 0.8])
         rule = f"#line(length: {r.choice([25, 40, 100])}%, stroke: 0.4pt + {colour(0)})\n"
         return (
             f"#place(bottom, float: true, clearance: {s.size:.1f}pt)[#set align(left)\n"

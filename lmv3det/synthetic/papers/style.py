@@ -37,6 +37,7 @@ class PaperStyle(Style):
         link_colour: of coloured ones.
         run_in: how many paragraphs start with a heading in their line.
         caption_own_line: a caption's label stands on a line of its own.
+        small_capitals: headings are set in them.
         stamp: a mark of an archive stands upright in the left margin.
     """
 
@@ -52,6 +53,7 @@ class PaperStyle(Style):
     link_colour: Colour = BLACK
     run_in: float = 0.0
     caption_own_line: bool = False
+    small_capitals: bool = False
     stamp: bool = False
 
 
@@ -301,6 +303,7 @@ def draw_paper_style(rng: random.Random, language: str) -> PaperStyle:
     forms = ["plain", "plain", "plain", "coloured", "coloured", "boxed" if latex else "raised"]
     base["links"] = r.choice(forms)
     base["link_colour"] = r.choice([(0, 0, 0xF0), (0x10, 0x40, 0xA0), (0, 0x80, 0), (0xD0, 0, 0)])
+    base["small_capitals"] = language == "en" and latex and r.random() < 0.2
     base["run_in"] = r.choice([0.0, 0.0, 0.0, 0.1, 0.3])
     base["caption_own_line"] = r.random() < 0.08
     if language == "en" and r.random() < 0.15:

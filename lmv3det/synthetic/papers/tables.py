@@ -65,16 +65,17 @@ def _value(b: Blocks, kind: str) -> str:
     if kind == "pm":
         return f"{r.uniform(0, 99):.1f}\u00a0±\u00a0{r.uniform(0, 9):.1f}"
     if kind == "share":
-        return f"{r.randint(0, 300)} ({r.uniform(0, 100):.1f}%)"
+        return f"{r.randint(0, 300)}\u00a0({r.uniform(0, 100):.1f}%)"
     if kind == "interval":
         low = r.uniform(0.2, 2)
-        return f"{low + 0.4:.2f} ({low:.2f}–{low + r.uniform(0.5, 3):.2f})"
+        high = low + r.uniform(0.5, 3)
+        return f"{low + 0.4:.2f}\u00a0({low:.2f}–\u2060{high:.2f})"
     if kind == "p":
         return r.choice([f"{r.random():.3f}", "<0.001", f"{r.random():.2f}", "NS"])
     if kind == "sign":
         return r.choice(["yes", "no", "+", "−", "✓", "A", "B"])
     if kind == "power":
-        return f"{r.uniform(1, 9.9):.1f} × 10−{r.randint(1, 9)}"
+        return f"{r.uniform(1, 9.9):.1f}\u00a0×\u00a010−{r.randint(1, 9)}"
     if kind == "math":
         return MATH_START + b.formulas.variable() + MATH_END
     if kind == "cite":
@@ -85,7 +86,10 @@ def _value(b: Blocks, kind: str) -> str:
         return b.prose.paragraph(r.choice([120, 300]) // b.density())
     if kind == "words":
         text = b.prose.list_item()
-        return text[: r.choice([30, 60, 120]) // b.density()].rstrip(" ,;.(")
+        most = r.choice([25, 60, 110, 170]) // b.density()
+        while len(text) < most * 0.6:
+            text += ("" if b.prose.language == "zh" else " ") + b.prose.item_sentence()
+        return text[:most].rpartition(" ")[0] or text[:most]
     if kind == "term":
         return b.prose.figure_word_label()
     most, digits = r.choice([(1, 3), (1, 2), (99, 1), (99, 2), (9, 4)])
@@ -100,13 +104,14 @@ NUMBERS = [
 def _nature(b: Blocks, width: float, size: float) -> list[str]:
     """The columns' kinds; the room that each needs decides how many there are."""
     r = b.rng
-    nature = r.choices(("numbers", "one", "words", "mixed", "small"), (34, 26, 14, 16, 10))[0]
+    nature = r.choices(("numbers", "one", "words", "mixed", "small"), (26, 20, 32, 13, 9))[0]
     room = width / size
     if nature == "words" and r.random() < 0.15:
         return ["long"]
     if nature == "words":
         count = max(2, min(r.randint(2, 5), int(room / 9)))
-        return ["term", *r.choices(["words", "words", "term", "cite", "year"], k=count - 1)]
+        kinds = r.choices(["words", "words", "words", "term", "cite", "year"], k=count - 1)
+        return [r.choice(["term", "head", "words"]), *kinds]
     if nature == "small":
         return ["head", *r.choices(NUMBERS, k=r.randint(1, 2))]
     need = {"pm": 5.5, "share": 6.5, "interval": 8.5, "power": 6.5, "large": 5, "term": 7}
@@ -131,7 +136,7 @@ def _rows_that_fit(b: Blocks, t: _Table, height: float, inset: float) -> int:
     if t.kinds == ["long"]:
         each *= max(2.0, 200 / b.density() * t.size * 0.5 / t.width)
     if "words" in t.kinds:
-        letters = (60 / b.density()) * t.size * 0.5
+        letters = (130 / b.density()) * t.size * 0.5
         each += 0.9 * t.size * (letters / (t.width / t.columns))
     return max(1, int(height / each))
 
@@ -263,10 +268,15 @@ def table(b: Blocks, width: float, height: float) -> str:
     size = max(5.2, s.size * r.choice([0.7, 0.78, 0.85, 0.9, 0.9, 1.0]))
     edge = b.marks.unit(region, size)
     form = s.table_form if r.random() < 0.5 else r.choice(FORMS)
-    t = _Table(region, edge, size, width, _nature(b, width, size), form)
+    kinds = _nature(b, width, size)
+    if "words" in kinds and r.random() < 0.6:
+        form = r.choice(["lines", "lines", "booktabs", "rows", "banded", "plain"])
+    t = _Table(region, edge, size, width, kinds, form)
     inset = size * r.choice([0.16, 0.22, 0.3, 0.4, 0.55])
     fit = _rows_that_fit(b, t, height, inset)
-    rows = max(2, min(fit, r.choice([3, 4, 6, 8, 12, 20, 45]), 1200 // t.columns))
+    large = height > 0.35 * s.body_height
+    most = r.choice([8, 12, 20, 60, 60] if large else [3, 4, 6, 8, 12, 20])
+    rows = max(2, min(fit, most, 1200 // t.columns))
     bold = r.random() < 0.4
     levels = 2 if r.random() < 0.25 else 1
     _head(b, t, bold, levels)
@@ -276,6 +286,8 @@ def table(b: Blocks, width: float, height: float) -> str:
     groups = _body(b, t, rows)
     looks = _rules(b, t, head, groups)
     align = r.choice(["left", "center", "center", "right"])
+    if "words" in kinds and r.random() < 0.7:
+        align = "left"
     first = r.choice(["left", "left", "left", align])
     level = r.choice(["horizon", "top"])
     sans = f", font: {fonts((SANS, *s.fonts[1:]))}" if r.random() < 0.2 else ""
@@ -300,7 +312,9 @@ def notes(b: Blocks, width: float) -> str:
     r, s = b.rng, b.style
     region = b.marks.region("Text")
     size = max(5.0, s.size * r.choice([0.7, 0.8]))
-    lead = r.choice(["Note: ", "a ", "* ", "", "注：" if s.language == "zh" else "Notes. "])
+    lead = r.choice(
+        ["Note: ", "a ", "* ", "* p < .05. ", "", "注：" if s.language == "zh" else "Notes. "]
+    )
     text = lead + b.prose.sentence()
     while r.random() < 0.4:
         text += (" " if s.language == "en" else "") + b.prose.sentence()

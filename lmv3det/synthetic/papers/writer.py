@@ -20,7 +20,7 @@ from lmv3det.synthetic.typeset import Page, document
 
 KINDS = {
     "text": 11, "mixed": 28, "math": 11, "figures": 17, "tables": 15, "first": 9,
-    "references": 6, "last": 3, "contents": 1,
+    "references": 6, "last": 4, "contents": 1,
 }  # fmt: skip
 
 
@@ -143,7 +143,10 @@ class PaperWriter(PaperFurniture):
         """The next block, the height it takes, about, and what it is."""
         r, s = self.rng, self.style
         math = s.math * (2.0 if kind == "math" else 0.6) + (0.15 if kind == "math" else 0.0)
-        if last == "formula" and r.random() < 0.5:
+        if last == "formula" and math > 0.15 and r.random() < 0.35:
+            both = self.link_words() + self.equation()
+            return both, s.line * 4, "formula"
+        if last == "formula" and r.random() < 0.6:
             return self.after_formula(), s.line * 2.5, "text"
         if last not in ("heading", "start"):
             if r.random() < math and (last != "formula" or r.random() < 0.15):
@@ -161,7 +164,7 @@ class PaperWriter(PaperFurniture):
                 return self.theorem(), s.line * 4, "text"
             if roll > 0.98 and roll < 0.99:
                 return self.quotation(), s.line * 5, "list"
-            if roll > 0.96 and roll < 0.98:
+            if roll > 0.955 and roll < 0.98:
                 return extras.extra(self), s.line * 9, "list"
             if roll > 0.99 and s.language == "en":
                 return self.listing(), s.line * 9, "list"
@@ -182,8 +185,10 @@ class PaperWriter(PaperFurniture):
         r, s = self.rng, self.style
         each = s.line * 0.95 * max(2.0, s.lines_of(55 if s.language == "zh" else 110))
         drawn = ""
+        if r.random() < (0.5 if s.family in ("medicine", "open access") else 0.1):
+            drawn = extras.back_matter(self)
         if r.random() < 0.8:
-            drawn = self.heading(text=self.prose.references_title())
+            drawn += self.heading(text=self.prose.references_title())
         return drawn + self.references(
             min(70, max(3, int(room / each))), first=r.choice([1, 1, r.randint(2, 60)])
         )
