@@ -14,16 +14,17 @@ from PIL import Image
 pytest.importorskip("typst")
 
 from lmv3det.errors import InputError
-from lmv3det.synthetic import degrade, generate
+from lmv3det.synthetic import degrade, generate, maker
 from lmv3det.synthetic.degrade import wear
 from lmv3det.synthetic.english import EnglishProse
 from lmv3det.synthetic.figures import Canvas
+from lmv3det.synthetic.maker import crowded
 from lmv3det.synthetic.marks import CATEGORIES, Marks, colour
 from lmv3det.synthetic.papers.diagrams import DIAGRAMS
 from lmv3det.synthetic.papers.photos import PHOTOS
 from lmv3det.synthetic.papers.plots import plot
 from lmv3det.synthetic.papers.style import FAMILIES, draw_paper_style
-from lmv3det.synthetic.truth import Region, _near, hull
+from lmv3det.synthetic.truth import Region, Truth, _near, hull
 
 PAGES = 16
 
@@ -189,6 +190,35 @@ def test_a_number_joins_its_formula_only_where_they_are_close() -> None:
     assert _near(region(0, 50), region(60, 70), 20)
     assert not _near(region(0, 50), region(80, 90), 20)
     assert _near(region(0, 50), region(40, 70), 20)
+
+
+def test_pages_where_something_ran_into_its_neighbour_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def page(*boxes: tuple[int, int, int, int]) -> Truth:
+        regions = [Region("Text", np.array([box], dtype=float)) for box in boxes]
+        return Truth(Image.new("RGB", (800, 1000)), regions)
+
+    assert not crowded(page())
+    assert not crowded(page((0, 0, 100, 50), (0, 47, 100, 90), (120, 0, 200, 90)))
+    assert crowded(page((0, 0, 100, 50), (0, 300, 90, 400), (50, 30, 200, 90)))
+
+    tried = []
+    typeset = maker.Maker._typeset
+
+    def watch(self: maker.Maker, rng: random.Random, index: int) -> tuple[object, Truth]:
+        made, truth = typeset(self, rng, index)
+        if not tried:
+            truth.regions.append(Region("Table", truth.regions[0].boxes))
+        tried.append(made)
+        return made, truth
+
+    monkeypatch.setattr(maker.Maker, "_typeset", watch)
+    generate(tmp_path / "a", 1, language="en", setting="papers")
+    assert len(tried) == 2
+    tried.clear()
+    generate(tmp_path / "b", 1, language="en")
+    assert len(tried) == 1  # The older settings' pages stay as they are.
 
 
 def test_styles_leave_room_for_text() -> None:

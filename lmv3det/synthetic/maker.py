@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from lmv3det.synthetic.text import Corpus
+    from lmv3det.synthetic.truth import Truth
+    from lmv3det.synthetic.typeset import Page
 
 Box = tuple[int, int, int, int]
 VERSION = 1
@@ -150,16 +152,14 @@ class Maker:
             root=str(self.root), font_paths=fonts, ignore_system_fonts=True
         )
 
-    def make(self, index: int) -> None:
-        """Make page ``index``: image, OCR file, and last the record that says it is done."""
+    def _typeset(self, rng: random.Random, index: int) -> tuple[Page, Truth]:
+        """A page's source and what is on it when it is set."""
         import typst
 
-        from lmv3det.synthetic.degrade import move_boxes, scan, wear
         from lmv3det.synthetic.truth import read_page
         from lmv3det.synthetic.typeset import write_page
 
         s = self.job.settings
-        rng = random.Random(f"{s.version}/{s.seed}/{index}")
         page = write_page(
             rng,
             language=s.language,
@@ -177,7 +177,21 @@ class Maker:
         for file in self.root.iterdir():
             file.unlink()
         scale = s.dpi / 72 if s.dpi is not None else s.height / page.style.height
-        truth = read_page(pdf, page.marks, scale)
+        return page, read_page(pdf, page.marks, scale)
+
+    def make(self, index: int) -> None:
+        """Make page ``index``: image, OCR file, and last the record that says it is done."""
+        from lmv3det.synthetic.degrade import move_boxes, scan, wear
+
+        s = self.job.settings
+        rng = random.Random(f"{s.version}/{s.seed}/{index}")
+        page, truth = self._typeset(rng, index)
+        for attempt in range(1, 5 if s.setting == "papers" else 1):
+            if not crowded(truth):
+                break
+            # A float had too little room and ran into its neighbours.
+            rng = random.Random(f"{s.version}/{s.seed}/{index}/{attempt}")
+            page, truth = self._typeset(rng, index)
         image = truth.image
         matrix: np.ndarray | None = None
         if s.degrade:
@@ -225,6 +239,20 @@ class Maker:
             "regions": records,
         }
         write_atomically(out / ".pages" / f"{name}.json", json.dumps(record).encode())
+
+
+def crowded(truth: Truth) -> bool:
+    """Whether two regions of a page overlap by more than a small part of a line."""
+    import numpy as np
+
+    from lmv3det.synthetic.truth import hull
+
+    boxes = np.array([hull(region.boxes) for region in truth.regions]).reshape(-1, 4)
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    overlap = (high - low).min(axis=2)  # N×N, pixels
+    np.fill_diagonal(overlap, 0)
+    return bool((overlap > 0.005 * truth.image.height).any())
 
 
 def whole_pixels(boxes: np.ndarray, width: int, height: int) -> Box | None:

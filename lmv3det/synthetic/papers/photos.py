@@ -49,7 +49,7 @@ def clouds(noise: Noise, h: int, w: int, start: float = 3) -> np.ndarray:
     value = np.zeros((h, w), np.float32)
     weight, total = 1.0, 0.0
     cells = start
-    while cells < max(h, w) / 2 and weight > 0.05:
+    while not total or (cells < max(h, w) / 2 and weight > 0.05):
         value += weight * smooth(noise, h, w, cells)
         total += weight
         weight, cells = weight * noise.uniform(0.4, 0.65), cells * 2.3
