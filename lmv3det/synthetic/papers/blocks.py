@@ -97,6 +97,7 @@ class PaperBlocks(Furniture):
         if self.prose.reference_style in ("authoryear", "apa") and s.language == "en":
             mark = "none"
         hang = {"none": r.choice([0, 1.2, 1.8]), "1.": 1.6}.get(mark, 2.0) * size
+        raised = r.random() < 0.08
         slanted, strong = r.choice([-1, 1, 2]), r.random() < 0.4
         link = colour(code, s.link_colour)
         parts = []
@@ -117,6 +118,8 @@ class PaperBlocks(Furniture):
                 )
             sign = mark.replace("1", str(first + i)) if mark != "none" else ""
             lead = f"#box(width: {hang:.2f}pt)[{markup(sign)}]" if sign else ""
+            if raised and sign:
+                lead = f"#super[{markup(str(first + i))}]#h(0.3em)"
             parts.append(f"#par[{lead}{body}]")
         gap = s.leading * size / s.size + r.choice([0.0, 0.0, 0.2, 0.5, 1.0]) * size
         inner = "\n\n".join(parts)

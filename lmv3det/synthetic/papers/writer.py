@@ -19,8 +19,8 @@ from lmv3det.synthetic.text import Corpus, Prose
 from lmv3det.synthetic.typeset import Page, document
 
 KINDS = {
-    "text": 11, "mixed": 28, "math": 11, "figures": 17, "tables": 15, "first": 9,
-    "references": 6, "last": 4, "contents": 1,
+    "text": 9, "mixed": 25, "math": 11, "figures": 15, "tables": 16, "first": 9,
+    "references": 9, "last": 5, "contents": 1,
 }  # fmt: skip
 
 
@@ -126,6 +126,9 @@ class PaperWriter(PaperFurniture):
             parts.append(block)
             used += height
         refs_from = goal * r.uniform(0.0, 0.7) if kind in ("references", "last") else goal * 9
+        if kind == "references" and r.random() < 0.45:
+            # A list that came from the page before.
+            return self.references(self._entries_in(goal), first=r.randint(5, 90))
         most = {"figures": 3, "tables": 3, "mixed": 2 + s.columns, "math": 1, "last": 1}
         floats = most.get(kind, 0)
         last = "heading" if kind == "first" else "start"
@@ -183,15 +186,19 @@ class PaperWriter(PaperFurniture):
     def _closing(self, room: float) -> str:
         """The references that fill about ``room`` points of the column."""
         r, s = self.rng, self.style
-        each = s.line * 0.95 * max(2.0, s.lines_of(55 if s.language == "zh" else 110))
         drawn = ""
         if r.random() < (0.5 if s.family in ("medicine", "open access") else 0.1):
             drawn = extras.back_matter(self)
         if r.random() < 0.8:
             drawn += self.heading(text=self.prose.references_title())
-        return drawn + self.references(
-            min(70, max(3, int(room / each))), first=r.choice([1, 1, r.randint(2, 60)])
-        )
+        first = r.choice([1, 1, r.randint(2, 60)])
+        return drawn + self.references(self._entries_in(room), first=first)
+
+    def _entries_in(self, room: float) -> int:
+        """About how many references fill ``room`` points of a column."""
+        s = self.style
+        each = s.line * 0.95 * max(2.0, s.lines_of(55 if s.language == "zh" else 110))
+        return min(70, max(3, int(room / each)))
 
 
 def write_paper(
