@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -78,6 +79,9 @@ def test_each_line_of_words_lies_in_one_region(papers: Path) -> None:
     for name, found in by_page(papers).items():
         ocr = json.loads((papers / "OCR" / f"{Path(name).stem}.json").read_text("utf-8"))
         assert len(ocr["bbox"]) == len(ocr["words"]) > 3
+        text = " ".join(ocr["words"])
+        assert text.isprintable()
+        assert not re.search(r"(bold|cal|frac|hat|overline)\(", text), name  # A cut formula.
         for x, y, w, h in ocr["bbox"]:
             holders = [
                 1

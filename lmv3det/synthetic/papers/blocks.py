@@ -60,8 +60,13 @@ class PaperBlocks(Furniture):
     def paragraph(self, length: int, *, footnote: bool = False, continued: bool = False) -> str:
         """A paragraph, some with a heading run in."""
         s, r = self.style, self.rng
-        if footnote or continued or r.random() > s.run_in:
-            return super().paragraph(length, footnote=footnote, continued=continued)
+        if continued:  # Its start is cut off, which must not cut a formula.
+            share, self.prose.math_share = self.prose.math_share, 0.0
+            drawn = super().paragraph(length, footnote=footnote, continued=True)
+            self.prose.math_share = share
+            return drawn
+        if footnote or r.random() > s.run_in:
+            return super().paragraph(length, footnote=footnote)
         region = self.marks.region("Text", flows=True)
         code = self.marks.unit(region, s.size)
         look = r.choice(["strong", "strong", "emph"])

@@ -76,7 +76,7 @@ class LongFormulas:
         """Terms in brackets, some raised."""
         r = self.rng
         inner, width = self.terms(r.uniform(1.5, 6), depth + 1)
-        left, right = r.choice(["()", "()", "[]", "()"])
+        left, right = r.choice([("(", ")"), ("(", ")"), ("[", "]"), ("(", ")")])
         raised = r.choice(["", "", "^2", "^(1 slash 2)", "^n"])
         return f"lr({left} {inner} {right}){raised}", width + 1.0 + 0.5 * bool(raised)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from lmv3det.synthetic.blocks import Blocks, fonts
@@ -17,6 +18,7 @@ FORMS = (
     + ["bars"] * 2
     + ["rows", "rows", "plain", "shaded", "shaded", "banded"]
 )
+_MATH = re.compile(f"{MATH_START}[^{MATH_END}]*{MATH_END}")
 GREYS: list[Colour] = [(0xE0, 0xE0, 0xE0), (0xD0, 0xE0, 0xF0), (0xF0, 0xE0, 0xD0)]
 
 
@@ -69,7 +71,7 @@ def _value(b: Blocks, kind: str) -> str:
     if kind == "interval":
         low = r.uniform(0.2, 2)
         high = low + r.uniform(0.5, 3)
-        return f"{low + 0.4:.2f}\u00a0({low:.2f}–\u2060{high:.2f})"
+        return f"{low + 0.4:.2f}\u00a0({low:.2f}–{high:.2f})"
     if kind == "p":
         return r.choice([f"{r.random():.3f}", "<0.001", f"{r.random():.2f}", "NS"])
     if kind == "sign":
@@ -89,7 +91,8 @@ def _value(b: Blocks, kind: str) -> str:
         most = r.choice([25, 60, 110, 170]) // b.density()
         while len(text) < most * 0.6:
             text += ("" if b.prose.language == "zh" else " ") + b.prose.item_sentence()
-        return text[:most].rpartition(" ")[0] or text[:most]
+        text = _MATH.sub("x", text)[:most]  # A formula must not be cut.
+        return text.rpartition(" ")[0] or text
     if kind == "term":
         return b.prose.figure_word_label()
     most, digits = r.choice([(1, 3), (1, 2), (99, 1), (99, 2), (9, 4)])
