@@ -229,6 +229,29 @@ def _house(r: random.Random) -> Over:
     }  # fmt: skip
 
 
+def _report(r: random.Random) -> Over:
+    """A report or a manual: sans serif, large coloured headings, no indents."""
+    width, height = r.choice([(595.3, 841.9), (595.3, 841.9), (612.0, 792.0), (516.0, 729.0)])
+    columns = r.choice([1, 1, 2])
+    size = r.choice([9.0, 10.0, 11.0]) if columns == 1 else r.choice([8.5, 9.0, 9.5])
+    face = r.choice([SANS, SANS, DEJAVU_SANS, SERIF, DEJAVU_SERIF])
+    size = size * 0.9 if face in (DEJAVU_SANS, DEJAVU_SERIF) else size
+    colours = [(0x10, 0x50, 0x90), (0x00, 0x70, 0x70), (0xA0, 0x20, 0x30), (0x40, 0x40, 0x40)]
+    return {
+        "family": "report", "width": width, "height": height, "columns": columns, "size": size,
+        "left": width * r.uniform(0.08, 0.2), "right": width * r.uniform(0.07, 0.14),
+        "top": height * r.uniform(0.07, 0.13), "bottom": height * r.uniform(0.07, 0.12),
+        "gutter": r.uniform(16, 28), "fonts": (face,), "head_fonts": (r.choice([face, SANS]),),
+        "leading": _leading(size, size * r.uniform(1.25, 1.6)), "justify": r.random() < 0.4,
+        "heading_align": "left", "heading_form": r.choice(["", "", "1", "1."]),
+        "heading_weight": "bold", "heading_scale": r.choice([1.2, 1.4, 1.7, 2.0]),
+        "heading_colour": r.choice(colours), "caption_align": "left", "caption_sans": True,
+        "table_form": r.choice(["shaded", "banded", "rows", "grid"]),
+        "header_form": r.choice(["none", "outer", "pair", "rule"]),
+        "footer_form": r.choice(["number", "pair", "text"]), "math": 0.0,
+    }  # fmt: skip
+
+
 def _free(r: random.Random) -> Over:
     """Whatever the older settings draw: one to three columns."""
     return {"family": "free", "math": r.choice([0.0, 0.1, 0.3])}
@@ -273,7 +296,7 @@ def _chinese_thesis(r: random.Random) -> Over:
 FAMILIES: dict[str, list[tuple[int, Callable[[random.Random], Over]]]] = {
     "en": [
         (26, _article), (15, _preprint), (12, _physics), (12, _engineering), (15, _medicine),
-        (8, _open_access), (7, _house), (5, _free),
+        (8, _open_access), (7, _house), (5, _report), (4, _free),
     ],
     "zh": [(60, _chinese_journal), (25, _chinese_thesis), (15, _free)],
 }  # fmt: skip
@@ -292,7 +315,7 @@ def draw_paper_style(rng: random.Random, language: str) -> PaperStyle:
         base["head_fonts"] = (r.choice([latin, SANS]), r.choice([CHINESE_SANS, CHINESE_SERIF]))
         base["caption_sans"] = r.random() < 0.3
     size, leading = base["size"], base["leading"]
-    indented = language == "zh" or r.random() < 0.75
+    indented = language == "zh" or r.random() < (0.1 if over["family"] == "report" else 0.75)
     base["indent"] = (2.0 if language == "zh" else r.choice([1.0, 1.5, 2.0])) * size
     if not indented:
         base["indent"] = 0.0
