@@ -160,6 +160,13 @@ class PageWriter(Furniture):
         )
 
 
+def new_prose(rng: random.Random, language: str, corpus: Corpus | None) -> Prose:
+    """The text of one made-up paper in ``language``, ``en`` or ``zh``."""
+    if language == "zh":
+        return ChineseProse(rng, corpus.chinese if corpus else ())
+    return EnglishProse(rng, corpus.english if corpus else ())
+
+
 def write_page(
     rng: random.Random,
     *,
@@ -181,11 +188,7 @@ def write_page(
 
         return write_paper(rng, language=language, corpus=corpus, folder=folder, name=name)
     style = draw_style(rng, language)
-    prose: Prose
-    if language == "zh":
-        prose = ChineseProse(rng, corpus.chinese if corpus else ())
-    else:
-        prose = EnglishProse(rng, corpus.english if corpus else ())
+    prose = new_prose(rng, language, corpus)
     marks = Marks()
     writer = PageWriter(rng, style, prose, marks, folder, name)
     if setting == "text_matters":

@@ -6,8 +6,6 @@ import random
 from pathlib import Path
 
 from lmv3det.synthetic.blocks import fonts
-from lmv3det.synthetic.chinese import ChineseProse
-from lmv3det.synthetic.english import EnglishProse
 from lmv3det.synthetic.figures import Canvas
 from lmv3det.synthetic.marks import Marks, colour
 from lmv3det.synthetic.papers import extras, figures, tables
@@ -15,8 +13,8 @@ from lmv3det.synthetic.papers.formulas import LongFormulas
 from lmv3det.synthetic.papers.furniture import PaperFurniture
 from lmv3det.synthetic.papers.style import draw_paper_style
 from lmv3det.synthetic.style import SANS
-from lmv3det.synthetic.text import Corpus, Prose
-from lmv3det.synthetic.typeset import Page, document
+from lmv3det.synthetic.text import Corpus
+from lmv3det.synthetic.typeset import Page, document, new_prose
 
 KINDS = {
     "text": 9, "mixed": 25, "math": 11, "figures": 15, "tables": 16, "first": 9,
@@ -206,11 +204,7 @@ def write_paper(
 ) -> Page:
     """One page's source, its marks and style; images that it shows are put in ``folder``."""
     style = draw_paper_style(rng, language)
-    prose: Prose
-    if language == "zh":
-        prose = ChineseProse(rng, corpus.chinese if corpus else ())
-    else:
-        prose = EnglishProse(rng, corpus.english if corpus else ())
+    prose = new_prose(rng, language, corpus)
     marks = Marks(full_height=True)
     writer = PaperWriter(rng, style, prose, marks, folder, name)
     writer.style = style
