@@ -145,7 +145,7 @@ class PaperBlocks(Furniture):
 
     def heading_text(self, level: int = 1, words: str = "") -> str:
         """A heading's number and words; some as long as a title."""
-        if not words and self.rng.random() < 0.2:
+        if not words and self.rng.random() < 0.33:
             words = self.prose.title()
         return super().heading_text(level, words)
 

@@ -226,9 +226,9 @@ class PaperFurniture(PaperBlocks):
     def header(self, kind: str, number: int) -> str:
         """The page's head, in some families in their own form."""
         r, s = self.rng, self.style
-        if s.header_form == "none" or r.random() < 0.4 or kind == "first":
+        if s.header_form == "none" or r.random() < 0.3 or kind == "first":
             return super().header(kind, number)
-        size = s.size * r.choice([0.75, 0.85, 0.95])
+        size = s.size * r.choice([0.75, 0.85, 0.95, 1.0, 1.0])
         own = f"#set text(size: {size:.2f}pt, font: {fonts(s.head_fonts)})\n"
         own += "#set par(first-line-indent: 0pt, justify: false)\n"
         if isinstance(self.prose, ChineseProse):
@@ -243,6 +243,9 @@ class PaperFurniture(PaperBlocks):
                 texts.insert(1, self.prose.foot()[:24].strip())
         if len(texts) == 2 and r.random() < 0.4:
             texts.reverse()
+        if s.header_form == "number":
+            side = r.choice(["right", "right", "center", "left"])
+            return f"{own}#align({side})[{self._piece('Header', str(number), size)}]"
         pieces = [self._piece("Header", text, size) for text in texts]
         if r.random() < 0.2:
             pieces[0] = f"#emph[{pieces[0]}]"
@@ -258,6 +261,9 @@ class PaperFurniture(PaperBlocks):
     def footer(self, number: int) -> str:
         """The page's foot, in some families in three parts or two lines."""
         r, s = self.rng, self.style
+        if s.footer_form == "number" and r.random() < 0.6:
+            number_set = self._piece("Footer", str(number), s.size)
+            return f"#set par(first-line-indent: 0pt)\n#align(center)[{number_set}]"
         if s.footer_form not in ("pair", "text") or r.random() < 0.4:
             return super().footer(number)
         size = s.size * r.choice([0.7, 0.8, 0.9])

@@ -295,7 +295,7 @@ def _chinese_thesis(r: random.Random) -> Over:
 
 FAMILIES: dict[str, list[tuple[int, Callable[[random.Random], Over]]]] = {
     "en": [
-        (26, _article), (15, _preprint), (12, _physics), (12, _engineering), (15, _medicine),
+        (33, _article), (19, _preprint), (12, _physics), (11, _engineering), (15, _medicine),
         (8, _open_access), (7, _house), (5, _report), (4, _free),
     ],
     "zh": [(60, _chinese_journal), (25, _chinese_thesis), (15, _free)],

@@ -17,8 +17,8 @@ from lmv3det.synthetic.text import Corpus
 from lmv3det.synthetic.typeset import Page, document, new_prose
 
 KINDS = {
-    "text": 9, "mixed": 25, "math": 11, "figures": 15, "tables": 16, "first": 9,
-    "references": 9, "last": 5, "contents": 1,
+    "text": 8, "mixed": 24, "math": 11, "figures": 14, "tables": 15, "first": 9,
+    "references": 12, "last": 6, "contents": 1,
 }  # fmt: skip
 
 
@@ -123,7 +123,9 @@ class PaperWriter(PaperFurniture):
             block, height = self.put_float(kind[:-1], r.uniform(0.4, 0.92), first=True)
             parts.append(block)
             used += height
-        refs_from = goal * r.uniform(0.0, 0.7) if kind in ("references", "last") else goal * 9
+        refs_from = goal * 9
+        if kind in ("references", "last"):
+            refs_from = min(goal, s.body_height * s.columns) * r.uniform(0.0, 0.65)
         if kind == "references" and r.random() < 0.45:
             # A list that came from the page before.
             return self.references(self._entries_in(goal), first=r.randint(5, 90))
@@ -195,7 +197,7 @@ class PaperWriter(PaperFurniture):
     def _entries_in(self, room: float) -> int:
         """About how many references fill ``room`` points of a column."""
         s = self.style
-        each = s.line * 0.95 * max(2.0, s.lines_of(55 if s.language == "zh" else 110))
+        each = s.line * 0.95 * max(1.5, s.lines_of(55 if s.language == "zh" else 110))
         return min(70, max(3, int(room / each)))
 
 
