@@ -13,12 +13,13 @@ from lmv3det.errors import InputError
 from lmv3det.synthetic.marks import CATEGORIES, RegionMark, code_of
 from lmv3det.text.ocr_json import read_ocr
 from tools.latex_pages import __main__ as command
-from tools.latex_pages.body import BASES, PURE_BLUE, Body, Look, colour, escaped
+from tools.latex_pages.body import Body, Look
 from tools.latex_pages.formulas import Formulas, length
 from tools.latex_pages.journals import CLASSES
 from tools.latex_pages.macros import FILES, MARKS, PACKAGES
 from tools.latex_pages.pages import Failed, Job, typeset, write_document
 from tools.latex_pages.read import Unclear, regions_of
+from tools.latex_pages.words import BASES, PURE_BLUE, colour, escaped
 
 needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from tools.latex_pages.body import Body, Look, colour, escaped
+from tools.latex_pages.body import Body, Look
 from tools.latex_pages.document import (
     Document,
     Make,
@@ -19,6 +19,7 @@ from tools.latex_pages.document import (
     title,
 )
 from tools.latex_pages.macros import FONTS, PACKAGES, THEOREMS
+from tools.latex_pages.words import colour, escaped
 
 FONT_NAMES = ["cm", "cm", "lm", "times", "oldtimes", "palatino", "charter", "newcent", "utopia"]
 FONT_NAMES += ["sans", "bookman"]

@@ -9,34 +9,15 @@ from pathlib import Path
 
 from lmv3det.synthetic.english import EnglishProse
 from lmv3det.synthetic.english_words import SURNAMES
-from lmv3det.synthetic.marks import BLACK, Colour, RegionMark
+from lmv3det.synthetic.marks import RegionMark
 from lmv3det.synthetic.text import MATH_END, MATH_START
 from tools.latex_pages.formulas import Formulas
 from tools.latex_pages.pictures import POOL, picture
+from tools.latex_pages.tables import FORMS, Tables
+from tools.latex_pages.words import LINK_COLOURS, PURE_BLUE, colour, escaped
 
 _MATH = re.compile(f"{MATH_START}[^{MATH_END}]*{MATH_END}")
 _LINKED = re.compile(r"([\[(])(\d+(?:, \d+)?|[A-Z][^()]* (?:19|20)\d\d)([\])])")
-_ESCAPES = {c: "\\" + c for c in "&%#_${}"}
-_ESCAPES |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-_ESCAPES |= {"“": "``", "”": "''", "–": "--", "—": "---", "\u00a0": "~", "±": r"$\pm$"}
-LINK_COLOURS: list[Colour] = [(0, 0, 0xF0), (0, 0xA0, 0), (0xC0, 0, 0), (0, 0, 0x80)]
-GREY: Colour = (0x80, 0x80, 0x80)
-PURE_BLUE = 15
-"""The code that a class's own blue seems to carry; it is not given out."""
-BASES = {BLACK, GREY, *LINK_COLOURS}
-"""The colours in which marks are hidden."""
-
-
-def escaped(text: str) -> str:
-    """A text without formulas as LaTeX source."""
-    return "".join(_ESCAPES.get(c, c) for c in text)
-
-
-def colour(code: int, base: Colour = BLACK) -> str:
-    """The command that sets the colour that looks like ``base`` and carries ``code``."""
-    nibbles = (code >> 8, (code >> 4) & 15, code & 15)
-    parts = [(b & 0xF0) | n for b, n in zip(base, nibbles, strict=True)]
-    return r"\mk" + "".join(f"{{{p / 255:.5f}}}" for p in parts)
 
 
 @dataclass
@@ -82,12 +63,13 @@ class Body:
         self.floats = r.choice([0.25, 0.5, 0.9, 1.4])  # A page and column.
         self.tables = r.choice([0.2, 0.4, 0.6])
         self.links = r.choice([None, None, *LINK_COLOURS])
-        self.table_form = r.choice(["booktabs", "booktabs", "grid", "lines", "double", "bare"])
+        self.grids = Tables(r, self.prose, self.formulas, self.words, r.choice(FORMS))
         self.link_form = r.choice(["plain", "plain", "frame"]) if self.links else "plain"
         self.raised = self.look.cites == "number" and r.random() < 0.15
         self.notes = 0
         self.placement = r.choice(["t", "tb", "htb", "ht", "!htbp"])
         self.theorem = r.random() < 0.35
+        self.types = r.random() < 0.25
 
     # -- words --------------------------------------------------------------------------------
 
@@ -218,6 +200,39 @@ class Body:
             "\n\n"
         )
 
+    def typed_lines(self) -> str:
+        """Lines of typewriter: keys, code, addresses."""
+        r = self.rng
+        code = self.region("Text")
+        kind = r.choice(["key", "code", "address"])
+        lines = []
+        for _ in range(r.choice([1, 2, 2, 3, 6])):
+            noun, other = self.prose.noun().lower(), self.prose.noun().lower()
+            if kind == "key":
+                lines.append(f"{r.getrandbits(128):032X}"[: r.choice([16, 24, 32])])
+            elif kind == "address":
+                lines.append(escaped(f"https://www.example.org/{noun}/{other}_{r.randint(1, 99)}"))
+            else:
+                lines.append(escaped(f"{noun}_{r.randint(1, 9)} = {other}({r.random():.3f})"))
+        inner = r"\\ ".join(lines)
+        return rf"\begin{{quote}}{colour(code)}\ttfamily {inner}\end{{quote}}" "\n\n"
+
+    def back_matter(self) -> str:
+        """Short notes at a paper's end, each with its head."""
+        r = self.rng
+        heads = ["Abbreviations", "Funding", "Author contributions", "Competing interests"]
+        heads += ["Data availability", "Ethics approval", "Consent for publication"]
+        parts = []
+        for head in r.sample(heads, r.randint(2, 5)):
+            title = self.marked("Title", rf"\bfseries {head}")
+            code = self.region("Text", flows=True)
+            text = self.text(r.choice([30, 80, 150]), code)
+            parts.append(
+                rf"\par\addvspace{{5pt}}\noindent {title}\par\nobreak\noindent"
+                rf"\begingroup{colour(code)}{text}\endgroup\par"
+            )
+        return r"{\small " + "\n".join(parts) + "}\n\n"
+
     def statement(self) -> str:
         """A theorem, lemma or proof."""
         kind = self.rng.choice(["Theorem", "Lemma", "Definition", "Proposition", "Remark", "Proof"])
@@ -245,44 +260,36 @@ class Body:
         )
 
     def figure(self) -> str:
-        """A float with a picture, or several side by side."""
+        """A float with a picture, or several of one height side by side; one region."""
         r, look = self.rng, self.look
         wide = look.columns == 2 and r.random() < 0.25
         room = look.width * (2.05 if wide else 1)
         count = r.choice([1, 1, 1, 2, 2, 3] if room > 300 else [1, 1, 1, 1, 2])
-        code = self.region("Figure")
-        share = (
-            r.choice([0.8, 0.95, 1.0] if room < 300 else [0.4, 0.55, 0.7, 0.9])
-            if count == 1
-            else 0.97 / count
-        )
-        cells = []
+        mark = colour(self.region("Figure"))
+        share = r.choice([0.8, 0.95, 1.0] if room < 300 else [0.4, 0.55, 0.7, 0.9])
+        if count > 1:
+            share = r.choice([0.7, 0.85, 0.96])
         labelled = count > 1 and r.random() < 0.5
-        rows = r.choice([1, 1, 1, 2]) if count > 1 else 1
-        total = 0.0
-        for row in range(rows):
+        rows = []
+        for row in range(r.choice([1, 1, 1, 2]) if count > 1 else 1):
             first = r.randrange(POOL)
-            for i in range(count):
-                name, aspect = picture(self.pictures, self.seed, (first + i * 97) % POOL)
-                width = room * share
-                height = min(width * aspect, 260.0 / rows)
-                total = max(total, height)
-                label = ""
+            panels = [
+                picture(self.pictures, self.seed, (first + i * 97) % POOL) for i in range(count)
+            ]
+            height = min(room * share / sum(1 / aspect for _, aspect in panels), 260.0)
+            cells = []
+            for i, (name, aspect) in enumerate(panels):
+                box = rf"\picbox{{{mark}}}{{{height / aspect:.1f}pt}}{{{height:.1f}pt}}{{{name}}}"
                 if labelled:
-                    text = f"({'abcdefgh'[row * count + i]})"
+                    label = f"({'abcdefgh'[row * count + i]})"
                     if r.random() < 0.5:
-                        text += " " + escaped(self.prose.figure_word_label())
-                    label = rf"\\{colour(code)}\footnotesize {text}"
-                box = rf"\picbox{{{colour(code)}}}{{{width:.1f}pt}}{{{height:.1f}pt}}{{{name}}}"
-                cells.append(
-                    rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{box}{label}\end{{tabular}}"
-                    if label
-                    else box
-                )
-            cells.append(r"\\[4pt]")
-        cells.pop()
-        glue = r"\hfill " if count > 1 and rows == 1 else " "
-        body = rf"\centering {glue.join(cells)}\par "
+                        label += " " + escaped(self.prose.figure_word_label())
+                    inner = rf"{box}\\{mark}\footnotesize {label}"
+                    box = rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{inner}\end{{tabular}}"
+                cells.append(box)
+            rows.append(r.choice([r"\hfill ", r"\quad ", " "]).join(cells))
+        gap = r"\\[4pt] "
+        body = rf"\centering {gap.join(rows)}\par "
         return self._float("figure", wide, [body, self.caption("Figure caption")])
 
     def table(self) -> str:
@@ -291,10 +298,16 @@ class Body:
         wide = look.columns == 2 and r.random() < 0.25
         code = self.region("Table")
         size = r.choice([r"\small", r"\footnotesize", r"\footnotesize", r"\scriptsize", ""])
-        body = rf"\centering\begingroup{colour(code)}{size} {self.tabular(wide)}\endgroup\par "
+        size += r.choice(["", "", "", r"\sffamily"])
+        grid = self.grids.tabular(look.width * (2.05 if wide else 1))
+        body = rf"\centering\begingroup{colour(code)}{size} {grid}\endgroup\par "
         parts = [self.caption("Table caption"), body]
         if not look.caption_above or r.random() < 0.15:
             parts.reverse()
+        if r.random() < 0.12:
+            note = r.choice([r"$^{*}p < 0.05$; $^{**}p < 0.01$. ", r"\textit{Note.} ", r"$^{a}$ "])
+            note += self.words(self.prose.sentence())
+            parts.append(rf"\vskip3pt{{\footnotesize {self.marked('Text', note)}\par}}")
         return self._float("table", wide, parts)
 
     def _float(self, kind: str, wide: bool, parts: list[str]) -> str:
@@ -304,83 +317,6 @@ class Body:
             place = ""
         inner = "%\n".join(parts)
         return rf"\begin{{{kind}{star}}}{place}{inner}\end{{{kind}{star}}}" + "\n\n"
-
-    def tabular(self, wide: bool) -> str:
-        """A table's grid."""
-        r = self.rng
-        room = self.look.width * (2 if wide else 1)
-        columns = max(2, min(r.randint(2, 9), int(room / 48)))
-        rows = r.randint(2, 14)
-        form = self.table_form if r.random() < 0.8 else r.choice(["booktabs", "grid", "lines"])
-        wordy = r.random() < 0.15
-        kinds = [
-            r.choice(["int", "float", "float", "pm", "percent", "sign"]) for _ in range(columns)
-        ]
-        align = r.choice("lccr")
-        spec = ["l", *[align] * (columns - 1)]
-        if wordy:
-            spec[-1] = f"p{{{room * 0.4:.0f}pt}}"
-            spec[1:-1] = spec[1 : min(3, len(spec) - 1)]
-            columns = len(spec)
-        line = "|".join(spec)
-        spec_text = {"grid": f"|{line}|", "double": f"{spec[0]}|{''.join(spec[1:])}"}.get(
-            form, "".join(spec)
-        )
-        bold = r.random() < 0.4
-        group = columns > 4 and r.random() < 0.25
-        lines = []
-        if group:
-            half = (columns - 1) // 2
-            names = [escaped(self.prose.noun().capitalize()) for _ in range(2)]
-            lines.append(
-                rf"& \multicolumn{{{half}}}{{c}}{{{names[0]}}} & "
-                rf"\multicolumn{{{columns - 1 - half}}}{{c}}{{{names[1]}}}"
-            )
-        head = [self._cell("top") for _ in range(columns)]
-        lines.append(" & ".join(rf"\textbf{{{c}}}" if bold else c for c in head))
-        for _ in range(rows):
-            cells = [self._cell("head")] + [self._cell(kinds[i]) for i in range(1, columns)]
-            if wordy:
-                cells[-1] = self.words(self.prose.list_item())
-            if r.random() < 0.08:
-                cells = [rf"\textbf{{{c}}}" for c in cells]
-            lines.append(" & ".join(cells))
-        heads = 2 if group else 1
-        if form == "booktabs":
-            top, middle, bottom = r"\toprule ", r"\midrule ", r"\bottomrule "
-        else:
-            top = middle = bottom = {"bare": "", "double": r"\hline\hline "}.get(form, r"\hline ")
-        each = r"\hline " if form == "grid" and r.random() < 0.7 else ""
-        end = r"\\" + "\n"
-        out = top + end.join(lines[:heads]) + end + middle
-        if form == "double":
-            out = r"\hline\hline " + end.join(lines[:heads]) + end + r"\hline "
-        out += (end + each).join(lines[heads:]) + end + bottom
-        stretch = r.choice(["1", "1", "1.15", "1.3"])
-        sep = r.choice(["6pt", "6pt", "4pt", "3pt"]) if columns < 7 else "3pt"
-        grid = rf"\begin{{tabular}}{{{spec_text}}}{out}\end{{tabular}}"
-        return rf"\def\arraystretch{{{stretch}}}\tabcolsep{sep} \fitbox{{{grid}}}"
-
-    def _cell(self, kind: str) -> str:
-        r = self.rng
-        if kind == "head":
-            return escaped(self.prose.row_head())
-        if kind == "top":
-            return (
-                f"${self.formulas.variable()}$"
-                if r.random() < 0.2
-                else escaped(self.prose.cell_head())
-            )
-        if kind == "int":
-            return str(r.randint(0, 9999 if r.random() < 0.3 else 99))
-        if kind == "pm":
-            return rf"{r.uniform(0, 99):.1f} $\pm$ {r.uniform(0, 9):.1f}"
-        if kind == "percent":
-            return rf"{r.uniform(0, 100):.1f}\%"
-        if kind == "sign":
-            return r.choice([r"$\checkmark$", "yes", "no", "--", "--"])
-        most, digits = r.choice([(1, 3), (1, 2), (99, 1), (99, 2)])
-        return f"${r.uniform(-most if r.random() < 0.1 else 0, most):.{digits}f}$"
 
     # -- end ----------------------------------------------------------------------------------
 
@@ -429,6 +365,9 @@ class Body:
             elif since and roll < 0.26 and self.theorem:
                 parts.append(self.statement())
                 used += 350
+            elif since and roll < 0.28 and self.types:
+                parts.append(self.typed_lines())
+                used += 150
             elif r.random() < self.floats * 800 / look.length * look.columns:
                 parts.append(self.table() if r.random() < self.tables else self.figure())
                 used += look.length * 0.28 / look.columns

@@ -6,8 +6,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tools.latex_pages.body import GREY, Body, Look, colour, escaped
+from tools.latex_pages.body import Body, Look
 from tools.latex_pages.macros import MARKS
+from tools.latex_pages.words import GREY, colour, escaped
 
 Make = Callable[[Look], Body]
 """Makes the writer of a body for a class's look."""
@@ -115,6 +116,8 @@ def finished(preamble: list[str], head: str, body: Body, kind: str) -> Document:
     if end and r.random() < 0.35:
         extra = body.heading(words="Acknowledgements", star=True) + body.paragraph()
         end = extra + end if r.random() < 0.8 else end + extra
+    if r.random() < 0.2:
+        end = body.back_matter() + end
     start = [r"\begin{document}\makeatletter", head, r"\makeatother"]
     parts = [*preamble, MARKS, *after, *start, text, end, r"\end{document}", ""]
     return Document("\n".join(parts), body, kind)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from tools.latex_pages.article import article
-from tools.latex_pages.body import Look, colour, escaped
+from tools.latex_pages.body import Look
 from tools.latex_pages.document import (
     Document,
     Make,
@@ -23,6 +23,7 @@ from tools.latex_pages.document import (
     title,
 )
 from tools.latex_pages.macros import FONTS, PACKAGES, THEOREMS
+from tools.latex_pages.words import colour, escaped
 
 
 def ieee(r: random.Random, make: Make) -> Document:

@@ -50,7 +50,7 @@ THEOREMS = r"""
 \newenvironment{lpxproof}{\par\noindent\textit{Proof.} }{\hfill$\square$\par}
 """
 PACKAGES = r"""
-\usepackage{amsmath,amssymb,graphicx,color,booktabs}
+\usepackage{amsmath,amssymb,graphicx,color,booktabs,array}
 """
 FONTS = {
     "cm": "",

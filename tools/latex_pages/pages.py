@@ -18,12 +18,13 @@ import numpy as np
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.synthetic.degrade import move_boxes, scan
 from lmv3det.synthetic.maker import ocr_json, whole_pixels, write_atomically
+from lmv3det.synthetic.truth import hull
 from tools.latex_pages.body import Body
 from tools.latex_pages.document import Document
 from tools.latex_pages.journals import CLASSES
 from tools.latex_pages.read import Found, Unclear, regions_of
 
-VERSION = 2
+VERSION = 3
 """Grows whenever the same seed gives other pages."""
 TIMEOUT = 60
 """Seconds that one run of LaTeX may take."""
@@ -206,7 +207,7 @@ def _check(found: list[Found]) -> None:
     Raises:
         Unclear: two regions share more than a quarter of the smaller.
     """
-    hulls = np.array([[*p[:, :2].min(axis=0), *p[:, 2:].max(axis=0)] for _, p in found])
+    hulls = np.array([hull(part) for _, part in found])
     low = np.maximum(hulls[:, None, :2], hulls[None, :, :2])
     high = np.minimum(hulls[:, None, 2:], hulls[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=2)

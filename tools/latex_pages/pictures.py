@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def _plot(path: Path, rng: random.Random, aspect: float, grid: tuple[int, int]) 
     import matplotlib.pyplot as plt
 
     width = rng.choice([3.2, 4.0, 5.0, 6.4])
-    settings = {
+    settings: dict[str, Any] = {
         "font.size": rng.choice([7, 8, 9, 10]),
         "font.family": (font := rng.choice(FONTS)),
         "axes.formatter.use_mathtext": font == "cmr10",
@@ -80,12 +81,12 @@ def _plot(path: Path, rng: random.Random, aspect: float, grid: tuple[int, int]) 
         plt.close(figure)
 
 
-def _labels(axes, rng: random.Random) -> None:
+def _labels(axes: Any, rng: random.Random) -> None:
     axes.set_xlabel(rng.choice([_words(rng), "x", "t (s)", r"$\lambda$", "T (K)", "epoch"]))
     axes.set_ylabel(rng.choice([_words(rng), "f(x)", r"$\sigma$", "accuracy", "E", "loss"]))
 
 
-def _curves(axes, rng, noise, colours) -> None:
+def _curves(axes: Any, rng: random.Random, noise: Any, colours: Any) -> None:
     x = np.linspace(0, rng.choice([1, 5, 10, 100]), 80)
     u = x / x[-1]
     form = rng.choice(["rise", "fall", "peak", "wave", "walk"])
@@ -110,7 +111,7 @@ def _curves(axes, rng, noise, colours) -> None:
     _labels(axes, rng)
 
 
-def _points(axes, rng, noise, colours) -> None:
+def _points(axes: Any, rng: random.Random, noise: Any, colours: Any) -> None:
     for i in range(rng.randint(1, 4)):
         n = rng.randint(15, 150)
         x = noise.normal(rng.uniform(0, 4), 1, n)
@@ -119,7 +120,7 @@ def _points(axes, rng, noise, colours) -> None:
     _labels(axes, rng)
 
 
-def _bars(axes, rng, noise, colours) -> None:
+def _bars(axes: Any, rng: random.Random, noise: Any, colours: Any) -> None:
     groups, each = rng.randint(3, 8), rng.randint(1, 4)
     for i in range(each):
         heights = noise.uniform(0.2, 1, groups)
@@ -131,7 +132,7 @@ def _bars(axes, rng, noise, colours) -> None:
     _labels(axes, rng)
 
 
-def _histogram(axes, rng, noise, colours) -> None:
+def _histogram(axes: Any, rng: random.Random, noise: Any, colours: Any) -> None:
     kind = rng.choice(["bar", "step", "stepfilled"])
     for i in range(rng.randint(1, 3)):
         values = noise.normal(i, rng.uniform(0.5, 1.5), 500)
@@ -139,7 +140,7 @@ def _histogram(axes, rng, noise, colours) -> None:
     _labels(axes, rng)
 
 
-def _map(axes, rng, noise, colours) -> None:
+def _map(axes: Any, rng: random.Random, noise: Any, colours: Any) -> None:
     x, y = np.meshgrid(np.linspace(-2, 2, 40), np.linspace(-2, 2, 40))
     z = np.zeros_like(x)
     for _ in range(4):
@@ -160,39 +161,38 @@ def _map(axes, rng, noise, colours) -> None:
     _labels(axes, rng)
 
 
-def _diagram(axes, rng, noise, colours) -> None:
+def _diagram(axes: Any, rng: random.Random, noise: Any, colours: Any) -> None:
     """Boxes or circles with words, joined by arrows."""
     axes.axis("off")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    columns, rows = rng.randint(2, 4), rng.randint(1, 3)
-    shape = rng.choice(["round,pad=0.4", "square,pad=0.4", "circle,pad=0.2"])
-    face = rng.choice(["white", "white", "lightgray", "lightblue", "mistyrose"])
+    columns, rows = rng.randint(2, 5), rng.randint(1, 4)
+    shape = rng.choice(["round,pad=0.4", "square,pad=0.4", "square,pad=0.7", "circle,pad=0.2"])
+    faces = rng.choice([["white"], ["lightgray"], ["lightblue"], ["mistyrose"], PASTELS])
     size = rng.choice([5, 6, 7])
+    arrow = {"arrowstyle": "-|>", "lw": 0.7}
     for i in range(columns):
         for j in range(rows):
-            at = ((i + 0.5) / columns, (j + 0.5) / rows)
+            x, y = (i + 0.5) / columns, (j + 0.5) / rows
             if i:
-                axes.annotate(
-                    "",
-                    at,
-                    ((i - 0.5) / columns, at[1]),
-                    arrowprops={"arrowstyle": "-|>", "lw": 0.7},
-                )
+                axes.annotate("", (x, y), ((i - 0.5) / columns, y), arrowprops=arrow)
             if j and rng.random() < 0.5:
-                axes.annotate(
-                    "", at, (at[0], (j - 0.5) / rows), arrowprops={"arrowstyle": "-|>", "lw": 0.7}
-                )
+                axes.annotate("", (x, y), (x, (j - 0.5) / rows), arrowprops=arrow)
     for i in range(columns):
         for j in range(rows):
+            x, y = (i + 0.5) / columns, (j + 0.5) / rows
+            if rng.random() < 0.08:  # A thumbnail.
+                reach = (x - 0.3 / columns, x + 0.3 / columns, y - 0.3 / rows, y + 0.3 / rows)
+                axes.imshow(noise.random((8, 8)), extent=reach, aspect="auto", cmap="viridis")
+                continue
             words = _words(rng).split(" (")[0].replace(" ", "\n")
             words = rng.choice([words, words, f"$x_{i + j}$"])
-            box = {"boxstyle": shape, "fc": face, "lw": 0.7}
-            at = ((i + 0.5) / columns, (j + 0.5) / rows)
-            axes.text(*at, words, ha="center", va="center", fontsize=size, bbox=box)
+            box = {"boxstyle": shape, "fc": rng.choice(faces), "lw": 0.7}
+            axes.text(x, y, words, ha="center", va="center", fontsize=size, bbox=box)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
 
 
-DRAWERS = [_curves, _curves, _curves, _points, _bars, _histogram, _map, _diagram]
+PASTELS = ["lightblue", "mistyrose", "palegreen", "lemonchiffon", "lavender", "peachpuff"]
+DRAWERS = [_curves, _curves, _curves, _points, _bars, _histogram, _map, _diagram, _diagram]
 
 
 def _image(path: Path, rng: random.Random, aspect: float) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pypdfium2.raw as raw
 
 from lmv3det.synthetic.marks import RegionMark, code_of
-from tools.latex_pages.body import BASES
+from lmv3det.synthetic.truth import hull
+from tools.latex_pages.words import BASES
 
 GAP = 0.1
 """Of the page's width: words on a line further apart are two regions (an equation's number)."""
@@ -105,9 +106,9 @@ def _absorb(loose: list[Box], found: list[Found]) -> None:
     runs = []
     for line in np.split(order, np.flatnonzero(np.diff(order[:, 5]) > 1) + 1):
         runs.extend(_parts(line, REACH))
-    hulls = np.array([[*part[:, :2].min(axis=0), *part[:, 2:4].max(axis=0)] for _, part in found])
+    hulls = np.array([hull(part[:, :4]) for _, part in found])
     for run in runs:
-        x0, y0, x1, y1 = *run[:, :2].min(axis=0), *run[:, 2:4].max(axis=0)
+        x0, y0, x1, y1 = hull(run[:, :4])
         dx = np.maximum(0, np.maximum(hulls[:, 0] - x1, x0 - hulls[:, 2]))
         dy = np.maximum(0, np.maximum(hulls[:, 1] - y1, y0 - hulls[:, 3]))
         best = int(np.argmin(dx + 3 * dy))
