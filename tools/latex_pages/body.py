@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lmv3det.synthetic.english import EnglishProse
 from lmv3det.synthetic.english_words import SURNAMES
-from lmv3det.synthetic.marks import RegionMark
+from lmv3det.synthetic.marks import MOST_UNITS, RegionMark
 from lmv3det.synthetic.text import MATH_END, MATH_START
 from tools.latex_pages.formulas import Formulas
 from tools.latex_pages.pictures import POOL, picture
@@ -60,7 +60,7 @@ class Body:
         self.prose.math_share = r.choice([0.02, 0.1, 0.25, 0.4])
         self.formulas = Formulas(r)
         self.equations = r.choice([0.0, 0.08, 0.2, 0.35, 0.5, 0.6])
-        self.floats = r.choice([0.25, 0.5, 0.9, 1.4])  # A page and column.
+        self.floats = r.choice([0.25, 0.5, 0.9, 1.4])  # To a page and column.
         self.tables = r.choice([0.2, 0.4, 0.6])
         self.links = r.choice([None, None, *LINK_COLOURS])
         self.grids = Tables(r, self.prose, self.formulas, self.words, r.choice(FORMS))
@@ -69,12 +69,18 @@ class Body:
         self.notes = 0
         self.placement = r.choice(["t", "tb", "htb", "ht", "!htbp"])
         self.theorem = r.random() < 0.35
-        self.types = r.random() < 0.25
+        self.typed = r.random() < 0.25
 
     # -- words --------------------------------------------------------------------------------
 
     def region(self, category: str, *, flows: bool = False) -> int:
-        """The code of a new region."""
+        """The code of a new region.
+
+        Raises:
+            ValueError: the document has more than colours can tell apart.
+        """
+        if len(self.regions) >= MOST_UNITS:
+            raise ValueError(f"a document has more than {MOST_UNITS} regions")
         if len(self.regions) + 1 == PURE_BLUE:
             self.regions.append(None)
         self.regions.append(RegionMark(category, flows))
@@ -203,7 +209,7 @@ class Body:
     def typed_lines(self) -> str:
         """Lines of typewriter: keys, code, addresses."""
         r = self.rng
-        code = self.region("Text")
+        code = self.region("Text", flows=True)
         kind = r.choice(["key", "code", "address"])
         lines = []
         for _ in range(r.choice([1, 2, 2, 3, 6])):
@@ -365,7 +371,7 @@ class Body:
             elif since and roll < 0.26 and self.theorem:
                 parts.append(self.statement())
                 used += 350
-            elif since and roll < 0.28 and self.types:
+            elif since and roll < 0.28 and self.typed:
                 parts.append(self.typed_lines())
                 used += 150
             elif r.random() < self.floats * 800 / look.length * look.columns:

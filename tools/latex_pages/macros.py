@@ -36,7 +36,8 @@ MARKS = r"""
 \fi
 % The number of an equation keeps the equation's colour.
 \def\@eqnnum{{\normalfont(\theequation)}}
-% Not the text symbols, whose font may have no outlines.
+% Not the text symbols of TS1, whose font may have no outlines.
+\DeclareTextSymbolDefault{\textbullet}{OMS}
 \def\@fnsymbol#1{\ensuremath{\ifcase#1\or *\or\dagger\or\ddagger\or\mathsection\else\|\fi}}
 \interfootnotelinepenalty10000
 \makeatother

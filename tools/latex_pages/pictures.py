@@ -66,7 +66,7 @@ def _plot(path: Path, rng: random.Random, aspect: float, grid: tuple[int, int]) 
     cycles = ["tab10", "Set1", "Dark2", "gray", "viridis"]
     colours = plt.get_cmap(rng.choice(cycles))(np.linspace(0, 0.85, 5))
     noise = np.random.default_rng(rng.getrandbits(64))
-    with plt.rc_context(settings):
+    with plt.rc_context(settings):  # type: ignore[arg-type]
         rows, columns = grid
         wide = width * (1 if columns == 1 else 1.4)
         figure, panels = plt.subplots(rows, columns, figsize=(wide, wide * aspect), squeeze=False)
