@@ -65,7 +65,7 @@ class Sample:
         classes: G int64 class indices (0-based, contiguous).
         polygons: G outlines, pixels of `image`.
         line_boxes: L×4 float64, the boxes of the OCR lines, pixels of `image`.
-        words: the L strings of the OCR lines.
+        lines: the L strings of the OCR lines.
     """
 
     image: np.ndarray
@@ -74,7 +74,7 @@ class Sample:
     classes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     polygons: list[Polygons] = field(default_factory=list)
     line_boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
-    words: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
 
 @dataclass

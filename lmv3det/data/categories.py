@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lmv3det.data.issues import DataReport
-from lmv3det.data.segmentation import is_int
 from lmv3det.errors import InputError
+from lmv3det.files import is_int
 
 log = logging.getLogger(__name__)
 

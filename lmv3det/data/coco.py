@@ -15,15 +15,16 @@ import numpy as np
 from lmv3det.data.categories import Category, match_categories, read_categories
 from lmv3det.data.images import read_image, read_orientation, read_size, turn_back
 from lmv3det.data.issues import DataReport
-from lmv3det.data.segmentation import check_segmentation, is_int, is_number, outline
+from lmv3det.data.segmentation import check_segmentation, outline
 from lmv3det.errors import InputError
+from lmv3det.files import is_int, is_number
 from lmv3det.structures import Page, Sample
 from lmv3det.text.ocr_json import OcrPage, ocr_path, read_ocr
 
 log = logging.getLogger(__name__)
 
 _ROUNDING = 1.0
-"""A box may stick out of the page by this many pixels without being called a fault."""
+"""A box may stick out of the page by this many pixels without being called a issue."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class CocoDataset:
         images: folder that `file_name` is relative to.
         ocr: folder of the OCR files; None: `OCR` beside the image folder.
         with_text: read the OCR files too.
-        strict: faults are an error.
+        strict: issues are an error.
         missing_ocr: a page without OCR file is an error, or a page without text (`empty`).
         malformed_ocr: a malformed OCR file is an error, or its faulty entries are left out
             (`skip`).
@@ -86,10 +87,10 @@ class CocoDataset:
         file_categories: the file's own categories by id.
         class_of: the file's category id → class index.
         records: the pages.
-        report: the faults found.
+        report: the issues found.
 
     Raises:
-        InputError: an unreadable file, or one that is no COCO file; no usable page; faults
+        InputError: an unreadable file, or one that is no COCO file; no usable page; issues
             with `strict`; missing OCR files; categories that cannot be matched.
     """
 
@@ -175,7 +176,7 @@ class CocoDataset:
         )
         if self.with_text:
             text = self._read_ocr(record)
-            sample.words = text.words
+            sample.lines = text.lines
             sample.line_boxes = _fit_lines(text, image.shape[:2], orientation)
         return sample
 

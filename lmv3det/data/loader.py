@@ -78,7 +78,7 @@ class Collate:
         batch = Batch(self._images(samples, sizes), sizes, pages=[s.page for s in samples])
         if self.page_tokenizer is not None:
             tokens = [
-                self.page_tokenizer(sample.words, sample.line_boxes, size)
+                self.page_tokenizer(sample.lines, sample.line_boxes, size)
                 for sample, size in zip(samples, sizes, strict=True)
             ]
             batch.input_ids, batch.text_boxes, batch.text_mask = self._text(tokens)

@@ -6,12 +6,12 @@ list or compressed to a string (six bits a character, differences to the run bef
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from lmv3det.structures import Polygons
+from lmv3det.files import is_int, is_number
+from lmv3det.structures import Polygons
 
 
 def outline(segmentation: Any, box: np.ndarray, height: int, width: int) -> Polygons:
@@ -130,13 +130,3 @@ def rectangles(runs: np.ndarray, height: int) -> np.ndarray:
     return np.stack([column[begin], y0[begin], column[end] + 1, y1[begin]], axis=1).astype(
         np.float64
     )
-
-
-def is_int(value: Any) -> TypeGuard[int]:
-    """Whether a JSON value is a whole number (true and false are not)."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a JSON value is a finite number of a size that pixels can have."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12

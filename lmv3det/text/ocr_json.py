@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from lmv3det.data.segmentation import is_number
 from lmv3det.errors import InputError
+from lmv3det.files import is_number, replacing
 
 MARGIN = 0.02
 """A box may stick out of the page by this share of its width or height; it is then clamped."""
@@ -29,21 +28,21 @@ class OcrPage:
 
     Attributes:
         boxes: L×4 float64 x0 y0 x1 y1, pixels of the original page.
-        words: the L strings.
+        lines: the L strings.
         width: of the original page, pixels; 0 when a malformed file was skipped whole.
         height: likewise.
         clamped: how many boxes stuck out of the page a little and were cut.
         skipped: how many malformed entries were left out.
-        faults: what was wrong with them.
+        issues: what was wrong with them.
     """
 
     boxes: np.ndarray
-    words: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     width: int = 0
     height: int = 0
     clamped: int = 0
     skipped: int = 0
-    faults: list[str] = field(default_factory=list)
+    issues: list[str] = field(default_factory=list)
 
 
 def ocr_path(folder: str | os.PathLike, image_file: str | os.PathLike) -> Path:
@@ -104,20 +103,20 @@ def _read_entries(
     height: float,
     malformed: str,
 ) -> OcrPage:
-    boxes, kept, faults, clamped = [], [], [], 0
+    boxes, kept, issues, clamped = [], [], [], 0
     for index, (entry, word) in enumerate(zip(entries, words, strict=True)):
         try:
             box = _corners(entry)
             inside = _clamp(box, width, height)
             _check_word(word)
         except ValueError as error:
-            fault = f"entry {index}, bbox {entry!r:.80}: {error}"
+            issue = f"entry {index}, bbox {entry!r:.80}: {error}"
             if malformed == "error":
                 raise InputError(
-                    f"{path}: {fault}; mend the file, or set data.malformed_ocr=skip to leave "
+                    f"{path}: {issue}; mend the file, or set data.malformed_ocr=skip to leave "
                     "such entries out"
                 ) from None
-            faults.append(fault)
+            issues.append(issue)
             continue
         clamped += any(abs(a - b) > _NOISE for a, b in zip(box, inside, strict=True))
         boxes.append(inside)
@@ -129,7 +128,7 @@ def _read_entries(
         round(height),
         clamped,
         len(entries) - len(kept),
-        faults,
+        issues,
     )
 
 
@@ -176,42 +175,34 @@ def _unusable(path: str | os.PathLike, why: str, entries: int, malformed: str) -
             f"{path}: {why}; mend the file, or set data.malformed_ocr=skip to "
             "take the page without text"
         )
-    return OcrPage(np.zeros((0, 4)), skipped=entries, faults=[why])
+    return OcrPage(np.zeros((0, 4)), skipped=entries, issues=[why])
+
+
+def ocr_text(page: OcrPage) -> str:
+    """The text of an OCR file, one entry a line; coordinates to 1/100 pixel.
+
+    Raises:
+        ValueError: boxes and lines of different lengths, or a box that is not finite.
+    """
+    boxes = np.asarray(page.boxes, dtype=np.float64).reshape(-1, 4)
+    if len(boxes) != len(page.lines) or not np.isfinite(boxes).all():
+        raise ValueError(f"{len(boxes)} boxes for {len(page.lines)} lines, or not finite")
+    entries = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2)
+    plain = [[int(v) if v.is_integer() else v for v in entry] for entry in entries.tolist()]
+    bbox = ",\n".join(json.dumps(entry) for entry in plain)
+    words = ",\n".join(json.dumps(line, ensure_ascii=False) for line in page.lines)
+    return (
+        f'{{"bbox": [\n{bbox}\n],\n"words": [\n{words}\n],\n'
+        f'"W": {int(page.width)}, "H": {int(page.height)}}}\n'
+    )
 
 
 def write_ocr(path: str | os.PathLike, page: OcrPage) -> None:
     """Write an OCR file at once or not at all; folders are made.
 
     Raises:
-        ValueError: boxes and words of different lengths, or a box that is not finite.
+        ValueError: see `ocr_text`; a line that is not valid Unicode.
     """
-    boxes = np.asarray(page.boxes, dtype=np.float64).reshape(-1, 4)
-    if len(boxes) != len(page.words) or not np.isfinite(boxes).all():
-        raise ValueError(f"{path}: {len(boxes)} boxes for {len(page.words)} words, or not finite")
-    entries = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2)
-    content = {
-        "bbox": entries.tolist(),
-        "words": list(page.words),
-        "W": int(page.width),
-        "H": int(page.height),
-    }
-    text = _one_entry_a_line(content)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _one_entry_a_line(content: dict[str, Any]) -> str:
-    def rows(values: Sequence[Any]) -> str:
-        return ",\n  ".join(json.dumps(value, ensure_ascii=False) for value in values)
-
-    bbox, words = rows(content["bbox"]), rows(content["words"])
-    return (
-        f'{{"bbox": [\n  {bbox}\n],\n"words": [\n  {words}\n],\n'
-        f'"W": {content["W"]}, "H": {content["H"]}}}\n'
-    )
+    content = ocr_text(page).encode("utf-8")
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""COCO reading: class order, crowds, outlines, every fault, sizes that differ."""
+"""COCO reading: class order, crowds, outlines, every issue, sizes that differ."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_faults_are_named_counted_and_refused(tiny_data, caplog, change, kind, s
         dataset = load(tiny_data)
     assert len(dataset.report) == 1
     assert next(iter(dataset.report.counts)).startswith(kind)
-    assert says in str(dataset.report.faults[0])
+    assert says in str(dataset.report.issues[0])
     assert len(caplog.records) == 1 and says in caplog.text
     for index in range(len(dataset)):
         sample = dataset[index]
@@ -136,7 +136,7 @@ def test_what_goes_on_after_faults(tiny_data):
     content = tiny_data.content
     content["annotations"][0]["bbox"] = [30, 2, 20, 5]
     content["annotations"][1]["segmentation"] = [[1, 2]]
-    content["annotations"][2]["bbox"] = [-0.5, 20, 5, 40.5]  # half a pixel: no fault
+    content["annotations"][2]["bbox"] = [-0.5, 20, 5, 40.5]  # half a pixel: no issue
     dataset = load(tiny_data)
     assert dataset[0].boxes.tolist() == [[30, 2, 40, 7], [1, 30, 31, 50], [0, 20, 4.5, 60]]
     assert dataset[0].polygons[1][0].tolist() == [[1, 30], [31, 30], [31, 50], [1, 50]]
@@ -216,9 +216,9 @@ def test_exif_rotation(tiny_data, orientation, stored):
 
 def test_text_lines(tiny_data):
     sample = load(tiny_data, with_text=True)[0]
-    assert sample.words == ["first line", "第二 a"]
+    assert sample.lines == ["first line", "第二 a"]
     assert sample.line_boxes.tolist() == [[2, 3, 22, 7], [5, 10, 15, 15]]
-    assert load(tiny_data)[0].words == []
+    assert load(tiny_data)[0].lines == []
 
 
 def test_missing_ocr(tiny_data, caplog):
@@ -228,7 +228,7 @@ def test_missing_ocr(tiny_data, caplog):
     with caplog.at_level(logging.WARNING):
         dataset = load(tiny_data, with_text=True, missing_ocr="empty")
     assert "c.json" in caplog.text
-    assert dataset[2].line_boxes.shape == (0, 4) and dataset[0].words
+    assert dataset[2].line_boxes.shape == (0, 4) and dataset[0].lines
     with pytest.raises(InputError, match="4 of 4"):
         load(tiny_data, ocr=tiny_data.root / "elsewhere", with_text=True)
 
@@ -237,7 +237,7 @@ def test_malformed_ocr(tiny_data):
     (tiny_data.ocr / "a.json").write_text('{"bbox": [[1, 2, 3]], "words": ["a"], "W": 9, "H": 9}')
     with pytest.raises(InputError, match=r"a\.json: entry 0"):
         load(tiny_data, with_text=True)[0]
-    assert load(tiny_data, with_text=True, malformed_ocr="skip")[0].words == []
+    assert load(tiny_data, with_text=True, malformed_ocr="skip")[0].lines == []
 
 
 def test_pages_that_share_an_ocr_file_are_a_fault(tiny_data):
@@ -282,7 +282,7 @@ def test_real_pages(lmv3det_data, name, pages, regions):
     samples = [dataset[index] for index in range(min(pages, 14))]
     assert sum(len(record.annotations) for record in dataset.records) == regions
     for sample in samples:
-        assert len(sample.words) > 5
+        assert len(sample.lines) > 5
         limit = np.tile(sample.image.shape[1::-1], 2)
         for boxes in (sample.boxes, sample.line_boxes):
             assert (boxes >= 0).all() and (boxes <= limit).all()

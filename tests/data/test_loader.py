@@ -50,7 +50,7 @@ def page(height, width, value, words=(), boxes=()) -> Sample:
         classes=np.arange(len(boxes)),
         polygons=[[np.zeros((3, 2))] for _ in boxes],
         line_boxes=np.tile([0.0, 0.0, width / 2, height / 2], (len(words), 1)),
-        words=list(words),
+        lines=list(words),
     )
 
 

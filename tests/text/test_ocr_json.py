@@ -21,13 +21,13 @@ def write(tmp_path, bbox, words, **more):
 def test_read(tmp_path):
     page = read_ocr(write(tmp_path, [[10, 20, 30, 5.5], [0, 0, 100, 200]], ["一 line", ""]))
     assert page.boxes.tolist() == [[10, 20, 40, 25.5], [0, 0, 100, 200]]
-    assert page.boxes.dtype == np.float64 and page.words == ["一 line", ""]
+    assert page.boxes.dtype == np.float64 and page.lines == ["一 line", ""]
     assert (page.width, page.height, page.clamped, page.skipped) == (100, 200, 0, 0)
 
 
 def test_page_without_text(tmp_path):
     page = read_ocr(write(tmp_path, [], []))
-    assert page.boxes.shape == (0, 4) and page.words == []
+    assert page.boxes.shape == (0, 4) and page.lines == []
 
 
 def test_boxes_that_stick_out_a_little_are_clamped_and_counted(tmp_path):
@@ -69,7 +69,7 @@ def test_malformed_entries(tmp_path, entry, word):
         read_ocr(path)
     assert "data.malformed_ocr=skip" in str(error.value)
     page = read_ocr(path, malformed="skip")
-    assert page.words == ["x", "y"] and page.skipped == 1
+    assert page.lines == ["x", "y"] and page.skipped == 1
     assert page.boxes.tolist() == [[10, 10, 15, 15], [20, 10, 25, 15]]
 
 
@@ -116,7 +116,7 @@ def test_write_then_read(tmp_path):
     path = tmp_path / "new" / "page.json"
     write_ocr(path, OcrPage(boxes, words, 100, 200))
     page = read_ocr(path)
-    assert page.words == words and (page.width, page.height) == (100, 200)
+    assert page.lines == words and (page.width, page.height) == (100, 200)
     np.testing.assert_allclose(page.boxes, boxes)
     text = path.read_text(encoding="utf-8")
     assert "图 1" in text and len(text.splitlines()) >= 8  # an entry a line, readable
@@ -125,7 +125,7 @@ def test_write_then_read(tmp_path):
 
 def test_write_without_lines(tmp_path):
     write_ocr(tmp_path / "p.json", OcrPage(np.zeros((0, 4)), [], 10, 20))
-    assert read_ocr(tmp_path / "p.json").words == []
+    assert read_ocr(tmp_path / "p.json").lines == []
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -134,7 +134,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     bad = OcrPage(np.array([[0, 0, 1, 1.0]]), ["\ud800"], 10, 20)  # a lone surrogate
     with pytest.raises(UnicodeEncodeError):
         write_ocr(path, bad)
-    with pytest.raises(ValueError, match="1 boxes for 0 words"):
+    with pytest.raises(ValueError, match="1 boxes for 0 lines"):
         write_ocr(path, OcrPage(np.array([[0, 0, 1, 1.0]]), [], 10, 20))
     assert read_ocr(path).height == 20 and len(list(tmp_path.iterdir())) == 1
 
@@ -148,5 +148,5 @@ def test_real_files(lmv3det_data):
     assert len(files) == 84
     for path in files:
         page = read_ocr(path)
-        assert len(page.words) == len(page.boxes) > 0
+        assert len(page.lines) == len(page.boxes) > 0
         assert page.skipped == 0
