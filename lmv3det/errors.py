@@ -1,8 +1,6 @@
-"""The exception that stands for a user's mistake, and how names of files are shown in messages."""
+"""The one exception that stands for a user's mistake, and how names from files are printed."""
 
 from __future__ import annotations
-
-import unicodedata
 
 
 class InputError(ValueError):
@@ -17,9 +15,14 @@ def printable(text: str) -> str:
     no UTF-8 (lone surrogates) as escapes, so that a name cannot fake a line or end a command."""
     if text.isprintable():
         return text
-    return "".join(ascii(char)[1:-1] if _moves_or_hides(char) else char for char in text)
+    return "".join(
+        char if char.isprintable() or char == " " else ascii(char)[1:-1] for char in text
+    )
 
 
-def _moves_or_hides(char: str) -> bool:
-    kind = unicodedata.category(char)
-    return kind[0] == "C" or kind in ("Zl", "Zp")
+def explain(error: BaseException) -> str:
+    """What an error says, in one line: of an `InputError` its message, of others their type too."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, InputError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

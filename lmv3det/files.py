@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -10,14 +11,21 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 
+def temporary_path(path: Path) -> Path:
+    """A hidden name beside `path` for what will replace it: short, because names end at 255 bytes,
+    and with its suffix, because picture formats are told by it."""
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    return path.with_name(f".{os.getpid()}.{name}{path.suffix}")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which replaces `path` when the block ends without an error.
 
-    Its folder is made. The suffix stays the same, because picture formats are told by it.
+    Its folder is made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = temporary_path(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -51,7 +59,7 @@ class JsonList:
 
     def __init__(self, path: Path) -> None:
         self.path, self.count = path, 0
-        self.temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        self.temporary = temporary_path(path)
 
     def append(self, entry: Any) -> None:
         """Write an entry."""

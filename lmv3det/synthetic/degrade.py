@@ -65,7 +65,7 @@ def scan(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarra
     if rng.random() < 0.6:
         buffer = io.BytesIO()
         result.save(buffer, "JPEG", quality=rng.randint(35, 80))
-        result = Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
+        result = Image.open(io.BytesIO(buffer.getvalue()), formats=["JPEG"]).convert("RGB")
     return result, forward
 
 

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from lmv3det import ocr
-from lmv3det.data import images as data_images
 from lmv3det.data.images import iter_pages
 from lmv3det.errors import InputError
 from lmv3det.ocr import engines, get_engine, job, ocr_name, recognize_files
@@ -119,7 +118,7 @@ def test_every_page_is_written_and_failures_stop_nothing(tmp_path, workers):
 def test_a_bad_page_of_a_pdf_does_not_cost_the_later_ones(tmp_path, monkeypatch):
     frames = [Image.new("RGB", (30 if n != 1 else 90, 40), "white") for n in range(3)]
     frames[0].save(tmp_path / "a.pdf", save_all=True, append_images=frames[1:], resolution=72)
-    monkeypatch.setattr(data_images, "MAX_PIXELS", 2000)
+    monkeypatch.setenv("LMV3DET_MAX_PIXELS", "2000")
     out = tmp_path / "out"
     report = recognize_files([tmp_path / "a.pdf"], out, Brightness(), dpi=72)
     assert sorted(path.name for path in out.iterdir()) == ["a_p1.json", "a_p3.json"]
