@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
+_NUMBERS = {int, float}
+
 
 def temporary_path(path: Path) -> Path:
     """A hidden name beside `path` for what will replace it: short, because names end at 255 bytes,
@@ -41,13 +43,33 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def is_int(value: Any) -> TypeGuard[int]:
-    """Whether a JSON value is a whole number (true and false are not)."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether a JSON value is a whole number that 64 bits hold (true and false are not)."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether a JSON value is a finite number of a size that pixels can have."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a string can be written as UTF-8: JSON escapes can make halves of characters."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def are_numbers(values: list[Any]) -> bool:
+    """`is_number` of every value of a list, at once."""
+    if not values:
+        return True
+    if not set(map(type, values)) <= _NUMBERS:
+        return False
+    # NaN and infinity are found by the sum, as NaN compares with nothing.
+    total = sum(values)
+    return min(values) > -1e12 and max(values) < 1e12 and total - total == 0
 
 
 class JsonList:

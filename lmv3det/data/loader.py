@@ -167,7 +167,7 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
 
     def __init__(
         self,
-        aspect_ratios: Sequence[float],
+        aspect_ratios: Sequence[float] | np.ndarray,
         pages_per_batch: int,
         *,
         seed: int,
@@ -181,7 +181,7 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
                 f"{len(aspect_ratios)} pages, {pages_per_batch} a batch, rank {rank} of "
                 f"{world_size}: need pages, a batch of 1 or more, and a rank below the number"
             )
-        self.wide = [group_by_aspect and ratio < 1 for ratio in aspect_ratios]
+        self.wide = ((np.asarray(aspect_ratios) < 1) & group_by_aspect).tolist()
         self.pages_per_batch, self.seed = pages_per_batch, seed
         self.rank, self.world_size, self.start = rank, world_size, start
 
@@ -331,9 +331,8 @@ def build_train_loader(
     Raises:
         InputError: while iterating, at a page that cannot be read.
     """
-    records = dataset.records
     sampler = TrainSampler(
-        [record.height / record.width for record in records],
+        dataset.records.aspect_ratios(),
         pages_per_batch,
         seed=config.seed,
         rank=rank,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lmv3det.files import is_int, is_number
+from lmv3det.files import are_numbers, is_int
 from lmv3det.structures import Polygons
 
 
@@ -34,20 +34,14 @@ def outline(segmentation: Any, box: np.ndarray, height: int, width: int) -> Poly
     return list(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
 
 
-def check_segmentation(segmentation: Any, height: int, width: int) -> None:
-    """Raises ValueError where a segmentation is neither polygons nor a mask of the page's size."""
-    if isinstance(segmentation, dict):
-        runs = run_lengths(segmentation, height, width)
-        if not runs[1::2].any():
-            raise ValueError("the mask is empty")
-        return
-    polygons = segmentation if isinstance(segmentation, list) else []
-    if not polygons:
+def check_polygons(segmentation: Any) -> None:
+    """Raises ValueError where a segmentation that is no mask is no list of polygons either."""
+    if not isinstance(segmentation, list):
         raise ValueError(f"segmentation is a {type(segmentation).__name__}, not polygons or a mask")
-    for number, flat in enumerate(polygons):
+    for number, flat in enumerate(segmentation):
         if not isinstance(flat, list) or len(flat) < 6 or len(flat) % 2:
             raise ValueError(f"polygon {number} is not a list of at least three x, y pairs")
-        if not all(map(is_number, flat)):
+        if not are_numbers(flat):
             raise ValueError(f"polygon {number} holds values that are not finite numbers")
 
 

@@ -46,8 +46,22 @@ class OcrPage:
 
 
 def ocr_path(folder: str | os.PathLike, image_file: str | os.PathLike) -> Path:
-    """Where a page's OCR lies: `<folder>/<image stem>.json`."""
-    return Path(folder) / f"{Path(image_file).stem}.json"
+    """Where a page's OCR lies.
+
+    Args:
+        folder: of the OCR files.
+        image_file: relative to the folder of the images.
+
+    Returns:
+        `<folder>/<sub-folder of the image>/<stem>.json` where the OCR files are in such
+        sub-folders too, else `<folder>/<stem>.json`.
+    """
+    image, within = Path(image_file), Path(folder)
+    parent = image.parent
+    relative = not parent.is_absolute() and parent.parts and ".." not in parent.parts
+    if relative and (within / parent).is_dir():
+        within = within / parent
+    return within / f"{image.stem}.json"
 
 
 def read_ocr(path: str | os.PathLike, *, malformed: Literal["error", "skip"] = "error") -> OcrPage:
