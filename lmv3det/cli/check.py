@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,10 @@ from lmv3det.errors import InputError, printable
 if TYPE_CHECKING:
     from lmv3det.data.coco import CocoDataset
     from lmv3det.structures import Sample
+
+
+_LONGEST = 200
+"""Bytes of a file's name that a drawing's name takes over."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +108,9 @@ class DrawInto:
             sample.line_boxes,
             sample.polygons,
         )
-        path = self.folder / Path(file_name.replace("/", "__")).with_suffix(".jpg")
+        name = os.fsencode(Path(file_name.replace("/", "__")).stem)
+        if len(name) > _LONGEST:  # file names have at most 255 bytes
+            name = name[:_LONGEST] + hashlib.sha256(name).hexdigest()[:12].encode()
+        path = self.folder / (os.fsdecode(name) + ".jpg")
         with replacing(path) as temporary:
             picture.save(temporary, "JPEG", quality=90)

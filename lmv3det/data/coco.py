@@ -27,7 +27,7 @@ class CocoDataset:
     """Pages of a COCO file as un-transformed samples.
 
     The file is read and checked once. Faulty entries are collected in `report`; with `strict` they
-    are an error, otherwise the entry is left out or mended as the report says, and one warning
+    are an error, otherwise the entry is left out or fixed as the report says, and one warning
     with the counts is logged.
 
     An image whose size is not the stored one is noticed when it is loaded: an error with `strict`,
@@ -108,7 +108,7 @@ class CocoDataset:
                 log.warning("%s; they are taken without text", missing.message)
         if self.report and strict:
             raise InputError(
-                f"{self.annotations}: {self.report.summary()}; mend them (`lmv3det check` lists "
+                f"{self.annotations}: {self.report.summary()}; fix them (`lmv3det check` lists "
                 "all), or set data.strict=false to skip them"
             )
         if self.report and not quiet:

@@ -1,8 +1,6 @@
 """A COCO file as arrays: every entry checked, what is wrong reported, the rest packed.
 
-The file is read entry by entry, so that memory holds numbers and no objects. What one entry says
-by itself is checked while it is read, what it says about others when all are there: the lists of
-a COCO file come in any order.
+The file is read entry by entry, so that memory holds numbers and no objects.
 
 Arrays of N pages, R regions and their segmentations (`Packed`):
     image_id, width, height     N int64
@@ -12,7 +10,7 @@ Arrays of N pages, R regions and their segmentations (`Packed`):
     id, category_id, iscrowd    R int64
     bbox                        4 R float64 x, y, w, h, clipped to the page
     area                        R float64
-    segmentation                R int64, one of `NONE`, `POLYGONS`, `MASK`
+    segmentation                R int64, `NONE`, `POLYGONS` or `MASK`
     content_start, content_stop R int64, the bytes of `content` that hold it
     content                     uint8: polygons as float64 (their number, the length of each, all
                                 coordinates), a run-length mask as JSON
@@ -20,34 +18,19 @@ Arrays of N pages, R regions and their segmentations (`Packed`):
 
 from __future__ import annotations
 
-import json
-import os
-from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lmv3det.data.categories import read_categories
-from lmv3det.data.images import read_size
+from lmv3det.data.coco_annotations import AnnotationList
+from lmv3det.data.coco_pages import PageList
 from lmv3det.data.issues import DataReport
 from lmv3det.data.json_stream import NoList, read_lists
 from lmv3det.data.packed import PackedWriter
-from lmv3det.data.segmentation import check_polygons, run_lengths
 from lmv3det.errors import InputError
-from lmv3det.files import are_numbers, is_int, is_number
 
-NONE, POLYGONS, MASK = 0, 1, 2
 SECTIONS = ("images", "annotations", "categories")
-
-_ROUNDING = 1.0
-"""A box may stick out of the page by this many pixels without being called an issue."""
-_MAX_SIDE = 1_000_000
-"""Pixels of a side that a page can have."""
-_MAX_ID = 2**62
-"""Annotations of higher ids are given others, for which there must be room."""
-_NO_OBJECT, _BAD_IMAGE, _BAD_CATEGORY, _BAD_BOX, _NO_ID = 1, 2, 4, 8, 16
 
 
 def index_coco(
@@ -66,8 +49,8 @@ def index_coco(
 
     Returns:
         What belongs to them: `categories` (id, name), `issues` (the fields of each), and the facts
-        that they rest on: `images` (the folder), `folders` (within it), `missing` (file names that
-        were not found), `read` (files that were opened: name, size in bytes, time in ns).
+        that they rest on: `images` (the folder), `missing` (file names that were not found),
+        `read` (files that were opened: name, size in bytes, time in ns).
 
     Raises:
         InputError: no such file, no COCO file, or no usable category.
@@ -77,7 +60,7 @@ def index_coco(
     try:
         for key, begins, entries in read_lists(annotations, SECTIONS, progress):
             if begins:
-                lists[key] = _Annotations(writer) if key == "annotations" else []
+                lists[key] = AnnotationList(writer) if key == "annotations" else []
             lists[key].extend(entries)
     except FileNotFoundError:
         raise InputError(f"{annotations}: no such annotation file") from None
@@ -91,7 +74,7 @@ def index_coco(
         if key not in lists:
             raise _not_coco(annotations, f"it has no list {key!r}")
     categories = read_categories(lists, annotations, report)
-    pages = _Pages(images, report)
+    pages = PageList(images, report)
     pages.extend(lists["images"])
     pages.write(writer)
     lists["annotations"].write(writer, pages, {c.id for c in categories}, report)
@@ -108,334 +91,3 @@ def _not_coco(path: Path, why: str) -> InputError:
     return InputError(
         f"{path}: {why}; it must be COCO instances JSON with images, annotations and categories"
     )
-
-
-class _Pages:
-    """The pages of a COCO file whose images are there."""
-
-    def __init__(self, images: Path, report: DataReport) -> None:
-        self.images, self.report = images, report
-        self.number: dict[int, int] = {}
-        self.names: list[str] = []
-        self.sizes = array("q")
-        self.listed: dict[Path, set[str]] = {}
-        self.missing: list[str] = []
-        self.read: list[tuple[str, int, int]] = []
-        # Images that are reported as left out; their annotations then go without a word.
-        self.left_out: set[int] = set()
-
-    def extend(self, entries: Iterable[Any]) -> None:
-        add, seen = self.report.add, dict[str, int]()
-        for number, entry in enumerate(entries):
-            where = f"images[{number}]"
-            if not isinstance(entry, dict):
-                add("malformed image", where, f"{entry!r:.80}", "left out")
-                continue
-            image_id, name = entry.get("id"), entry.get("file_name")
-            if not is_int(image_id) or not isinstance(name, str) or not name:
-                problem = f"id {image_id!r:.80}, file_name {name!r:.80}"
-                add("malformed image", where, problem, "left out")
-                continue
-            where = f"image {image_id} ({name})"
-            if image_id in self.number:
-                add("duplicate image id", where, "the id is taken", "left out")
-                continue
-            if not self._there(name):
-                add("missing image", where, f"no file {self.images / name}", "left out")
-                self.left_out.add(image_id)
-                self.missing.append(name)
-                continue
-            if name in seen:
-                add("file listed twice", where, f"image {seen[name]} is the same file", "kept")
-            seen.setdefault(name, image_id)
-            size = self._size(entry, name, where)
-            if size is None:
-                self.left_out.add(image_id)
-                continue
-            self.number[image_id] = len(self.names)
-            self.names.append(name)
-            self.sizes.extend(size)
-
-    def _there(self, name: str) -> bool:
-        path = self.images / name
-        if path.parent not in self.listed:
-            self.listed[path.parent] = names_in(path.parent)
-        return path.name in self.listed[path.parent]
-
-    def _size(self, entry: dict[str, Any], name: str, where: str) -> tuple[int, int] | None:
-        """(width, height), of the file where the entry says none; None if it cannot be read."""
-        width, height = entry.get("width"), entry.get("height")
-        if all(is_int(side) and 0 < side <= _MAX_SIDE for side in (width, height)):
-            return width, height  # type: ignore[return-value]
-        path = self.images / name
-        try:
-            found = os.stat(path)
-            self.read.append((name, found.st_size, found.st_mtime_ns))
-            read_height, read_width = read_size(path)
-        except OSError as error:
-            self.report.add("unreadable image", where, str(error), "left out")
-            return None
-        except InputError as error:
-            self.report.add("unreadable image", where, str(error), "left out")
-            return None
-        problem = f"width {width!r:.80}, height {height!r:.80}"
-        action = f"the file's {read_width}×{read_height} taken"
-        self.report.add("size missing", where, problem, action)
-        return read_width, read_height
-
-    def write(self, writer: PackedWriter) -> None:
-        names = [name.encode("utf-8", "surrogatepass") + b"\0" for name in self.names]
-        sizes = np.array(self.sizes, dtype=np.int64).reshape(-1, 2)
-        writer.add("image_id", np.array(list(self.number), dtype=np.int64))
-        writer.add("width", sizes[:, 0])
-        writer.add("height", sizes[:, 1])
-        writer.add("names", np.frombuffer(b"".join(names), dtype=np.uint8))
-        writer.add("name_start", np.cumsum([0, *map(len, names)], dtype=np.int64))
-
-
-class _Annotations:
-    """The annotations of a COCO file, as arrays in the order of the file."""
-
-    def __init__(self, writer: PackedWriter) -> None:
-        self.file, self.place = writer.file, writer.align()
-        self.start = self.place
-        self.flags, self.kinds, self.crowd = array("b"), array("b"), array("b")
-        self.own, self.image, self.category = array("q"), array("q"), array("q")
-        self.box, self.area, self.ends = array("d"), array("d"), array("q")
-        # What is said of entries whose values are no numbers: (number, flag) → text.
-        self.texts: dict[tuple[int, int], str] = {}
-        self.outlines: dict[int, str] = {}
-
-    def extend(self, entries: Iterable[Any]) -> None:
-        for entry in entries:
-            self._add(entry)
-
-    def _add(self, entry: Any) -> None:
-        number, flags = len(self.flags), 0
-        if not isinstance(entry, dict):
-            self.texts[number, _NO_OBJECT] = f"{entry!r:.80}"
-            entry, flags = {}, _NO_OBJECT
-        get = entry.get
-        own, image_id, category, box = get("id"), get("image_id"), get("category_id"), get("bbox")
-        if not is_int(own):
-            if own is not None:
-                self.texts[number, _NO_ID] = f"{own!r:.80}"
-            own, flags = 0, flags | _NO_ID
-        if not is_int(image_id):
-            self.texts[number, _BAD_IMAGE] = f"{image_id!r:.80}"
-            image_id, flags = 0, flags | _BAD_IMAGE
-        if not is_int(category):
-            self.texts[number, _BAD_CATEGORY] = f"{category!r:.80}"
-            category, flags = 0, flags | _BAD_CATEGORY
-        if not (isinstance(box, list) and len(box) == 4 and are_numbers(box)):
-            self.texts[number, _BAD_BOX] = f"{box!r:.80}"
-            box, flags = (0, 0, 0, 0), flags | _BAD_BOX
-        area = get("area")
-        self.own.append(own)
-        self.image.append(image_id)
-        self.category.append(category)
-        self.box.extend(box)
-        self.area.append(area if is_number(area) and area > 0 else 0)
-        self.crowd.append(1 if get("iscrowd", 0) else 0)
-        self.kinds.append(self._segmentation(number, get("segmentation")))
-        self.ends.append(self.place - self.start)
-        self.flags.append(flags)
-
-    def _segmentation(self, number: int, segmentation: Any) -> int:
-        if not segmentation:
-            return NONE
-        if isinstance(segmentation, dict):
-            content = json.dumps(segmentation).encode("ascii")
-            self._write(content + b" " * (-len(content) % 8))  # what follows may be float64
-            return MASK
-        try:
-            check_polygons(segmentation)
-        except ValueError as error:
-            self.outlines[number] = str(error)
-            return NONE
-        values = array("d", [len(segmentation), *map(len, segmentation)])
-        for flat in segmentation:
-            values.extend(flat)
-        self._write(values.tobytes())
-        return POLYGONS
-
-    def _write(self, content: bytes) -> None:
-        self.file.write(content)
-        self.place += len(content)
-
-    def write(
-        self, writer: PackedWriter, pages: _Pages, categories: set[int], report: DataReport
-    ) -> None:
-        """Check the entries against pages and categories, and write the usable ones by page."""
-        flags = np.array(self.flags, dtype=np.int8)
-        own, image, category = (
-            np.array(values, dtype=np.int64) for values in (self.own, self.image, self.category)
-        )
-        area = np.array(self.area, dtype=np.float64)
-        box = np.array(self.box, dtype=np.float64).reshape(-1, 4)
-        page = _places(image, pages.number)
-        page[(flags & _BAD_IMAGE) > 0] = -1
-        sizes = np.array(pages.sizes, dtype=np.float64).reshape(-1, 2)
-        size = sizes[page] if len(sizes) else np.zeros((len(page), 2))
-        low, high = np.maximum(box[:, :2], 0), np.minimum(box[:, :2] + box[:, 2:], size)
-        outside = np.maximum(-box[:, :2], box[:, :2] + box[:, 2:] - size).max(axis=1, initial=-1)
-        silent = np.isin(image, list(pages.left_out)) & ((flags & _BAD_IMAGE) == 0)
-        known = np.isin(category, list(categories)) & ((flags & _BAD_CATEGORY) == 0)
-        found = _Found(self, pages, page, report)
-        # An entry is left out for the first thing that is wrong with it.
-        left = np.ones(len(flags), dtype=bool)
-        for order, (kind, wrong, action) in enumerate(
-            (
-                ("malformed annotation", (flags & _NO_OBJECT) > 0, "left out"),
-                ("unknown image id", page < 0, "left out"),
-                ("unknown category", ~known, "left out"),
-                ("malformed box", (flags & _BAD_BOX) > 0, "left out"),
-                ("empty box", ~(box[:, 2:] > 0).all(axis=1), "left out"),
-                ("box off the page", ~(high > low).all(axis=1), "left out"),
-            )
-        ):
-            told = left & wrong
-            if kind == "unknown image id":
-                told &= ~silent
-            found.add(order, kind, told, action)
-            left &= ~wrong
-        found.add(6, "box sticks out", left & (outside > _ROUNDING), "clipped")
-        clipped = np.concatenate([low, high - low], axis=1)
-        box = np.where((outside > 0)[:, None], clipped, box)
-        own = self._give_ids(own, left, flags, found)
-        kinds = self._check_segmentations(left, page, sizes, found)
-        found.tell()
-        kept = np.flatnonzero(left)
-        kept = kept[np.argsort(page[kept], kind="stable")]
-        area = np.where(area > 0, area, box[:, 2] * box[:, 3])
-        ends = np.array(self.ends, dtype=np.int64)
-        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-        counts = np.bincount(page[kept], minlength=len(sizes))
-        writer.name("content", "u1", self.start, self.place - self.start)
-        writer.add("region_start", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
-        writer.add("id", own[kept])
-        writer.add("category_id", category[kept])
-        writer.add("iscrowd", np.array(self.crowd, dtype=np.int64)[kept])
-        writer.add("bbox", box[kept].ravel())
-        writer.add("area", area[kept])
-        writer.add("segmentation", kinds[kept])
-        writer.add("content_start", starts[kept])
-        writer.add("content_stop", ends[kept])
-
-    def _give_ids(
-        self, own: np.ndarray, left: np.ndarray, flags: np.ndarray, found: _Found
-    ) -> np.ndarray:
-        """Ids that are unique and at least 1: those of the file where they are so."""
-        usable = ((flags & (_NO_ID | _NO_OBJECT)) == 0) & (own < _MAX_ID)
-        highest = int(own[usable].max(initial=0))
-        candidates = np.flatnonzero(left & usable & (own >= 1))
-        first = np.zeros(len(own), dtype=bool)
-        first[candidates[np.unique(own[candidates], return_index=True)[1]]] = True
-        again = np.zeros(len(own), dtype=bool)
-        again[candidates] = True
-        found.add(7, "duplicate annotation id", again & ~first, "given another")
-        new = np.flatnonzero(left & ~first)
-        own = own.copy()
-        own[new] = max(highest + 1, 1) + np.arange(len(new))
-        return own
-
-    def _check_segmentations(
-        self, left: np.ndarray, page: np.ndarray, sizes: np.ndarray, found: _Found
-    ) -> np.ndarray:
-        kinds = np.array(self.kinds, dtype=np.int64)
-        masks = np.flatnonzero(left & (kinds == MASK)).tolist()
-        self.file.flush()
-        for number in masks:
-            start = self.ends[number - 1] if number else 0
-            mask = json.loads(self._read(start, self.ends[number]))
-            width, height = map(int, sizes[page[number]])
-            try:
-                if not run_lengths(mask, height, width)[1::2].any():
-                    raise ValueError("the mask is empty")
-            except ValueError as error:
-                self.outlines[number] = str(error)
-                kinds[number] = NONE
-        bad = np.zeros(len(kinds), dtype=bool)
-        bad[list(self.outlines)] = True
-        found.add(8, "malformed segmentation", bad & left, "the box taken")
-        return kinds
-
-    def _read(self, start: int, stop: int) -> bytes:
-        end = self.file.tell()
-        self.file.seek(self.start + start)
-        content = self.file.read(stop - start)
-        self.file.seek(end)
-        return content
-
-
-class _Found:
-    """Issues of annotations, told in the order of the file."""
-
-    def __init__(
-        self, entries: _Annotations, pages: _Pages, page: np.ndarray, report: DataReport
-    ) -> None:
-        self.entries, self.pages, self.page, self.report = entries, pages, page, report
-        self.found: list[tuple[int, int, str, str]] = []
-
-    def add(self, order: int, kind: str, wrong: np.ndarray, action: str) -> None:
-        self.found += [(number, order, kind, action) for number in np.flatnonzero(wrong).tolist()]
-
-    def tell(self) -> None:
-        for number, _, kind, action in sorted(self.found):
-            self.report.add(kind, self._where(number, kind), self._problem(number, kind), action)
-
-    def _where(self, number: int, kind: str) -> str:
-        entries = self.entries
-        flags = entries.flags[number]
-        if kind == "malformed annotation":
-            return f"annotations[{number}]"
-        if (number, _NO_ID) in entries.texts:
-            where = f"annotation {entries.texts[number, _NO_ID]}"
-        else:
-            where = (
-                f"annotations[{number}]" if flags & _NO_ID else f"annotation {entries.own[number]}"
-            )
-        page = int(self.page[number])
-        if page < 0:
-            return where
-        return f"{where} of image {entries.image[number]} ({self.pages.names[page]})"
-
-    def _problem(self, number: int, kind: str) -> str:
-        entries, texts = self.entries, self.entries.texts
-        if kind == "malformed annotation":
-            return texts[number, _NO_OBJECT]
-        if kind == "unknown image id":
-            return f"image_id {texts.get((number, _BAD_IMAGE), entries.image[number])}"
-        if kind == "unknown category":
-            return f"category_id {texts.get((number, _BAD_CATEGORY), entries.category[number])}"
-        if kind == "malformed box":
-            return f"bbox {texts[number, _BAD_BOX]}, not [x, y, w, h]"
-        if kind == "duplicate annotation id":
-            return "the id is taken"
-        if kind == "malformed segmentation":
-            return entries.outlines[number]
-        values = entries.box[4 * number : 4 * number + 4]
-        box = [int(value) if value.is_integer() else value for value in values]
-        if kind == "empty box":
-            return f"bbox {box}"
-        width, height = self.pages.sizes[2 * int(self.page[number]) :][:2]
-        return f"bbox {box}, page {width}×{height}"
-
-
-def _places(values: np.ndarray, places: dict[int, int]) -> np.ndarray:
-    """The place of each value (int64), -1 where it has none."""
-    if not places:
-        return np.full(len(values), -1, dtype=np.int64)
-    keys = np.array(list(places), dtype=np.int64)
-    order = np.argsort(keys)
-    at = np.minimum(np.searchsorted(keys, values, sorter=order), len(keys) - 1)
-    found = order[at]
-    return np.where(keys[found] == values, found, -1)
-
-
-def names_in(folder: Path) -> set[str]:
-    """The names in a folder; none where there is no such folder."""
-    try:
-        return set(os.listdir(folder))
-    except (OSError, ValueError):
-        return set()

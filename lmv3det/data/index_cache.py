@@ -15,7 +15,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lmv3det.data.coco_index import index_coco, names_in
+from lmv3det.data.coco_index import index_coco
+from lmv3det.data.coco_pages import names_in
 from lmv3det.data.packed import Packed, PackedWriter, pack_in_memory
 from lmv3det.errors import InputError
 from lmv3det.files import replacing, write_json

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from lmv3det.data.coco_index import MASK, NONE
+from lmv3det.data.coco_annotations import MASK, NONE
 from lmv3det.data.packed import Packed
 from lmv3det.data.segmentation import outline
 from lmv3det.structures import Polygons

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 
 from lmv3det.errors import InputError
-from lmv3det.files import is_number, replacing
+from lmv3det.files import is_number, is_unicode, replacing
 
 MARGIN = 0.02
-"""A box may stick out of the page by this share of its width or height; it is then clamped."""
+"""A box may stick out of the page by this fraction of its width or height; it is then clamped."""
 _NOISE = 1e-6
 
 
@@ -81,13 +82,17 @@ def read_ocr(path: str | os.PathLike, *, malformed: Literal["error", "skip"] = "
         InputError: no such file; a malformed one, naming the entry.
     """
     try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):  # a pipe would be waited for
+            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise InputError(f"{path}: {what}, not an OCR file")
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such OCR file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: a folder, not an OCR file") from None
     except UnicodeDecodeError as error:
         return _unusable(path, f"not UTF-8 ({error})", 1, malformed)
+    except (OSError, UnicodeEncodeError) as error:  # no permission, or a name that cannot be one
+        raise InputError(f"{path}: cannot be read ({error})") from None
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -127,7 +132,7 @@ def _read_entries(
             issue = f"entry {index}, bbox {entry!r:.80}: {error}"
             if malformed == "error":
                 raise InputError(
-                    f"{path}: {issue}; mend the file, or set data.malformed_ocr=skip to leave "
+                    f"{path}: {issue}; fix the file, or set data.malformed_ocr=skip to leave "
                     "such entries out"
                 ) from None
             issues.append(issue)
@@ -163,9 +168,10 @@ def _corners(entry: Any) -> tuple[float, float, float, float]:
 
 
 def _check_word(word: Any) -> None:
-    fits = isinstance(word, str)
-    if not fits:
-        raise ValueError(f"its word is {word!r}, not a string")
+    if not isinstance(word, str):
+        raise ValueError(f"its word is {word!r:.80}, not a string")
+    if not is_unicode(word):
+        raise ValueError(f"its word is {word!r:.80}, which is not valid Unicode")
 
 
 def _clamp(
@@ -186,7 +192,7 @@ def _unusable(path: str | os.PathLike, why: str, entries: int, malformed: str) -
     why = " ".join(why.split())
     if malformed == "error":
         raise InputError(
-            f"{path}: {why}; mend the file, or set data.malformed_ocr=skip to "
+            f"{path}: {why}; fix the file, or set data.malformed_ocr=skip to "
             "take the page without text"
         )
     return OcrPage(np.zeros((0, 4)), skipped=entries, issues=[why])

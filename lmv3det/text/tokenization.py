@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from lmv3det.errors import InputError
+from lmv3det.files import is_unicode
 from lmv3det.text.reading_order import ReadingOrder, reading_order
 
 if TYPE_CHECKING:
@@ -289,7 +290,13 @@ class _Tokenizer:
         lines = [line.strip() for line in lines]
         if self.fast is None:
             return self.tokenizer(lines, add_special_tokens=False)["input_ids"]
-        encoded = self._encode_fast([self.space + line if line else line for line in lines])
+        try:
+            encoded = self._encode_fast([self.space + line if line else line for line in lines])
+        except (TypeError, UnicodeEncodeError):
+            for number, line in enumerate(lines):
+                if not is_unicode(line):
+                    raise InputError(f"line {number}, {line!r:.80}: not valid Unicode") from None
+            raise
         return [line.ids for line in encoded]
 
 

@@ -90,6 +90,24 @@ def test_drawings(tiny_data, capsys, tmp_path):
     assert str(folder) in capsys.readouterr().out
 
 
+def test_names_that_fake_a_line_or_are_long(tiny_data, capsys, tmp_path):
+    long = "字" * 80 + "é" * 3  # 246 bytes
+    for old, new in (("a", long), ("b", "b\nclean, no issues"), ("c", "c\x1b[2J")):
+        (tiny_data.images / f"{old}.png").rename(tiny_data.images / f"{new}.png")
+    content = tiny_data.content
+    names = [f"{long}.png", "b\nclean, no issues.png", "c\x1b[2J.png"]
+    for image, name in zip(content["images"], names, strict=False):
+        image["file_name"] = name
+    content["annotations"][0]["bbox"] = [1, 2, 0, 5]
+    content["images"][1]["width"], content["images"][2]["width"] = 41, 51
+    content["annotations"] = content["annotations"][:3]
+    assert check(tiny_data, "--draw", tmp_path / "drawings") == 1
+    out = capsys.readouterr().out
+    assert len(list((tmp_path / "drawings").iterdir())) == 4
+    assert sum(line.startswith("ISSUE") for line in out.splitlines()) == 3
+    assert "\nclean" not in out and "\x1b" not in out
+
+
 def test_near_duplicates(tiny_data, capsys):
     page = paper(0)
     page.save(tiny_data.images / "a.png")

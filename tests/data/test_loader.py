@@ -20,7 +20,8 @@ import torch
 from lmv3det.config import from_dict
 from lmv3det.data import loader as loader_module
 from lmv3det.data.coco import CocoDataset
-from lmv3det.data.loader import Collate, TrainSampler, build_test_loader, build_train_loader
+from lmv3det.data.loader import Collate, build_test_loader, build_train_loader
+from lmv3det.data.sampler import TrainSampler
 from lmv3det.errors import InputError
 from lmv3det.structures import Batch, Page, Sample
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 from lmv3det.errors import InputError
-from lmv3det.text.ocr_json import OcrPage, ocr_path, read_ocr, write_ocr
+from lmv3det.text.ocr_json import OcrPage, ocr_path, ocr_text, read_ocr, write_ocr
 
 
 def write(tmp_path, bbox, words, **more):
     path = tmp_path / "page.json"
     content = {"bbox": bbox, "words": words, "W": 100, "H": 200, **more}
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    text = json.dumps(content, ensure_ascii=False)
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))  # a lone surrogate as JSON escape
     return path
 
 
@@ -58,6 +60,7 @@ def test_four_corners_give_the_enclosing_box(tmp_path):
         ([1, 196, 5, 9], "a"),
         (None, "a"),
         ({}, "a"),
+        ([1, 2, 3, 4], "half \ud83d of a character"),
         ([1, 2, 3, 4], None),
         ([1, 2, 3, 4], 5),
         ([[1, 2], [3, 4], [5, 6]], "a"),
@@ -139,7 +142,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert read_ocr(path).height == 20 and len(list(tmp_path.iterdir())) == 1
 
 
-def test_ocr_path():
+def test_ocr_path(tmp_path):
+    (tmp_path / "sub").mkdir()
+    assert ocr_path(tmp_path, "sub/12.jpg") == tmp_path / "sub" / "12.json"
+    assert ocr_path(tmp_path, "other/12.jpg") == tmp_path / "12.json"
+    assert ocr_path(tmp_path / "sub", "../12.jpg") == tmp_path / "sub" / "12.json"
+    assert ocr_path(tmp_path, tmp_path / "sub" / "12.jpg") == tmp_path / "12.json"
     assert str(ocr_path("OCR", "sub/12.tar_x_1.jpg")) == "OCR/12.tar_x_1.json"
 
 
@@ -150,3 +158,15 @@ def test_real_files(lmv3det_data):
         page = read_ocr(path)
         assert len(page.lines) == len(page.boxes) > 0
         assert page.skipped == 0
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for name, says in (("pipe.json", "not a regular file"), (".", "a folder"), ("x" * 300, "long")):
+        with pytest.raises(InputError, match=says):
+            read_ocr(tmp_path / name, malformed="skip")
+
+
+def test_whole_numbers_are_written_as_such(tmp_path):
+    page = OcrPage(np.array([[1, 2, 30, 40.256]]), ["x"], 100, 200)
+    assert ocr_text(page).splitlines()[1] == "[1, 2, 29, 38.26]"
