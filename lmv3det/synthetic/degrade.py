@@ -73,7 +73,7 @@ def _pressed(image: Image.Image, quality: int) -> Image.Image:
 
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
-    return Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
+    return Image.open(io.BytesIO(buffer.getvalue()), formats=["JPEG"]).convert("RGB")
 
 
 def wear(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarray | None]:

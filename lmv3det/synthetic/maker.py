@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lmv3det.errors import InputError
+from lmv3det.text.ocr_json import OcrPage, ocr_text
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from lmv3det.synthetic.text import Corpus
     from lmv3det.synthetic.truth import Truth
     from lmv3det.synthetic.typeset import Page
@@ -156,8 +157,8 @@ class Maker:
         """A page's source and what is on it when it is set."""
         import typst
 
+        from lmv3det.synthetic.page import write_page
         from lmv3det.synthetic.truth import read_page
-        from lmv3det.synthetic.typeset import write_page
 
         s = self.job.settings
         page = write_page(
@@ -316,6 +317,5 @@ def misread(
 
 def ocr_json(lines: list[tuple[Box, str]], width: int, height: int) -> str:
     """An OCR file's text, an entry a line."""
-    boxes = ",\n".join(json.dumps([x0, y0, x1 - x0, y1 - y0]) for (x0, y0, x1, y1), _ in lines)
-    words = ",\n".join(json.dumps(text, ensure_ascii=False) for _, text in lines)
-    return f'{{"bbox": [\n{boxes}\n],\n"words": [\n{words}\n],\n"W": {width}, "H": {height}}}\n'
+    boxes = np.array([box for box, _ in lines], dtype=np.float64).reshape(-1, 4)
+    return ocr_text(OcrPage(boxes, [text for _, text in lines], width, height))

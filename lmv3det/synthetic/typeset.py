@@ -167,7 +167,7 @@ def new_prose(rng: random.Random, language: str, corpus: Corpus | None) -> Prose
     return EnglishProse(rng, corpus.english if corpus else ())
 
 
-def write_page(
+def write_plain(
     rng: random.Random,
     *,
     language: str,
@@ -177,16 +177,7 @@ def write_page(
     folder: Path,
     name: str,
 ) -> Page:
-    """One page's source, its marks and style; images that it shows are put in ``folder``."""
-    if language == "mixed":
-        if setting == "papers":
-            language = "zh" if rng.random() < 0.33 else "en"
-        else:
-            language = rng.choice(["en", "zh"])
-    if setting == "papers":
-        from lmv3det.synthetic.papers.writer import write_paper
-
-        return write_paper(rng, language=language, corpus=corpus, folder=folder, name=name)
+    """A page of setting ``plain`` or ``text_matters``; arguments as those of `page.write_page`."""
     style = draw_style(rng, language)
     prose = new_prose(rng, language, corpus)
     marks = Marks()
