@@ -49,3 +49,18 @@ def choose_precision(amp: str, device: torch.device) -> torch.dtype | None:
             return None
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
     return {"off": None, "fp16": torch.float16, "bf16": torch.bfloat16}[amp]
+
+
+def autocast(device: torch.device | str, precision: str | torch.dtype | None) -> torch.autocast:
+    """The context of every forward pass: mixed precision, or none.
+
+    Args:
+        device: where the model is.
+        precision: the setting (`auto`, `fp32`, `bf16`, `fp16`), or what `choose_precision` gave.
+    """
+    if isinstance(precision, str):
+        precision = choose_precision(
+            "off" if precision == "fp32" else precision, torch.device(device)
+        )
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=precision, enabled=precision is not None)

@@ -1,23 +1,37 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that one process writes to."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from lmv3det.errors import InputError
+
+LOCK = ".lmv3det.lock"
+_TEMPORARY = re.compile(r"\.\d+\.[0-9a-f]{12}(\.\w+)?")
+
+
+def temporary_path(path: Path) -> Path:
+    """A hidden name beside `path` for what will replace it: short, because names end at 255 bytes,
+    and with its suffix, because picture formats are told by it."""
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    return path.with_name(f".{os.getpid()}.{name}{path.suffix}")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which replaces `path` when the block ends without an error.
 
-    Its folder is made. The suffix stays the same, because picture formats are told by it.
+    Its folder is made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = temporary_path(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -25,11 +39,45 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other jobs out of a folder, which is made, while the block runs.
+
+    The lock ends with its process, however that ends. Temporary files that a killed job left in
+    the folder are removed.
+
+    Raises:
+        InputError: another job holds the folder, or it cannot be made or written to.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK).acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"{folder}: another job is writing to this folder; wait for its end, or write to "
+            "another folder"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error}); write to another") from None
+    with lock:
+        try:
+            for path in folder.iterdir():
+                if _TEMPORARY.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            yield
+        finally:
+            # Under the lock: whoever opened this file meanwhile sees that it has gone.
+            (folder / LOCK).unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON at once or not at all; NaN is refused."""
     with replacing(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # A lone surrogate becomes the JSON escape of the same name.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 class JsonList:
@@ -41,7 +89,7 @@ class JsonList:
 
     def __init__(self, path: Path) -> None:
         self.path, self.count = path, 0
-        self.temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        self.temporary = temporary_path(path)
 
     def append(self, entry: Any) -> None:
         """Write an entry."""
@@ -51,7 +99,7 @@ class JsonList:
 
     def __enter__(self) -> JsonList:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.stream = open(self.temporary, "w", encoding="utf-8")
+        self.stream = open(self.temporary, "w", encoding="utf-8", errors="backslashreplace")
         self.stream.write("[")
         return self
 

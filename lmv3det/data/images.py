@@ -97,15 +97,21 @@ def is_pdf(path: str | os.PathLike) -> bool:
     return Path(path).suffix.lower() == ".pdf"
 
 
-def count_pages(path: str | os.PathLike) -> int:
+def count_pages(path: str | os.PathLike, password: str | None = None) -> int:
     """Pages of a PDF, frames of a TIFF, 1 for any other image.
 
+    Args:
+        path: image or PDF.
+        password: of an encrypted PDF.
+
     Raises:
-        InputError: the file cannot be opened.
+        InputError: no regular file (a pipe would be waited for), or it cannot be opened.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        raise InputError(f"{path}: not a regular file; give an image or a PDF")
     if is_pdf(path):
         with _Guard(path):
-            document = _open_pdf(path)
+            document = _open_pdf(path, password)
             try:
                 return len(document)
             finally:
@@ -120,6 +126,7 @@ def iter_pages(
     *,
     numbers: Iterable[int] | None = None,
     failed: Callable[[int, InputError], None] | None = None,
+    password: str | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The pages of a PDF or multi-frame TIFF, or the one page of another image.
 
@@ -128,6 +135,7 @@ def iter_pages(
         dpi: resolution at which PDF pages are drawn.
         numbers: the pages wanted, from 0; None for all.
         failed: is told of a page that cannot be read, which is left out; None raises there.
+        password: of an encrypted PDF.
 
     Yields:
         (number from 0, H×W×3 uint8 RGB).
@@ -138,7 +146,7 @@ def iter_pages(
     if dpi <= 0:
         raise InputError(f"{path}: the resolution is {dpi} dpi; it must be more than 0")
     with _Guard(path):
-        document = _open_pdf(path) if is_pdf(path) else None
+        document = _open_pdf(path, password) if is_pdf(path) else None
     try:
         if numbers is None:
             numbers = range(count_pages(path) if document is None else len(document))
@@ -305,10 +313,16 @@ def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(ExifTags.Base.Orientation, 1) or 1)
 
 
-def _open_pdf(path: str | os.PathLike) -> pypdfium2.PdfDocument:
+def _open_pdf(path: str | os.PathLike, password: str | None = None) -> pypdfium2.PdfDocument:
     import pypdfium2
 
-    return pypdfium2.PdfDocument(Path(path))
+    try:
+        return pypdfium2.PdfDocument(Path(path), password=password)
+    except pypdfium2.PdfiumError as error:
+        if getattr(error, "err_code", None) != pypdfium2.raw.FPDF_ERR_PASSWORD:
+            raise
+        why = "encrypted; give its password (--password)" if password is None else "wrong password"
+        raise InputError(f"{path}: {why}") from None
 
 
 def _check_pixels(path: str | os.PathLike, width: int, height: int) -> None:
