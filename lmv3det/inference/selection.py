@@ -148,6 +148,7 @@ def containers(boxes: Tensor) -> Tensor:
     """
     import torch
 
+    boxes = boxes.float()
     low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])  # N×N×2
     high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     shared = (high - low).clamp(min=0).prod(dim=2)
