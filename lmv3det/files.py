@@ -14,6 +14,7 @@ from typing import Any
 from lmv3det.errors import InputError
 
 LOCK = ".lmv3det.lock"
+"""A lock's file in the folder that it keeps."""
 _TEMPORARY = re.compile(r"\.\d+\.[0-9a-f]{12}(\.\w+)?")
 
 
@@ -40,14 +41,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other jobs out of a folder, which is made, while the block runs.
+def lock_folder(folder: Path, what: str) -> Iterator[None]:
+    """Keep a folder, which is made, for one job at a time. The lock ends with the block, or with
+    the process, however that dies. Temporary files that a killed job left are removed.
 
-    The lock ends with its process, however that ends. Temporary files that a killed job left in
-    the folder are removed.
+    Args:
+        folder: where the job writes.
+        what: who may have it, in words, such as "another training".
 
     Raises:
-        InputError: another job holds the folder, or it cannot be made or written to.
+        InputError: another job has the folder, or it cannot be made or written to.
     """
     from filelock import FileLock, Timeout
 
@@ -56,11 +59,10 @@ def locked(folder: Path) -> Iterator[None]:
         lock = FileLock(folder / LOCK).acquire(timeout=0)
     except Timeout:
         raise InputError(
-            f"{folder}: another job is writing to this folder; wait for its end, or write to "
-            "another folder"
+            f"{folder}: {what} writes to it already; wait for it, or set another folder"
         ) from None
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written to ({error}); write to another") from None
+        raise InputError(f"{folder}: cannot be written to ({error}); set another folder") from None
     with lock:
         try:
             for path in folder.iterdir():

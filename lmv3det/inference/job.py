@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
 from lmv3det.errors import InputError, explain
-from lmv3det.files import locked
+from lmv3det.files import lock_folder
 from lmv3det.inference.formats import Format, load_format
 from lmv3det.inference.journal import Journal, Key, count_entries
 from lmv3det.inference.pictures import save_page_image, save_region_pictures
@@ -122,7 +122,7 @@ def predict_files(
     folders += [out / "pictures"] if any(f.needs_pictures for f in chosen) else []
     folders += [out / "images"] if any(f.needs_images for f in chosen) else []
     _keep_inputs(paths, folders)
-    with locked(out):
+    with lock_folder(out, "another job"):
         stopped = count_entries(out / JOURNAL)
         if stopped and not (resume or overwrite):
             raise InputError(

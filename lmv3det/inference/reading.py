@@ -12,16 +12,16 @@ import numpy as np
 
 from lmv3det.text.reading_order import reading_order
 
-SLACK = 0.15
-"""Detected boxes overlap a little: each is this fraction narrower and lower where cuts are looked
-for, at its two sides together."""
+SLACK, MAX_SLACK = 0.075, 0.015
+"""Detected boxes overlap a little: where cuts are looked for, each side is moved inwards by the
+first fraction of the box, but at most by the second fraction of what all boxes cover."""
 
 
 def region_order(boxes: np.ndarray) -> np.ndarray:
     """Indices that put regions into reading order.
 
     A set of regions that a vertical strip divides is read column by column. Another one is divided
-    by its horizontal strips into bands, from the top; neighbouring bands that share a gutter are
+    by its horizontal strips into bands, from the top; neighbouring bands whose columns go on are
     one, so that columns are not read across. Regions that nothing divides are read from the top.
 
     Args:
@@ -31,7 +31,10 @@ def region_order(boxes: np.ndarray) -> np.ndarray:
         A permutation of 0 … N-1, int64.
     """
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    margin = (boxes[:, 2:] - boxes[:, :2]) * SLACK / 2
+    if not len(boxes):
+        return np.zeros(0, dtype=np.int64)
+    extent = boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)
+    margin = np.minimum((boxes[:, 2:] - boxes[:, :2]) * SLACK, extent * MAX_SLACK)
     inner = np.concatenate([boxes[:, :2] + margin, boxes[:, 2:] - margin], axis=1)
     return np.array(_order(inner, np.arange(len(boxes))), dtype=np.int64)
 
@@ -59,11 +62,13 @@ def _divide(boxes: np.ndarray, axis: int) -> list[np.ndarray]:
 
 
 def _join_bands(boxes: np.ndarray, bands: list[np.ndarray]) -> list[np.ndarray]:
-    """Bands with the next ones as long as all of them together show a gutter."""
+    """Bands with the next ones as long as all of them together show the columns of one of them:
+    a page number between two columns makes three."""
     joined = [bands[0]]
     for band in bands[1:]:
         both = np.concatenate([joined[-1], band])
-        if len(_divide(boxes[both], 0)) > 1:
+        apart = max(len(_divide(boxes[part], 0)) for part in (joined[-1], band))
+        if 1 < len(_divide(boxes[both], 0)) <= apart:
             joined[-1] = both
         else:
             joined.append(band)

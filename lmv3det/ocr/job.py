@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
 from lmv3det.errors import InputError, explain
-from lmv3det.files import locked
+from lmv3det.files import lock_folder
 from lmv3det.ocr.engine import Engine
 from lmv3det.ocr.names import page_names
 from lmv3det.text.ocr_json import write_ocr
@@ -100,7 +100,7 @@ def recognize_files(
     if dpi < 1:
         raise InputError(f"--dpi is {dpi}; it must be 1 or more")
     paths = list(dict.fromkeys(find_pages(inputs)))
-    with locked(Path(out)):  # before hours of reading
+    with lock_folder(Path(out), "another job"):  # before hours of reading
         job = _Job(engine, Path(out), dpi, overwrite, password)
         job.run(paths, workers)
     return job.report

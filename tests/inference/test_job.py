@@ -16,7 +16,7 @@ from tiny_detector import tiny_checkpoint
 
 from lmv3det.cli import main
 from lmv3det.errors import InputError
-from lmv3det.files import locked
+from lmv3det.files import lock_folder
 from lmv3det.inference import job as jobs
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.job import JOURNAL, predict_files
@@ -167,7 +167,7 @@ def test_a_killed_job_loses_nothing(checkpoint, pages, tmp_path, number, capsys)
     process = start(*words)
     # The folder is taken for as long as the process lives.
     assert main([str(word) for word in [*words, "--resume"]]) == 1
-    assert "another job is writing to this folder" in capsys.readouterr().err
+    assert "another job writes to it already" in capsys.readouterr().err
     (out / f".{process.pid}.0123456789ab.png").write_bytes(b"half a drawing")
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
@@ -183,7 +183,7 @@ def test_a_killed_job_loses_nothing(checkpoint, pages, tmp_path, number, capsys)
 
 def test_one_job_a_folder(detector, pages, tmp_path):
     """Failed before: the second job replaced the first one's result."""
-    with locked(tmp_path / "out"), pytest.raises(InputError, match="another job"):
+    with lock_folder(tmp_path / "out", "a test"), pytest.raises(InputError, match="already"):
         predict_files(detector, [pages], tmp_path / "out")
     predict_files(detector, [pages], tmp_path / "out")
 

@@ -1,8 +1,11 @@
 """OCR jobs with a fake engine, the text layer of hand-made PDF, and the real engines."""
 
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from lmv3det.cli.ocr import engine_options
 from lmv3det.data import images as data_images
 from lmv3det.data.images import iter_pages
 from lmv3det.errors import InputError
+from lmv3det.files import lock_folder
 from lmv3det.ocr import engines, get_engine, ocr_name, recognize_files
 from lmv3det.ocr.engine import Engine, enclosing_lines, join_words
 from lmv3det.text.ocr_json import OcrPage, read_ocr
@@ -266,6 +270,154 @@ def test_the_command(tmp_path, capsys):
     assert main(["ocr", str(tmp_path / "b.png"), *arguments]) == 1
     err = capsys.readouterr().err
     assert "b.png: not an image" in err and "1 pages failed" in err
+
+
+def test_auto_takes_the_layer_where_there_is_one(tmp_path, monkeypatch):
+    """Failed before: a PDF with a scanned page needed two runs, with another engine each."""
+    monkeypatch.setitem(engines.ENGINES, "rapidocr", Brightness)
+    write_pdf(tmp_path / "a.pdf", words(50, 300, "Some words"), "0.5 g 0 0 300 400 re f")
+    images(tmp_path, 100)
+    report = recognize_files([tmp_path], tmp_path / "out", get_engine("auto"), dpi=72)
+    assert report.written == 3 and not report.failed
+    found = {path.stem: read_ocr(path).words[0] for path in (tmp_path / "out").iterdir()}
+    assert found["a_p1"] == "Some words" and found["page0"] == "100"
+    assert int(found["a_p2"]) == pytest.approx(128, abs=2)
+    engine = pickle.loads(pickle.dumps(get_engine("auto")))
+    assert engine.recognize(np.full((9, 9, 3), 7, np.uint8)).words == ["7"]
+
+
+def test_auto_checks_what_it_is_given():
+    with pytest.raises(InputError, match="give one that reads images"):
+        get_engine("auto", engine="pdf-text")
+    with pytest.raises(InputError, match="'auto'; give one that reads images"):
+        get_engine("auto", engine="auto")
+    with pytest.raises(InputError, match="engine tesseract: unknown option 'min_scor'"):
+        get_engine("auto", engine="tesseract", min_scor=0.5)
+
+
+@pytest.mark.parametrize("engine", ["pdf-text", "auto", "grey"])
+def test_encrypted_pdf(tmp_path, engine, monkeypatch):
+    """Failed before: they could not be read at all."""
+    monkeypatch.setitem(engines.ENGINES, "grey", Brightness)
+    page = words(50, 300, "Secret words")
+    write_pdf(tmp_path / "a.pdf", page, page, password="open sesame")
+    for password, why in ((None, "encrypted; give its password"), ("wrong", "wrong password")):
+        report = recognize_files(
+            [tmp_path / "a.pdf"], tmp_path / "out", get_engine(engine), password=password
+        )
+        assert report.written == 0 and why in report.failed[0][1]
+    report = recognize_files(
+        [tmp_path / "a.pdf"], tmp_path / "out", get_engine(engine), password="open sesame"
+    )
+    assert report.written == 2 and not report.failed
+    expected = "255" if engine == "grey" else "Secret words"
+    assert read_ocr(tmp_path / "out/a_p2.json").words == [expected]
+
+
+def test_one_job_a_folder(tmp_path):
+    """Failed before: two jobs read every page twice."""
+    folder = images(tmp_path / "in", 100)
+    with (
+        lock_folder(tmp_path / "out", "a test"),
+        pytest.raises(InputError, match="a test writes to it already"),
+    ):
+        recognize_files([folder], tmp_path / "out", Brightness())
+    (tmp_path / "out" / ".4711.0123456789ab.json").write_text("half a page")
+    recognize_files([folder], tmp_path / "out", Brightness())
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["page0.json"]
+
+
+def test_names_and_words_that_nobody_expects(tmp_path):
+    """Failed before: a traceback for each. A page fails, or is written; the rest is done."""
+
+    class Surrogates(Brightness):
+        def recognize(self, image):
+            page = super().recognize(image)
+            return OcrPage(page.boxes, [f"{page.words[0]} \udcff"], page.width, page.height)
+
+    folder = images(tmp_path / "in", 100, 200)
+    for name in (b"\xff.png", b"x" * 251 + b".png", b"a\n\x1b.png"):
+        shutil.copy(folder / "page0.png", os.path.join(os.fsencode(folder), name))
+    report = recognize_files([folder], tmp_path / "out", Brightness())
+    assert report.written + len(report.failed) == 5 and report.written >= 4
+    os.mkfifo(tmp_path / "pipe.png")
+    report = recognize_files([tmp_path / "pipe.png", folder], tmp_path / "out2", Surrogates())
+    assert len(report.failed) + report.written == 6
+    assert "not a regular file" in report.failed[0][1]
+
+
+def test_pages_that_wait_for_workers_are_bounded_by_their_bytes(tmp_path, monkeypatch):
+    """Failed before: two pages a worker were held, of any size."""
+    from lmv3det.ocr import job
+
+    held = []
+
+    class Pool:
+        """Runs a page when its result is asked for, and notes how many wait."""
+
+        def __init__(self, *_):
+            self.waiting = []
+
+        def submit(self, work, task):
+            future = job.Future()
+            self.waiting.append((future, task))
+            held.append(len(self.waiting))
+            return future
+
+        def shutdown(self, **_):
+            pass
+
+    pool = Pool()
+
+    def wait(running, return_when):
+        future, task = pool.waiting.pop(0)
+        future.set_result(job._read(Brightness(), task))
+        return {future}, set()
+
+    monkeypatch.setattr(job, "ProcessPoolExecutor", lambda *_: pool)
+    monkeypatch.setattr(job, "wait", wait)
+    folder = images(tmp_path / "in", *[100] * 8)
+    assert recognize_files([folder], tmp_path / "a", Brightness(), workers=4).written == 8
+    assert max(held) == 8
+    held.clear()
+    monkeypatch.setattr(job, "MAX_HELD_BYTES", 40_000)  # 60 · 80 · 3 bytes and more a page
+    assert recognize_files([folder], tmp_path / "b", Brightness(), workers=4).written == 8
+    assert max(held) == 2
+
+
+KILLED = """
+import sys, time
+import numpy as np
+from lmv3det.ocr import Engine, recognize_files
+from lmv3det.text.ocr_json import OcrPage
+class Slow(Engine):
+    def recognize(self, image):
+        print("page", flush=True)
+        time.sleep(600)
+if __name__ == "__main__":
+    recognize_files([sys.argv[1]], sys.argv[2], Slow(), workers=1 + (sys.argv[3] == "2"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_job_leaves_nothing_running(tmp_path, workers):
+    """Failed before: worker processes waited for ever."""
+    (tmp_path / "job.py").write_text(KILLED)
+    folder = images(tmp_path / "in", 100, 200)
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "job.py", folder, tmp_path / "out", workers],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"page\n"
+    process.kill()
+    # Ends when the last process that has the pipe has ended.
+    assert process.stdout.read().replace(b"page\n", b"") == b""
+    process.wait()
+    report = recognize_files([folder], tmp_path / "out", Brightness())
+    assert report.written == 2
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def _block(region: dict[str, Any]) -> Block:
     return Block(
         kind,
         join_lines(lines),
-        list_items(lines) if kind == "list" else [],
+        list_items(lines) if kind == "list" or _is_list(lines) else [],
         region.get("picture", "") if is_picture(region) else "",
         region["category"],
     )
@@ -96,7 +96,13 @@ def join_lines(lines: Sequence[str]) -> str:
     return text
 
 
+_MARK = re.compile(r"^[•○■▪◦·]\s")
 _BULLET = re.compile(r"^(?:[-–—•●○■▪◦·*]|\(?\d{1,3}[.)]|\(?[a-z][.)]|\[\d+\])\s+")
+
+
+def _is_list(lines: Sequence[str]) -> bool:
+    """Whether lines of any class are a list: bullets stand for nothing else."""
+    return bool(lines) and _MARK.match(lines[0]) is not None
 
 
 def list_items(lines: Sequence[str]) -> list[str]:
