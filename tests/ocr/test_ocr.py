@@ -319,7 +319,7 @@ def test_one_job_a_folder(tmp_path):
     folder = images(tmp_path / "in", 100)
     with (
         lock_folder(tmp_path / "out", "a test"),
-        pytest.raises(InputError, match="a test writes to it already"),
+        pytest.raises(InputError, match="another job writes to it already"),
     ):
         recognize_files([folder], tmp_path / "out", Brightness())
     (tmp_path / "out" / ".4711.0123456789ab.json").write_text("half a page")
