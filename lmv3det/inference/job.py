@@ -8,21 +8,25 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from tqdm import tqdm
 
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
 from lmv3det.errors import InputError, explain
 from lmv3det.files import lock_folder
+from lmv3det.inference.detections import PageDetections
+from lmv3det.inference.detector import Detector
 from lmv3det.inference.formats import Format, load_format
 from lmv3det.inference.journal import Journal, Key, count_entries
 from lmv3det.inference.pictures import save_page_image, save_region_pictures
-from lmv3det.inference.selection import check_count, check_fraction
+from lmv3det.inference.samples import make_sample
+from lmv3det.inference.selection import Selection, check_count, check_fraction
+from lmv3det.inference.text_source import PageText, choose_text, page_text
+from lmv3det.ocr.engine import Engine
+from lmv3det.ocr.engines import announce
 from lmv3det.ocr.names import MAX_BYTES, UniqueNames, page_names
-
-if TYPE_CHECKING:
-    from lmv3det.inference.detections import PageDetections
-    from lmv3det.inference.detector import Detector
-    from lmv3det.structures import Sample
+from lmv3det.structures import Page, Sample
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +113,6 @@ def predict_files(
         InputError: inputs that do not exist, a folder that another job writes to or that has the
             pages of a stopped one, a checkpoint or option that cannot be used.
     """
-    from lmv3det.inference.detector import Detector
-
     if batch_size is not None:
         check_count(batch_size, "batch_size")
     check_count(dpi, "dpi")
@@ -200,10 +202,14 @@ class _Job:
         self.report = JobReport()
 
     def run(
-        self, paths: Sequence[Path], rules: Any, ocr: Any, batch_size: int | None, resume: bool
+        self,
+        paths: Sequence[Path],
+        rules: Selection,
+        ocr: Any,
+        batch_size: int | None,
+        resume: bool,
     ) -> JobReport:
-        from tqdm import tqdm
-
+        """Predict on the pages that are not in the journal, and write the result."""
         files = [(path, count) for path in paths if (count := self._count(path))]
         keys = [(str(path), n + 1) for path, count in files for n in range(count)]
         self._name(files)
@@ -255,13 +261,12 @@ class _Job:
                 stem = path.stem + (f"_p{number}" if count > 1 or is_pdf(path) else "")
                 self.stems[str(path), number] = names.new(stem, ".png").removesuffix(".png")
 
-    def _text(self, ocr: Any, files: Sequence[tuple[Path, int]]) -> Any:
+    def _text(self, ocr: Any, files: Sequence[tuple[Path, int]]) -> PageText | None:
         if not self.detector.uses_text:
             return None
-        from lmv3det.inference.text_source import announce_engine, choose_text, page_text
-
         source = choose_text(ocr, self.detector.config, self.settings["ocr_options"])
-        announce_engine(source, [path for path, _ in files])
+        if isinstance(source, Engine):
+            announce(source, [path for path, _ in files])
         return page_text(
             source,
             self.detector.config,
@@ -271,11 +276,8 @@ class _Job:
         )
 
     def _samples(
-        self, files: Sequence[tuple[Path, int]], left: set[Key], text: Any
+        self, files: Sequence[tuple[Path, int]], left: set[Key], text: PageText | None
     ) -> Iterator[Sample]:
-        from lmv3det.inference.samples import make_sample
-        from lmv3det.structures import Page
-
         for path, count in files:
             numbers = [n for n in range(count) if (str(path), n + 1) in left]
             if not numbers:

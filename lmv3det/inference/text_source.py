@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ import numpy as np
 from lmv3det.data.images import PDF_DPI, is_pdf
 from lmv3det.errors import InputError, explain
 from lmv3det.ocr import ENGINES, Engine, get_engine, ocr_name
-from lmv3det.ocr.engines import Auto
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.text.ocr_json import OcrPage, read_ocr
 
@@ -99,26 +98,6 @@ def page_text(
             _recognize(layer, image, page, dpi, password) if is_pdf(page.file) else _no_text(page)
         )
     return _from_folder(Path(ocr), config, names or {})
-
-
-def announce_engine(ocr: Any, paths: Sequence[Path]) -> None:
-    """Say, before a job starts, that an engine will take its time; make sure that it is there.
-
-    Args:
-        ocr: as `choose_text` gives it.
-        paths: the job's files.
-
-    Raises:
-        InputError: `auto` has images to read, but its engine cannot be used.
-    """
-    if not isinstance(ocr, Engine) or ocr.layer_only:
-        return
-    which, name = "all pages", type(ocr).__name__
-    if isinstance(ocr, Auto):
-        which, name = "pages without a text layer", ocr.name
-        if not all(is_pdf(path) for path in paths):
-            ocr.other()
-    log.info("%s are read by OCR (%s), which takes about 10 s a page on a CPU", which, name)
 
 
 def _no_text(page: Page) -> OcrPage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import inspect
+import logging
 import os
 import shutil
 from collections.abc import Iterable
@@ -13,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from lmv3det.data.images import iter_pages
+from lmv3det.data.images import is_pdf, iter_pages
 from lmv3det.errors import InputError
 from lmv3det.ocr.engine import Engine, enclosing_lines, join_words, require_package
 from lmv3det.ocr.paddle import PaddleOcr
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.text.ocr_json import OcrPage
+
+log = logging.getLogger(__name__)
 
 
 class RapidOcr(Engine):
@@ -198,6 +201,26 @@ def _check_options(name: str, options: Iterable[str]) -> None:
             raise InputError(
                 f"engine {name}: unknown option {option!r}; it has {', '.join(known) or 'none'}"
             )
+
+
+def announce(engine: Engine, paths: Iterable[Path]) -> None:
+    """Say, before a job starts, that an engine will take its time; make sure that it is there.
+
+    Args:
+        engine: of the job.
+        paths: the job's files.
+
+    Raises:
+        InputError: `auto` has images to read, but its engine cannot be used.
+    """
+    if engine.layer_only:
+        return
+    which, name = "all pages", type(engine).__name__
+    if isinstance(engine, Auto):
+        which, name = "pages without a text layer", engine.name
+        if not all(is_pdf(path) for path in paths):
+            engine.other()
+    log.info("%s are read by OCR (%s), which takes about 10 s a page on a CPU", which, name)
 
 
 def accepts(name: str, option: str) -> bool:

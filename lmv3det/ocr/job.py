@@ -20,6 +20,7 @@ from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_p
 from lmv3det.errors import InputError, explain
 from lmv3det.files import lock_folder
 from lmv3det.ocr.engine import Engine
+from lmv3det.ocr.engines import announce
 from lmv3det.ocr.names import page_names
 from lmv3det.text.ocr_json import write_ocr
 
@@ -92,14 +93,15 @@ def recognize_files(
         password: of encrypted PDF files.
 
     Raises:
-        InputError: an input that does not exist; a folder that cannot be written to, or that
-            another job writes to; a worker process that died.
+        InputError: an input that does not exist; `auto` without an engine for images; a folder
+            that cannot be written to, or that another job writes to; a worker process that died.
     """
     if workers < 1:
         raise InputError(f"--workers is {workers}; it must be 1 or more")
     if dpi < 1:
         raise InputError(f"--dpi is {dpi}; it must be 1 or more")
     paths = list(dict.fromkeys(find_pages(inputs)))
+    announce(engine, paths)
     with lock_folder(Path(out), "another job"):  # before hours of reading
         job = _Job(engine, Path(out), dpi, overwrite, password)
         job.run(paths, workers)

@@ -21,6 +21,8 @@ from lmv3det.errors import InputError
 from lmv3det.inference.detections import PageDetections, crop
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.selection import Selection, containers
+from lmv3det.ocr import get_engine
+from lmv3det.ocr.engines import announce
 from lmv3det.structures import Detections, Page
 from lmv3det.text.ocr_json import OcrPage
 
@@ -350,13 +352,9 @@ class TestText:
         assert seen("rapidocr", first) == ["read"]
 
     def test_time_is_announced(self, seen, caplog):
-        from lmv3det.inference.text_source import announce_engine
-        from lmv3det.ocr import get_engine
-
         caplog.set_level("INFO")
-        announce_engine("layer", [Path("a.pdf")])
-        announce_engine(get_engine("pdf-text"), [Path("a.pdf")])
+        announce(get_engine("pdf-text"), [Path("a.pdf")])
         assert not caplog.text
-        announce_engine(get_engine("auto"), [Path("a.pdf"), Path("b.png")])
+        announce(get_engine("auto"), [Path("a.pdf"), Path("b.png")])
         assert "pages without a text layer are read by OCR (rapidocr)" in caplog.text
         assert "about 10 s a page" in caplog.text

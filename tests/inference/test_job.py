@@ -15,10 +15,12 @@ from PIL import Image
 from tiny_detector import tiny_checkpoint
 
 from lmv3det.cli import main
+from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.files import lock_folder
 from lmv3det.inference import job as jobs
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.formats import FORMATS
 from lmv3det.inference.job import JOURNAL, predict_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -264,6 +266,16 @@ def test_a_page_that_breaks_anything_fails_alone(detector, pages, tmp_path, monk
     assert len(report.failures) == 2
 
 
+def test_class_names_that_nobody_expects(detector, pages, tmp_path):
+    """Failed before: a lone surrogate or a control character ended the job."""
+    categories = [Category(1, "Ta\udcff\x1b[1mble"), Category(2, '<Text> & "more"')]
+    other = Detector(detector.model, detector.config, categories)
+    report = predict_files(other, [pages], tmp_path / "out", formats=list(FORMATS))
+    assert not report.failures and report.done == 6
+    names = {d["category"] for entry in read(tmp_path / "out") for d in entry["detections"]}
+    assert names <= {category.name for category in categories}
+
+
 def test_a_full_disk_ends_the_job_in_one_line(checkpoint, pages, tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device", "page.png")
@@ -320,5 +332,6 @@ def test_wrong_words_are_one_line(checkpoint, pages, tmp_path, capsys):
     assert "--max-overlap is 2.0" in fails("--max-overlap", "2")
     assert "--precision is 'fp8'" in fails("--precision", "fp8")
     assert "give one of them" in fails("--resume", "--overwrite")
+    assert "x.pdf: a URL; nothing is fetched" in fails("https://x.org/x.pdf")
     line = fails("--ckpt", tmp_path / "none\n\x1b[1m.pth")
     assert "\x1b" not in line and "no such checkpoint" in line

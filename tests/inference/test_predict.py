@@ -472,6 +472,21 @@ def test_a_page_without_its_text_does_not_stop_the_rest(text_checkpoint, pages, 
     assert "scan2.json: no such OCR file" in capsys.readouterr().err
 
 
+def test_words_that_no_tokenizer_takes_fail_their_page_alone(
+    text_checkpoint, pages, tmp_path, capsys
+):
+    """Failed before: a lone surrogate in a word ended the job with a traceback."""
+    for name, word in (("scan1", "one"), ("scan2", "\udcff"), ("scan3", "three")):
+        content = {"bbox": [[5, 5, 20, 10]], "words": [word], "W": 60, "H": 80}
+        (tmp_path / "ocr").mkdir(exist_ok=True)
+        (tmp_path / "ocr" / f"{name}.json").write_text(json.dumps(content))
+    words = ["predict", str(pages), "--ckpt", str(text_checkpoint), "--ocr", str(tmp_path / "ocr")]
+    words += ["--batch-size", "2", "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(words) == 1
+    assert [Path(e["file"]).stem for e in read(tmp_path / "out")] == ["scan1", "scan3"]
+    assert "scan2" in capsys.readouterr().err
+
+
 def test_ctrl_c_keeps_what_is_done(command, pages, tmp_path, monkeypatch, caplog):
     usual, seen = Detector._detect, []
 
