@@ -29,28 +29,26 @@ quickstart: quickstart-after
 	@$(BIN)/python -m tools.compare_metrics before=$(OUT)/before/metrics.json \
 		after=$(OUT)/after/metrics.json
 	@echo
-	@echo "Regions of two pages:    $(OUT)/predictions/*.png"
-	@echo "Held-back pages, before: $(OUT)/held-back-before/*.png"
-	@echo "The same, after:         $(OUT)/held-back-after/*.png"
-	@echo "Scores by class:         $(OUT)/before/table.md, $(OUT)/after/table.md"
-	@echo "Training curves:         $(OUT)/run/pictures/"
+	@echo "Regions of two pages:       $(OUT)/predictions/*.png"
+	@echo "Worst held-back pages:      $(OUT)/before/pages/*.png, $(OUT)/after/pages/*.png"
+	@echo "Scores by class:            $(OUT)/before/table.md, $(OUT)/after/table.md"
+	@echo "Training curves, pictures:  $(OUT)/run/pictures/"
 
 PREDICT := $(FAST_CPU) $(BIN)/lmv3det predict
-EVALUATE := $(FAST_CPU) $(BIN)/lmv3det evaluate
-PACKED := lmv3det/assets/cdla
 HELD_BACK := $(OUT)/held-back
+EVALUATE := $(FAST_CPU) $(BIN)/lmv3det evaluate --annotations $(HELD_BACK)/annotations.json \
+	--images $(HELD_BACK)/images --ocr $(HELD_BACK)/OCR --worst 6
+LOOK := --setting text_matters --share 0.7
+
 quickstart-predict: .venv/installed
 	$(PREDICT) examples/pages --out $(OUT)/predictions --overwrite
 
-LOOK := --setting text_matters --share 0.7
 quickstart-pages: quickstart-predict
 	$(BIN)/lmv3det synthetic $(OUT)/train --pages 60 --seed 1 $(LOOK)
 	$(BIN)/lmv3det synthetic $(HELD_BACK) --pages 24 --seed 2 $(LOOK)
 
 quickstart-before: quickstart-pages
-	$(EVALUATE) $(PACKED) --annotations $(HELD_BACK)/annotations.json --images $(HELD_BACK)/images \
-		--ocr $(HELD_BACK)/OCR --out $(OUT)/before
-	$(PREDICT) $(HELD_BACK)/images --ocr $(HELD_BACK)/OCR --out $(OUT)/held-back-before --overwrite
+	$(EVALUATE) lmv3det/assets/cdla --out $(OUT)/before
 
 quickstart-train: quickstart-before
 	$(FAST_CPU) $(BIN)/lmv3det train --config quickstart $(if $(wildcard $(OUT)/run/last.pth),--resume) \
@@ -58,8 +56,6 @@ quickstart-train: quickstart-before
 
 quickstart-after: quickstart-train
 	$(EVALUATE) $(OUT)/run/last.pth --out $(OUT)/after
-	$(PREDICT) $(HELD_BACK)/images --ckpt $(OUT)/run/last.pth --ocr $(HELD_BACK)/OCR \
-		--out $(OUT)/held-back-after --overwrite
 
 pictures: .venv/installed
 	$(PREDICT) examples/pages --out output/pictures --overwrite

@@ -15,8 +15,10 @@ def test_a_row_a_class_and_a_column_an_evaluation() -> None:
         rows = {name: {"AP": value} for name, value in per_class.items()}
         return {"bbox": {"AP": 10.0, "AP50": 20.0, "per_class": rows}}
 
-    table = compare({"before": metrics({"Text": 1.25}), "after": metrics({"Text": 30, "Tab": None})})
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    table = compare(
+        {"before": metrics({"Text": 1.25}), "after": metrics({"Text": 30, "Tab": None})}
+    )
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
     assert cells[0][1:] == ["before", "after"]
     assert cells[2:] == [
         ["Text", "1.2", "30.0"],
