@@ -1,4 +1,6 @@
-"""The exception for a user's mistake."""
+"""The one exception that stands for a user's mistake, and how names from files are printed."""
+
+from __future__ import annotations
 
 
 class InputError(ValueError):
@@ -6,3 +8,21 @@ class InputError(ValueError):
 
     The command line prints it as one line on standard error and exits with 1.
     """
+
+
+def printable(text: str) -> str:
+    """A text from a file as it can be printed: line breaks, control characters and bytes that are
+    no UTF-8 (lone surrogates) as escapes, so that a name cannot fake a line or end a command."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char == " " else ascii(char)[1:-1] for char in text
+    )
+
+
+def explain(error: BaseException) -> str:
+    """What an error says, in one line: of an `InputError` its message, of others their type too."""
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, InputError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
