@@ -90,7 +90,8 @@ def write_json(path: Path, content: Any) -> None:
     """Write indented JSON at once or not at all; NaN is refused."""
     with replacing(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # A lone surrogate becomes the JSON escape of the same name.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 class JsonList:
@@ -112,7 +113,7 @@ class JsonList:
 
     def __enter__(self) -> JsonList:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.stream = open(self.temporary, "w", encoding="utf-8")
+        self.stream = open(self.temporary, "w", encoding="utf-8", errors="backslashreplace")
         self.stream.write("[")
         return self
 
