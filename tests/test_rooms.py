@@ -33,7 +33,6 @@ LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 EXCEPTIONS = {
     "lmv3det.checkpoint.loading -> lmv3det.convert",
     "lmv3det.data.check -> lmv3det.visualization.regions",
-    "lmv3det.evaluation.coco -> lmv3det.engine.distributed",
     "lmv3det.text.ocr_json -> lmv3det.data.segmentation",
 }
 # The package's own `__init__` and `__main__` are its front door: they name what they offer.

@@ -21,6 +21,7 @@ from lmv3det.errors import InputError
 COMMANDS = {
     "train": ("lmv3det.cli.train", "train a detector"),
     "evaluate": ("lmv3det.cli.evaluate", "score a checkpoint on annotated pages"),
+    "report": ("lmv3det.cli.report", "show where COCO results fail, in one HTML page"),
     "predict": ("lmv3det.inference.detector", "find the regions of images, folders and PDF files"),
     "ocr": ("lmv3det.ocr", "read the text lines of images, folders and PDF files"),
     "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),

@@ -16,7 +16,9 @@ from lmv3det.errors import InputError, printable
 if TYPE_CHECKING:
     from lmv3det.config import Config
     from lmv3det.data.categories import Category
+    from lmv3det.data.coco import CocoDataset
     from lmv3det.evaluation.classes import ClassMatch
+    from lmv3det.evaluation.coco import Evaluation
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-thresholds",
         action="store_true",
         help="write the score threshold of each class's best F1 into the checkpoint",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write DIR/report.html, which shows the mistakes"
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="settings, such as test.batch_size=4"
@@ -97,10 +102,25 @@ def run(args: argparse.Namespace) -> int:
         if evaluation is not None:
             write_evaluation(evaluation, dataset, Path(args.out), args.worst)
             print(metrics_tables(evaluation.metrics))
+            if args.report is not None:
+                _report(args, evaluation, dataset, classes)
             if args.save_thresholds:
                 names, found = evaluation.names, evaluation.thresholds
                 _save_thresholds(args.checkpoint, checkpoint.categories, classes, names, found)
     return 0
+
+
+def _report(
+    args: argparse.Namespace, evaluation: Evaluation, dataset: CocoDataset, classes: ClassMatch
+) -> None:
+    from lmv3det.evaluation.analysis import analyse
+    from lmv3det.evaluation.report import write_report
+
+    name = Path(args.checkpoint).stem
+    analysis = analyse(dataset, evaluation.detections, evaluation, classes, name)
+    path = args.report / "report.html"
+    write_report(path, dataset, [analysis], title=f"Layout detection, {args.checkpoint}")
+    log.info("%s written", path)
 
 
 def _report_left_out(classes: ClassMatch) -> None:

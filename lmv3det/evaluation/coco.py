@@ -67,51 +67,13 @@ def score(
         kinds: of `bbox` and `segm`.
         classes: which of the data set's classes are scored, and which as one; None: all.
     """
-    from pycocotools.cocoeval import COCOeval
-
-    scored = classes.scored if classes is not None else dataset.file_categories
-    if classes is not None:
-        number = classes.of_category
-    else:
-        number = {category.id: k for k, category in enumerate(scored)}
-    names = _unique_names(scored)
-    # pycocotools takes 0 for "no match" and ids into float64 arrays: it gets numbers from 1.
-    image_number = {record.image_id: k for k, record in enumerate(dataset.records, start=1)}
-    truth = [
-        {
-            **_with_mask(annotation),
-            "image_id": image_number[record.image_id],
-            "category_id": number[annotation["category_id"]] + 1,
-        }
-        for record in dataset.records
-        for annotation in record.annotations
-        if annotation["category_id"] in number
-    ]
-    found = [
-        {
-            **result,
-            "image_id": image_number[result["image_id"]],
-            "category_id": number[result["category_id"]] + 1,
-            "area": result["bbox"][2] * result["bbox"][3],
-            "iscrowd": 0,
-        }
-        for result in results
-        if result["category_id"] in number
-    ]
-    counts = [0] * len(scored)
-    for annotation in truth:
-        counts[annotation["category_id"] - 1] += not annotation["iscrowd"]
-    evaluation = Evaluation({}, list(results), names=names)
+    problem = Problem(dataset, results, classes)
+    evaluation = Evaluation({}, list(results), names=problem.names)
     if classes is not None:
         evaluation.left_out = classes.left_out
-    truth_coco, found_coco = _coco(dataset, len(scored), truth), _coco(dataset, len(scored), found)
     for kind in kinds:
-        coco = COCOeval(truth_coco, found_coco, kind)
-        coco.params.imgIds = list(image_number.values())
-        coco.params.catIds = list(range(1, len(scored) + 1))
-        coco.params.areaRng, coco.params.areaRngLbl = coco.params.areaRng[:1], ["all"]
+        coco = problem.match(kind)
         with contextlib.redirect_stdout(io.StringIO()):
-            coco.evaluate()
             coco.accumulate()
         precision = coco.eval["precision"][..., 0, -1]  # IoU thresholds × recalls × classes
         recall = coco.eval["recall"][..., 0, -1]  # IoU thresholds × classes
@@ -119,16 +81,107 @@ def score(
         evaluation.metrics[kind] = {
             **_summary(precision, recall),
             "per_class": {
-                name: {**_summary(precision[..., k], recall[..., k]), "count": counts[k]}
-                for k, name in enumerate(names)
+                name: {**_summary(precision[..., k], recall[..., k]), "count": problem.counts[k]}
+                for k, name in enumerate(problem.names)
             },
         }
         if kind == "bbox":
             matches = [match for match in coco.evalImgs if match is not None]
             image_ids = [record.image_id for record in dataset.records]
             evaluation.mistakes = _mistakes(matches, image_ids)
-            evaluation.thresholds = _thresholds(matches, names, counts)
+            evaluation.thresholds = _thresholds(matches, problem.names, problem.counts)
     return evaluation
+
+
+class Problem:
+    """Truth and results as pycocotools takes them.
+
+    It takes 0 for "no match" and puts ids into float64 arrays, so pages, classes and regions get
+    numbers from 1 in place of their ids. The area of a region is that of its box as a fraction of
+    the page.
+
+    Args:
+        dataset: the truth.
+        results: COCO results with the data set's ids.
+        classes: as for `score`.
+
+    Attributes:
+        names: of the classes.
+        counts: regions of each class, crowds left out.
+        truth: the annotations; number k from 1 is `truth[k - 1]`.
+        found: the results, likewise, without those of classes that are not scored.
+    """
+
+    def __init__(
+        self, dataset: CocoDataset, results: Sequence[Result], classes: ClassMatch | None = None
+    ) -> None:
+        scored = classes.scored if classes is not None else dataset.file_categories
+        if classes is not None:
+            number = classes.of_category
+        else:
+            number = {category.id: k for k, category in enumerate(scored)}
+        self.names = _unique_names(scored)
+        self.pages = [(record.width, record.height) for record in dataset.records]
+        page = {record.image_id: k for k, record in enumerate(dataset.records, start=1)}
+        self.truth = [
+            self._numbered(_with_mask(annotation), page[record.image_id], number)
+            for record in dataset.records
+            for annotation in record.annotations
+            if annotation["category_id"] in number
+        ]
+        self.found = [
+            self._numbered({**result, "iscrowd": 0}, page[result["image_id"]], number)
+            for result in results
+            if result["category_id"] in number
+        ]
+        self.counts = [0] * len(scored)
+        for annotation in self.truth:
+            self.counts[annotation["category_id"] - 1] += not annotation["iscrowd"]
+
+    def _numbered(self, entry: dict[str, Any], page: int, number: dict[int, int]) -> dict[str, Any]:
+        width, height = self.pages[page - 1]
+        area = entry["bbox"][2] * entry["bbox"][3] / (width * height)
+        category = number[entry["category_id"]] + 1
+        return {**entry, "image_id": page, "category_id": category, "area": area}
+
+    def match(
+        self, kind: str = "bbox", areas: Sequence[tuple[float, float]] = ((0, np.inf),)
+    ) -> Any:
+        """A `COCOeval` that has matched detections with regions.
+
+        Args:
+            kind: bbox or segm.
+            areas: ranges of areas as fractions of the page; regions outside of one are ignored.
+        """
+        from pycocotools.cocoeval import COCOeval
+
+        coco = COCOeval(self._coco(self.truth), self._coco(self.found), kind)
+        coco.params.imgIds = list(range(1, len(self.pages) + 1))
+        coco.params.catIds = list(range(1, len(self.names) + 1))
+        coco.params.areaRng = [list(area) for area in areas]
+        coco.params.areaRngLbl = [str(k) for k in range(len(areas))]
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco.evaluate()
+        return coco
+
+    def _coco(self, annotations: list[dict[str, Any]]) -> Any:
+        from pycocotools.coco import COCO
+
+        coco = COCO()
+        coco.dataset = {
+            "images": [
+                {"id": number, "width": width, "height": height}
+                for number, (width, height) in enumerate(self.pages, start=1)
+            ],
+            "categories": [{"id": number} for number in range(1, len(self.names) + 1)],
+            "annotations": [
+                {**annotation, "id": number}
+                for number, annotation in enumerate(annotations, start=1)
+            ],
+        }
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco.createIndex()
+        return coco
 
 
 def best_threshold(scores: np.ndarray, correct: np.ndarray, regions: int) -> float | None:
@@ -150,25 +203,6 @@ def best_threshold(scores: np.ndarray, correct: np.ndarray, regions: int) -> flo
     f1 = 2 * hits / (np.arange(1, len(scores) + 1) + regions)
     f1[:-1][scores[:-1] == scores[1:]] = -1  # a threshold keeps all of the same score or none
     return float(np.floor(scores[np.argmax(f1)] * 1e4) / 1e4)
-
-
-def _coco(dataset: CocoDataset, classes: int, annotations: list[dict[str, Any]]) -> Any:
-    from pycocotools.coco import COCO
-
-    coco = COCO()
-    coco.dataset = {
-        "images": [
-            {"id": number, "width": record.width, "height": record.height}
-            for number, record in enumerate(dataset.records, start=1)
-        ],
-        "categories": [{"id": number} for number in range(1, classes + 1)],
-        "annotations": [
-            {**annotation, "id": number} for number, annotation in enumerate(annotations, start=1)
-        ],
-    }
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco.createIndex()
-    return coco
 
 
 def _with_mask(annotation: dict[str, Any]) -> dict[str, Any]:
