@@ -47,8 +47,10 @@ def test_command_writes_files_and_prints_the_table(command, tmp_path):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"pr_curves.png", "pr_curves_segm.png"} <= names
     assert len(list((tmp_path / "out/pages").iterdir())) == 1
-    code, out, err = command("test.score_threshold=0.99", "model.mask_on=false")
+    report = tmp_path / "shown"
+    code, out, err = command("test.score_threshold=0.99", "model.mask_on=false", "--report", report)
     assert code == 0, err
+    assert "Mistakes by kind" in (report / "report.html").read_text()
     assert json.loads((tmp_path / "out/detections.json").read_text()) == []
     assert set(json.loads((tmp_path / "out/metrics.json").read_text())) == {"bbox", "thresholds"}
 
