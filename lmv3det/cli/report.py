@@ -1,4 +1,4 @@
-"""`lmv3det report`: COCO results of any tool as one HTML page that shows where they fail."""
+"""`lmv3det report`: COCO results of any tool, or a training, as one HTML page."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="RESULTS.json",
-        help="COCO results; a second file is compared with the first, page by page",
+        help="COCO results; a second file is compared with the first, page by page; or the folder "
+        "of a training, alone",
     )
-    parser.add_argument("--annotations", required=True, metavar="FILE", help="COCO instances JSON")
-    parser.add_argument("--images", required=True, metavar="DIR", help="folder of the page images")
+    parser.add_argument("--annotations", metavar="FILE", help="COCO instances JSON")
+    parser.add_argument("--images", metavar="DIR", help="folder of the page images")
     parser.add_argument("--ocr", metavar="DIR", help="OCR files, to show the text lines too")
     parser.add_argument(
         "--out", type=Path, default=Path("report"), metavar="DIR",
@@ -34,6 +35,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the report and say where it is."""
+    if len(args.results) == 1 and args.results[0].is_dir():
+        return _report_training(args.results[0], args.out / "report.html")
+    if args.annotations is None or args.images is None:
+        raise InputError("give --annotations FILE and --images DIR of the results")
+    return _report_results(args)
+
+
+def _report_training(folder: Path, path: Path) -> int:
+    from lmv3det.config import load_config
+    from lmv3det.data.coco import CocoDataset
+    from lmv3det.engine.log import METRICS, read_entries
+    from lmv3det.evaluation.run_report import write_run_report
+
+    if not (folder / METRICS).is_file():
+        raise InputError(f"{folder}: no folder of a training, which has a {METRICS}")
+    settings, issues = "", {}
+    if (folder / "config.yaml").is_file():
+        settings = (folder / "config.yaml").read_text(encoding="utf-8", errors="replace")
+        data = load_config(folder / "config.yaml").data
+        for name, split in (("training", data.train), ("validation", data.val)):
+            annotations, images = split.annotations or "", split.images or ""
+            if Path(annotations).is_file() and Path(images).is_dir():
+                found = CocoDataset(annotations, images, quiet=True)
+                issues[f"{name}: {annotations}"] = found.report.counts
+    pictures = folder / "pictures"
+    shown = [pictures / "train_batch.png", *sorted((pictures / "over_time").glob("*.png"))]
+    write_run_report(path, read_entries(folder), settings, shown, issues, f"Training {folder}")
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _report_results(args: argparse.Namespace) -> int:
     from lmv3det.data.coco import CocoDataset
     from lmv3det.evaluation.analysis import analyse
     from lmv3det.evaluation.coco import score

@@ -60,6 +60,35 @@ def write_report(
     Returns:
         How many pages are shown.
     """
+    shown = _shown_pages(dataset, runs, pages, progress)
+    names = [printable(name) for name in runs[0].evaluation.names]
+    page = (
+        environment()
+        .get_template("report.html")
+        .render(
+            title=title,
+            data=str(dataset.annotations),
+            pages=len(dataset),
+            runs=[_run(run, names) for run in runs],
+            classes=[
+                {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*color(k))}
+                for k, name in enumerate(names)
+            ],
+            kinds=KINDS,
+            left_out=runs[0].evaluation.left_out,
+            shown=shown,
+            changes=_changes(dataset, runs) if len(runs) == 2 else None,
+            table=_table(dataset, runs, {entry["index"] for entry in shown}),
+            threshold=round(float(np.median(runs[0].thresholds)), 2) if names else 0.5,
+        )
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+    return len(shown)
+
+
+def environment() -> Any:
+    """Jinja's environment: every value is escaped, an unknown name is an error."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -70,27 +99,7 @@ def write_report(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.1f}"
-    shown = _shown_pages(dataset, runs, pages, progress)
-    names = [printable(name) for name in runs[0].evaluation.names]
-    page = environment.get_template("report.html").render(
-        title=title,
-        data=str(dataset.annotations),
-        pages=len(dataset),
-        runs=[_run(run, names) for run in runs],
-        classes=[
-            {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*color(k))}
-            for k, name in enumerate(names)
-        ],
-        kinds=KINDS,
-        left_out=runs[0].evaluation.left_out,
-        shown=shown,
-        changes=_changes(dataset, runs) if len(runs) == 2 else None,
-        table=_table(dataset, runs, {entry["index"] for entry in shown}),
-        threshold=round(float(np.median(runs[0].thresholds)), 2) if names else 0.5,
-    )
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
-    return len(shown)
+    return environment
 
 
 def _run(run: Analysis, names: Sequence[str]) -> dict[str, Any]:
@@ -113,7 +122,7 @@ def _run(run: Analysis, names: Sequence[str]) -> dict[str, Any]:
             for name, original, values in zip(names, scores["per_class"], per_class, strict=True)
         ],
         "curves": [
-            _path(np.linspace(0, 1, len(curve)), curve) if (curve > -1).any() else None
+            curve_path(np.linspace(0, 1, len(curve)), curve) if (curve > -1).any() else None
             for curve in curves.T
         ],
         "confusion": confusion.tolist(),
@@ -128,8 +137,8 @@ def _run(run: Analysis, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _path(x: np.ndarray, y: np.ndarray) -> str:
-    """The path of a curve in a plot of 100×100 whose y axis points up."""
+def curve_path(x: np.ndarray, y: np.ndarray) -> str:
+    """The SVG path of a curve (x and y 0..1) in a plot of 100×100 with the origin below."""
     points = " ".join(f"{100 * a:.1f},{100 - 100 * b:.1f}" for a, b in zip(x, y, strict=True))
     return f"M{points}"
 
