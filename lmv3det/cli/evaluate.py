@@ -31,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="evaluation", help="folder to write to (%(default)s)")
     parser.add_argument("--worst", type=int, default=4, help="worst pages to draw (%(default)s)")
     parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="import the classes of yours that the checkpoint names",
+    )
+    parser.add_argument(
         "--map",
         action="append",
         default=[],
@@ -60,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
     from lmv3det.data.coco import CocoDataset
     from lmv3det.data.loader import build_test_loader
+    from lmv3det.device import choose_precision, describe
     from lmv3det.engine.distributed import start
     from lmv3det.evaluation.classes import match_classes, read_map
     from lmv3det.evaluation.detector import evaluate_detector
@@ -69,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
     if args.worst < 0:
         raise InputError(f"--worst is {args.worst}; it must be 0 or more")
     renamed = read_map(args.map)
-    model, checkpoint = load_detector(args.checkpoint, "cpu", args.overrides)
+    model, checkpoint = load_detector(
+        args.checkpoint, "cpu", args.overrides, trust_code=args.trust_code
+    )
     config = checkpoint.config
     annotations, images, ocr = _data(args, config)
     quiet = int(os.environ.get("RANK", 0)) > 0
@@ -88,7 +96,10 @@ def run(args: argparse.Namespace) -> int:
         _report_left_out(classes)
     encoder = checkpoint_page_tokenizer(checkpoint)
     Path(args.out).mkdir(parents=True, exist_ok=True)  # a fault here is told before the work
-    with start(config.device) as world:
+    with start(config.device, config.distributed_timeout) as world:
+        if world.is_main:
+            precision = choose_precision(config.precision, world.device)
+            log.info("on %s", describe(world.device, precision))
         loader = build_test_loader(config, dataset, encoder, rank=world.rank, world_size=world.size)
         evaluation = evaluate_detector(
             model.to(world.device),
@@ -97,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
             checkpoint.categories,
             world.device,
             mask_threshold=config.test.mask_threshold,
+            precision=config.precision,
             classes=classes,
         )
         if evaluation is not None:
@@ -157,7 +169,8 @@ def _save_thresholds(
         about = json.loads(marker.read_text(encoding="utf-8"))
         write_json(marker, {**about, "thresholds": thresholds})
     else:
-        save_checkpoint(path, dataclasses.replace(load_checkpoint(path), thresholds=thresholds))
+        checkpoint = load_checkpoint(path, trust_code=True)  # it was loaded before
+        save_checkpoint(path, dataclasses.replace(checkpoint, thresholds=thresholds))
     log.info("%s: thresholds of %d classes written", path, len(thresholds))
 
 

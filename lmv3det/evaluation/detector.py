@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lmv3det.device import autocast
 from lmv3det.errors import InputError, printable
 from lmv3det.evaluation.classes import ClassMatch, match_classes
 from lmv3det.evaluation.coco import KINDS, Evaluation, Result, score
@@ -35,6 +36,7 @@ def evaluate_detector(
     device: torch.device | str,
     *,
     mask_threshold: float = 0.5,
+    precision: str = "auto",
     progress: bool = True,
     classes: ClassMatch | None = None,
 ) -> Evaluation | None:
@@ -51,6 +53,7 @@ def evaluate_detector(
         categories: the model's classes in the order of class indices.
         device: where batches go.
         mask_threshold: probability from which a pixel belongs to a mask.
+        precision: the setting of this name.
         progress: show a bar (first process).
         classes: which of the model's classes is which of the data set's; None: by name, all of
             the data set's. Detections of other classes are dropped and counted in a warning.
@@ -80,7 +83,8 @@ def evaluate_detector(
         try:
             for batch in loader:
                 batch = batch.to(device, non_blocking=True)
-                found = model.predict(batch)  # type: ignore[operator]
+                with autocast(device, precision):
+                    found = model.predict(batch)  # type: ignore[operator]
                 for detections in in_page_pixels(found, batch.pages):
                     known = page_results(detections, category_ids, mask_threshold)
                     results += known

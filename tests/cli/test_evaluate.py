@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -33,9 +34,11 @@ def command(tiny_data, tmp_path, capsys):
     return run
 
 
-def test_command_writes_files_and_prints_the_table(command, tmp_path):
-    code, out, err = command("test.score_threshold=0.2", "--worst", "1")
+def test_command_writes_files_and_prints_the_table(command, tmp_path, caplog):
+    caplog.set_level("INFO")
+    code, out, err = command("test.score_threshold=0.2", "--worst", "1", "precision=bf16")
     assert code == 0, err
+    assert "on cpu in bfloat16" in caplog.text
     assert "| Table" in out and "| Text" in out and "Masks" in out
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert set(metrics) == {"bbox", "segm", "thresholds"}
@@ -48,7 +51,9 @@ def test_command_writes_files_and_prints_the_table(command, tmp_path):
     assert {"pr_curves.png", "pr_curves_segm.png"} <= names
     assert len(list((tmp_path / "out/pages").iterdir())) == 1
     report = tmp_path / "shown"
-    code, out, err = command("test.score_threshold=0.99", "model.mask_on=false", "--report", report)
+    code, out, err = command(
+        "test.score_threshold=0.99", "model.mask_on=false", "--report", str(report)
+    )
     assert code == 0, err
     assert "Mistakes by kind" in (report / "report.html").read_text()
     assert json.loads((tmp_path / "out/detections.json").read_text()) == []
@@ -139,6 +144,10 @@ def test_thresholds_are_written_and_read(command, tmp_path):
     checkpoint.thresholds = {"Text": 0.25}
     save_checkpoint(tmp_path / "again.pth", checkpoint)
     assert load_checkpoint(tmp_path / "again.pth").thresholds == {"Text": 0.25}
+    for wrong in ({"Text": 2.0}, {"Text": float("nan")}, {"Text": "0.5"}, {7: 0.5}, [0.5]):
+        save_checkpoint(tmp_path / "wrong.pth", dataclasses.replace(checkpoint, thresholds=wrong))
+        with pytest.raises(InputError, match="its thresholds"):
+            load_checkpoint(tmp_path / "wrong.pth")
     save_pretrained(checkpoint, tmp_path / "folder")
     assert from_pretrained(tmp_path / "folder").thresholds == {"Text": 0.25}
 

@@ -146,6 +146,43 @@ def test_results_that_cannot_be_used(tiny_data, tmp_path, capsys, content, messa
     assert not Path("report").exists()
 
 
+def run_folder(data) -> Path:
+    """A folder as a training leaves it: a cut-off loss, two evaluations, settings, a picture."""
+    folder = data.root / "run"
+    (folder / "pictures" / "over_time").mkdir(parents=True)
+    entries = [
+        {"step": step, "lr": 1e-3, "total": 2.0 / step, "loss_rpn_cls": 1.0 / step,
+         "pages_per_second": 3.0, "memory_gib": 0.5}
+        for step in range(1, 1200)
+    ]  # fmt: skip
+    scores = {"AP": 12.5, "AP50": 30.0, "AP75": None, "per_class": {"<b>": {"AP": None}}}
+    entries += [{"step": s, "evaluation": {"bbox": scores}, "seconds": 1.0} for s in (600, 1199)]
+    lines = "\n".join(map(json.dumps, entries))
+    (folder / "metrics.jsonl").write_text(lines + '\n{"step": 12', encoding="utf-8")
+    data.content["annotations"][0]["category_id"] = 99
+    data.save()
+    (folder / "config.yaml").write_text(
+        f"data:\n  train:\n    annotations: {data.annotations}\n    images: {data.images}\n"
+    )
+    Image.new("RGB", (300, 200)).save(folder / "pictures" / "over_time" / "page<i>.png")
+    (folder / "pictures" / "train_batch.png").write_text("no picture")
+    return folder
+
+
+def test_report_of_a_training(tiny_data, capsys):
+    out = tiny_data.root / "report"
+    assert main(["report", str(run_folder(tiny_data)), "--out", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    assert page.count("<svg") == 5 and page.count("data:image/webp") == 1
+    assert ">12.5<" in page and "1 unknown category" in page
+    assert "<b>" not in page.replace("<b>{", "") and "page&lt;i&gt;" in page
+    assert "annotations.json" in page and len(page) < 100_000
+    assert main(["report", str(tiny_data.images), "--out", str(out)]) == 1
+    assert "no folder of a training" in capsys.readouterr().err
+    assert main(["report", str(tiny_data.root / "run" / "metrics.jsonl")]) == 1
+    assert "give --annotations FILE and --images DIR" in capsys.readouterr().err
+
+
 @pytest.fixture
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
@@ -233,17 +270,22 @@ def test_in_a_browser(report, tiny_data, browser, width, scheme):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_accessibility(report, browser, width, scheme):
+def test_accessibility(report, tiny_data, browser, width, scheme):
     if not AXE.is_file():
         pytest.skip("axe-core is not installed (npm ci --prefix tests/browser)")
-    page, _ = opened(browser, report(), width, scheme)
-    page.evaluate(AXE.read_text())
-    for state in ("closed", "open"):
-        if state == "open":
+    training = tiny_data.root / "training"
+    path = report()
+    assert main(["report", str(run_folder(tiny_data)), "--out", str(training)]) == 0
+    for state in ("training", "closed", "open"):
+        if state != "open":
+            shown = training / "report.html" if state == "training" else path
+            page, errors = opened(browser, shown, width, scheme)
+            page.evaluate(AXE.read_text())
+        else:
             page.locator(".open").first.click()
         found = page.evaluate("axe.run()")
         assert [
             (violation["id"], [node["html"] for node in violation["nodes"]][:3])
             for violation in found["violations"]
         ] == []
-        assert len(found["passes"]) > 15
+        assert len(found["passes"]) > 15 and errors == []
