@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import shutil
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.coco_file import coco_file
 from benchmarks.twin import make_twin, scatter_by_loop
 from lmv3det.config import from_dict
+from lmv3det.data.coco import CocoDataset
 from lmv3det.model.box_grid import scatter
 from lmv3det.model.detector import LayoutDetector, build_detector
 from lmv3det.structures import Batch, Target
@@ -66,6 +71,22 @@ def map_forward(side: str, height: int, width: int, kind: str) -> Run:
         return lambda: _consume(scatter(text, boxes, valid, height, width))
     made = torch.randn(2, 768, height, width)
     return lambda: _consume(made.clone())
+
+
+def coco_index_open(side: str, pages: int) -> Run:
+    """Open a large annotation file again; the baseline is the first time, which makes its index."""
+    annotations, images = coco_file(pages)
+    cache = annotations.parent / side
+    os.environ["LMV3DET_CACHE"] = str(cache)
+    if side == "baseline":
+        shutil.rmtree(cache, ignore_errors=True)
+    else:  # made in another process, whose memory does not count
+        process = multiprocessing.get_context("spawn").Process(
+            target=CocoDataset, args=(annotations, images)
+        )
+        process.start()
+        process.join()
+    return lambda: _consume(CocoDataset(annotations, images).records[pages // 2].annotations)
 
 
 def _consume(result: object) -> None:

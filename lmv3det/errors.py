@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake, and how names from files are printed."""
+"""The exception for a user's mistake, and how names from files are printed."""
 
 from __future__ import annotations
 

@@ -1,16 +1,27 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what the values of a JSON file are."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from lmv3det.errors import InputError
+
+_NUMBERS = {int, float}
+
+
+def temporary_path(path: Path) -> Path:
+    """A hidden name beside `path` for what will replace it: short, because names end at 255 bytes,
+    and with its suffix, because picture formats are told by it."""
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    return path.with_name(f".{os.getpid()}.{name}{path.suffix}")
+
 
 LOCK = ".lmv3det.lock"
 """A lock's file in the folder that it keeps."""
@@ -20,11 +31,11 @@ LOCK = ".lmv3det.lock"
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to, which replaces `path` when the block ends without an error.
 
-    Its folder is made. The suffix stays the same, because picture formats are told by it. An
-    `OSError` that names no file (no room, say) becomes one that names `path`.
+    Its folder is made. An `OSError` that names no file (no room, say) becomes one that names
+    `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = temporary_path(path)
     try:
         with _naming(path):
             yield temporary
@@ -94,6 +105,36 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
+def is_int(value: Any) -> TypeGuard[int]:
+    """Whether a JSON value is a whole number that 64 bits hold (true and false are not)."""
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a JSON value is a finite number of a size that pixels can have."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a string can be written as UTF-8: JSON escapes can make halves of characters."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def are_numbers(values: list[Any]) -> bool:
+    """`is_number` of every value of a list, at once."""
+    if not values:
+        return True
+    if not set(map(type, values)) <= _NUMBERS:
+        return False
+    # NaN and infinity are found by the sum, as NaN compares with nothing.
+    total = sum(values)
+    return min(values) > -1e12 and max(values) < 1e12 and total - total == 0
+
+
 class JsonList:
     """Writes a JSON list, an entry a line, as the entries come; NaN is refused.
 
@@ -103,7 +144,7 @@ class JsonList:
 
     def __init__(self, path: Path) -> None:
         self.path, self.count = path, 0
-        self.temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        self.temporary = temporary_path(path)
 
     def append(self, entry: Any) -> None:
         """Write an entry."""

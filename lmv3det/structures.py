@@ -6,6 +6,7 @@ A page goes `Sample` (numpy, one page) -> `Batch` (tensors, several pages) -> `D
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import TypeVar
 
@@ -65,7 +66,7 @@ class Sample:
         classes: G int64 class indices (0-based, contiguous).
         polygons: G outlines, pixels of `image`.
         line_boxes: L×4 float64, the boxes of the OCR lines, pixels of `image`.
-        words: the L strings of the OCR lines.
+        lines: the L strings of the OCR lines.
     """
 
     image: np.ndarray
@@ -74,7 +75,7 @@ class Sample:
     classes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     polygons: list[Polygons] = field(default_factory=list)
     line_boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
-    words: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -94,10 +95,11 @@ class Target(_Tensors):
 
 @dataclass
 class Batch(_Tensors):
-    """Pages as the detector takes them.
+    """Pages as the detector takes them; as a loader ships them until `to` or `normalized`.
 
     Attributes:
-        images: B×3×H×W float, normalised, zero padded at right and bottom.
+        images: B×3×H×W float, normalised, zero padded at right and bottom; as a loader ships them,
+            uint8 R, G, B.
         image_sizes: the B (height, width) before padding.
         input_ids: B×T int64 token ids, or B×T×K where every slot is the mean of K word pieces
             (a sentence embedding); None when no text is used. T may be 0.
@@ -105,6 +107,9 @@ class Batch(_Tensors):
         text_mask: B×T bool, True for a real token; None where all are.
         targets: one `Target` a page, or None.
         pages: the origin of each page.
+        pixel_mean: of R, G, B, what is still to be subtracted from `images`; None where they are
+            normalised.
+        pixel_std: of R, G, B, what divides them after that.
     """
 
     images: Tensor
@@ -114,17 +119,55 @@ class Batch(_Tensors):
     text_mask: Tensor | None = None
     targets: list[Target] | None = None
     pages: list[Page] = field(default_factory=list)
+    pixel_mean: tuple[float, ...] | None = None
+    pixel_std: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return self.images.shape[0]
 
+    def to(self, *args, **kwargs) -> Batch:
+        """As `Tensor.to` for every tensor. Images are moved as bytes and normalised there."""
+        return super().to(*args, **kwargs).normalized()
+
+    def normalized(self) -> Batch:
+        """The batch with normalised images; itself where they are so already."""
+        if self.pixel_mean is None or self.pixel_std is None:
+            return self
+        device = self.images.device
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32).view(3, 1, 1).to(device, non_blocking=True)
+            for values in (self.pixel_mean, self.pixel_std)
+        )
+        # Contiguous, whatever the layout that they were shipped in.
+        pixels = self.images.to(torch.float32, memory_format=torch.contiguous_format)
+        pixels = pixels.sub_(mean).div_(std)
+        height, width = pixels.shape[2:]
+        if any(size != (height, width) for size in self.image_sizes):
+            sizes = torch.tensor(self.image_sizes).to(device, non_blocking=True)[:, :, None, None]
+            rows = torch.arange(height, device=device)[:, None] < sizes[:, 0]  # B×H×1
+            columns = torch.arange(width, device=device) < sizes[:, 1]  # B×1×W
+            pixels.masked_fill_(~(rows & columns)[:, None], 0)
+        return replace(self, images=pixels, pixel_mean=None, pixel_std=None)
+
     def pin_memory(self) -> Batch:
         """A copy in pinned host memory (called by the DataLoader)."""
-        pinned = replace(self, images=self.images.pin_memory())
-        for name in ("input_ids", "text_boxes", "text_mask"):
+        return self._with_tensors(Tensor.pin_memory)
+
+    def share_memory(self) -> Batch:
+        """A copy in shared memory, which a loader process can send without copying again.
+
+        Raises:
+            RuntimeError: there is too little shared memory.
+        """
+        return self._with_tensors(Tensor.share_memory_)
+
+    def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """A copy with its own tensors changed; those of the targets are left alone."""
+        batch = replace(self)
+        for name in ("images", "input_ids", "text_boxes", "text_mask"):
             value = getattr(self, name)
-            setattr(pinned, name, value if value is None else value.pin_memory())
-        return pinned
+            setattr(batch, name, None if value is None else change(value))
+        return batch
 
 
 @dataclass

@@ -39,6 +39,12 @@ class TinyData:
         self.annotations.write_text(json.dumps(self.content), encoding="utf-8")
 
 
+@pytest.fixture(autouse=True)
+def no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> None:
+    """Keeps indexes of annotation files out of the user's cache folder."""
+    monkeypatch.setenv("LMV3DET_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def tiny_data(tmp_path: Path) -> TinyData:
     """Four pages: `a` 60×40 (height × width) with three regions and a crowd, `b` 50×40 with none,

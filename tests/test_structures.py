@@ -97,4 +97,4 @@ def test_detections_move() -> None:
 def test_an_empty_sample_has_arrays_of_the_right_shape() -> None:
     sample = Sample(np.zeros((5, 4, 3), dtype=np.uint8), Page("a.png", 4, 5))
     assert sample.boxes.shape == (0, 4) and sample.line_boxes.shape == (0, 4)
-    assert sample.classes.dtype == np.int64 and sample.words == []
+    assert sample.classes.dtype == np.int64 and sample.lines == []

@@ -221,4 +221,4 @@ def _lines(side: SplitConfig, config: Config) -> Iterator[str]:
         path = ocr_path(dataset.ocr, record.file_name)
         if config.data.missing_ocr == "empty" and not os.path.exists(path):
             continue
-        yield from read_ocr(path, malformed=config.data.malformed_ocr).words
+        yield from read_ocr(path, malformed=config.data.malformed_ocr).lines

@@ -14,10 +14,9 @@ from typing import Any
 from lmv3det.ablation.splits import Split
 from lmv3det.ablation.systems import REFERENCE, SYSTEMS, with_new_keys
 from lmv3det.data.coco import CocoDataset
-from lmv3det.data.segmentation import is_number
 from lmv3det.errors import InputError
 from lmv3det.evaluation.tables import markdown_table, number
-from lmv3det.files import replacing
+from lmv3det.files import is_number, replacing
 
 METRICS = "metrics.json"
 ANY = -1

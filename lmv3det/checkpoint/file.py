@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmv3det.checkpoint.untrusted import check_fields, check_tensors, refuse_code
+from lmv3det.checkpoint.untrusted import check_fields, check_sizes, check_tensors, refuse_code
 from lmv3det.config import Config, from_dict, to_dict
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
@@ -190,7 +190,8 @@ def checked_config(values: Any, source: str, trust_code: bool | Collection[str])
     """The config of a checkpoint, which someone else may have made.
 
     Raises:
-        InputError: unknown or wrong settings, or code that `trust_code` does not allow.
+        InputError: unknown or wrong settings, sizes that are too large, or code that `trust_code`
+            does not allow.
     """
     try:
         config = from_dict(values, source)
@@ -198,5 +199,6 @@ def checked_config(values: Any, source: str, trust_code: bool | Collection[str])
         if isinstance(error, InputError):
             raise
         raise InputError(f"{source}: not settings ({_one_line(error)}); it is damaged") from None
+    check_sizes(config, source)
     refuse_code(config, source, trust_code)
     return config

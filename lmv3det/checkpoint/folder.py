@@ -22,7 +22,7 @@ from torch import Tensor
 from lmv3det.checkpoint.file import Checkpoint, checked_config, library_versions
 from lmv3det.checkpoint.untrusted import check_fields
 from lmv3det.config import to_yaml
-from lmv3det.config.reading import _read_file
+from lmv3det.config.yaml_text import read_yaml_file
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.files import replacing_folder, write_json
@@ -94,7 +94,7 @@ def from_pretrained(
             )
         check_fields(about, root / MARKER)
         path = root / "config.yaml"
-        config = checked_config(_read_file(path), str(path), trust_code)
+        config = checked_config(read_yaml_file(path), str(path), trust_code)
         return Checkpoint(
             weights={
                 name: tensor.float() if tensor.dtype == torch.float16 else tensor

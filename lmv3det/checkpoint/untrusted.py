@@ -8,8 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lmv3det.config import Config
+from lmv3det.config import Config, flatten, to_dict
 from lmv3det.errors import InputError
+
+MAX_SIZES = {
+    "input.min_size_test": 10_000,
+    "input.max_size_test": 10_000,
+    "input.size_divisibility": 1024,
+    "mask.pool_size": 64,
+    "test.batch_size": 1024,
+    "data.workers": 256,
+}
+"""Largest values of settings that decide how much memory or how many processes a checkpoint takes
+and that its weights do not show. The sizes of the model are bounded by the settings themselves, and
+nothing is allocated before they agree with the weights."""
+MAX_LENGTH = 64
+"""Most entries of a list that shapes the model."""
 
 
 def named_code(config: Config) -> dict[str, str]:
@@ -49,6 +63,22 @@ def refuse_code(config: Config, source: object, trust_code: bool | Collection[st
                 "be imported and run. Where you trust it, add --trust-code (trust_code=True in "
                 "Python)"
             )
+
+
+def check_sizes(config: Config, source: object) -> None:
+    """Check the settings of a checkpoint that bound memory and processes.
+
+    Raises:
+        InputError: one is too large.
+    """
+    for key, value in flatten(to_dict(config)):
+        shapes = key.startswith(("backbone.", "rpn.", "roi.", "fusion."))
+        if shapes and isinstance(value, list) and len(value) > MAX_LENGTH:
+            raise InputError(
+                f"{source}: its {key} has {len(value)} entries; at most {MAX_LENGTH} are read"
+            )
+        if key in MAX_SIZES and value > MAX_SIZES[key]:
+            raise InputError(f"{source}: its {key} is {value}; at most {MAX_SIZES[key]} is read")
 
 
 def check_fields(content: Mapping[str, Any], source: object) -> None:

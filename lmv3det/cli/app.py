@@ -25,9 +25,9 @@ COMMANDS = {
     "predict": ("lmv3det.inference.detector", "find the regions of images, folders and PDF files"),
     "ocr": ("lmv3det.ocr", "read the text lines of images, folders and PDF files"),
     "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
-    "check": ("lmv3det.data.check", "look for faults in a data set"),
+    "check": ("lmv3det.cli.check", "look for issues in a data set"),
     "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
-    "train-tokenizer": ("lmv3det.text.train_tokenizer", "make a tokenizer from OCR files"),
+    "train-tokenizer": ("lmv3det.cli.train_tokenizer", "make a tokenizer from OCR files"),
     "ablation": ("lmv3det.cli.ablation", "train several systems and print their table"),
     "synthetic": ("lmv3det.synthetic", "make pages with exact annotations"),
 }

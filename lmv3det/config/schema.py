@@ -48,15 +48,17 @@ class DataConfig:
     """A page without OCR file is an error, or a page without text."""
     malformed_ocr: Literal["error", "skip"] = "error"
     """A faulty OCR file is an error, or its faulty lines are left out and counted."""
-    workers: int = 2
-    """Loader processes of each training process; 0 loads in the process itself."""
+    workers: int | None = None
+    """Loader processes of each training process; 0 loads in the process itself. None: as many as
+    there are cores for each, 8 at most."""
     group_by_aspect: bool = True
     """Batch tall pages with tall ones and wide with wide, to pad less."""
     keep_empty: bool = True
     """Train on pages without regions too."""
 
     def __post_init__(self) -> None:
-        require(self.workers >= 0, "data.workers", self.workers, "0 or more")
+        if self.workers is not None:
+            require(self.workers >= 0, "data.workers", self.workers, "0 or more")
 
 
 @dataclass(config=STRICT)
@@ -284,15 +286,11 @@ class Config:
     """From scores to detections."""
 
     def __post_init__(self) -> None:
-        require(
-            self.distributed_timeout > 0,
-            "distributed_timeout",
-            self.distributed_timeout,
-            "more than 0 minutes",
-        )
         require(self.seed >= 0, "seed", self.seed, "0 or more")
         for key, number in _integers(self, ""):
             require(abs(number) < 2**32, key, number, "below 2^32")
+        timeout = self.distributed_timeout
+        require(timeout > 0, "distributed_timeout", timeout, "more than 0 minutes")
         if self.backbone.stem == "conv" and self.fusion.kind != "none" and 2 in self.fusion.levels:
             raise ValueError(
                 f"fusion.levels is {self.fusion.levels}, but with backbone.stem=conv level 2 has "

@@ -164,10 +164,10 @@ def read_classes(listed: str | None, annotations: Path | None) -> list[Category]
             f"--annotations {annotations}: not a COCO file with categories "
             f"({type(error).__name__}: {error})"
         ) from None
-    faults = DataReport()
-    categories = read_categories(content, annotations, faults)
-    if len(faults):
-        raise InputError(f"--annotations {annotations}: {faults.summary()}")
+    report = DataReport()
+    categories = read_categories(content, annotations, report)
+    if len(report):
+        raise InputError(f"--annotations {annotations}: {report.summary()}")
     return categories
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lmv3det.data.issues import DataReport
-from lmv3det.data.segmentation import is_int
 from lmv3det.errors import InputError
+from lmv3det.files import is_int, is_unicode
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ def match_categories(expected: Sequence[Category], got: Sequence[Category]) -> l
     index = {plain_name(c.name): k for k, c in enumerate(expected)}
     names = [plain_name(c.name) for c in got]
     for categories in (expected, got):
-        plain = [plain_name(c.name) for c in categories]
-        twice = [c.name for c in categories if plain.count(plain_name(c.name)) > 1]
+        counts = Counter(plain_name(c.name) for c in categories)
+        twice = [c.name for c in categories if counts[plain_name(c.name)] > 1]
         if twice:
             if [(c.id, c.name) for c in expected] == [(c.id, c.name) for c in got]:
                 return list(range(len(got)))
@@ -74,10 +75,10 @@ def read_categories(content: dict[str, Any], path: Path, report: DataReport) -> 
     categories: dict[int, Category] = {}
     for number, entry in enumerate(content["categories"]):
         key, name = _id_and_name(entry)
-        if not is_int(key) or not isinstance(name, str):
+        if not is_int(key) or not isinstance(name, str) or not is_unicode(name):
             raise InputError(
-                f"{path}: categories[{number}]: id {key!r}, name {name!r}; it needs a whole number "
-                "and a string"
+                f"{path}: categories[{number}]: id {key!r:.80}, name {name!r:.80}; it needs a "
+                "whole number and a string of valid Unicode"
             )
         if key in categories:
             where = f"category {key} ({name})"

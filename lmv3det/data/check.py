@@ -1,117 +1,39 @@
-"""`lmv3det check`: everything that is wrong with a data set, before it is trained on."""
+"""Everything that is wrong with a data set, before it is trained on."""
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from lmv3det.data.categories import match_categories
 from lmv3det.data.coco import CocoDataset, size_problem
 from lmv3det.data.fingerprint import fingerprint, similar_pairs
 from lmv3det.data.images import read_image
-from lmv3det.data.issues import DataReport, Fault
+from lmv3det.data.issues import DataReport, Issue
 from lmv3det.errors import InputError
+from lmv3det.structures import Sample
 from lmv3det.text.ocr_json import ocr_path, read_ocr
-from lmv3det.visualization.regions import draw_regions
 
 _OTHER_SHAPE = 0.05
-"""An OCR file's page may differ from the image's by this share in height / width."""
+"""An OCR file's page may differ from the image's by this fraction in height / width."""
+
+DrawPage = Callable[[Sample, Sequence[str], str], None]
+"""(page as annotated, class name of each region, its `file_name`) → writes a drawing. It is pickled
+to the processes that read pages."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--annotations", type=Path, required=True, metavar="FILE", help="COCO instances JSON"
-    )
-    parser.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="folder of the page images"
-    )
-    parser.add_argument(
-        "--ocr", type=Path, metavar="DIR", help="folder of the OCR files; checked only when given"
-    )
-    parser.add_argument(
-        "--draw", type=Path, metavar="DIR", help="write a drawing of every page into this folder"
-    )
-    parser.add_argument(
-        "--against",
-        type=Path,
-        nargs=2,
-        metavar=("FILE", "DIR"),
-        help="annotations and images of another split, which must not share pages with this one",
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="processes that read pages (default: 1)"
-    )
+def open_for_check(annotations: Path, images: Path, ocr: Path | None) -> CocoDataset:
+    """A data set whose issues are all collected, in `report`, and none an error.
 
-
-def run(args: argparse.Namespace) -> int:
-    """Check a data set and print a report; 0 when it is clean, 1 when it has faults."""
-    if args.jobs < 1:
-        raise InputError(f"--jobs is {args.jobs}; it must be 1 or more")
-    if args.ocr is not None and not args.ocr.is_dir():
-        raise InputError(f"{args.ocr}: no such OCR folder")
-    dataset = _open(args.annotations, args.images, args.ocr)
-    report = dataset.report
-    prints = _check_pages(dataset, report, args.jobs, args.draw)
-    _report_twins(report, dataset, prints)
-    if args.against:
-        other = _open(args.against[0], args.against[1], None)
-        _check_split(dataset, other, report)
-        other_prints = _check_pages(other, DataReport(), args.jobs, None)
-        _report_twins(report, dataset, prints, other, other_prints)
-    for line in describe(dataset):
-        print(line)
-    for fault in report.faults:
-        print(f"FAULT {fault}")
-    if args.draw is not None:
-        print(f"drawings: {args.draw}")
-    kinds = ", ".join(f"{count} {kind}" for kind, count in report.counts.items())
-    count = f"{len(report)} fault" + ("s" if len(report) > 1 else "")
-    print(f"{args.annotations}: {f'{count} ({kinds})' if report else 'clean, no faults'}")
-    return 1 if report else 0
-
-
-def describe(dataset: CocoDataset) -> list[str]:
-    """What a data set holds: pages, and regions of each class."""
-    regions: Counter[int] = Counter()
-    pages: Counter[int] = Counter()
-    empty = crowds = 0
-    for record in dataset.records:
-        annotations = record.annotations
-        crowds += sum(a["iscrowd"] for a in annotations)
-        classes = [dataset.class_of[a["category_id"]] for a in annotations if not a["iscrowd"]]
-        regions.update(classes)
-        pages.update(set(classes))
-        empty += not classes
-    lines = [
-        f"{dataset.annotations}: {len(dataset)} pages ({empty} without regions), "
-        f"{regions.total()} regions, {crowds} crowds"
-    ]
-    width = max(5, *(len(category.name) for category in dataset.categories))
-    lines.append(f"{'id':>6}  {'class':<{width}}  {'regions':>8}  {'pages':>8}")
-    for index, category in enumerate(dataset.categories):
-        lines.append(
-            f"{category.id:>6}  {category.name:<{width}}  {regions[index]:>8}  {pages[index]:>8}"
-        )
-    return lines
-
-
-@dataclass
-class _Page:
-    """What reading a page found."""
-
-    faults: list[Fault] = field(default_factory=list)
-    fingerprint: np.ndarray | None = None
-
-
-def _open(annotations: Path, images: Path, ocr: Path | None) -> CocoDataset:
+    Raises:
+        InputError: there is nothing to check: no COCO file, no image folder, no usable page.
+    """
     return CocoDataset(
         annotations,
         images,
@@ -123,22 +45,75 @@ def _open(annotations: Path, images: Path, ocr: Path | None) -> CocoDataset:
     )
 
 
+def check_dataset(
+    dataset: CocoDataset,
+    against: CocoDataset | None = None,
+    *,
+    jobs: int = 1,
+    draw: DrawPage | None = None,
+) -> DataReport:
+    """Read every page of a data set, and compare the pages with each other.
+
+    Args:
+        dataset: as `open_for_check` gives; its OCR files are read where it is `with_text`.
+        against: another split, which must not share pages with this one.
+        jobs: processes that read pages.
+        draw: is given every page that can be read.
+
+    Returns:
+        The data set's report, with what reading the pages and comparing them found.
+    """
+    report = dataset.report
+    prints = _check_pages(dataset, report, jobs, draw)
+    _report_near_duplicates(report, dataset, prints)
+    if against is not None:
+        _check_split(dataset, against, report)
+        other_prints = _check_pages(against, DataReport(), jobs, None)
+        _report_near_duplicates(report, dataset, prints, against, other_prints)
+    return report
+
+
+def class_counts(dataset: CocoDataset) -> tuple[list[int], list[int], int, int]:
+    """Regions and pages of each class, the pages without regions, and the crowds.
+
+    Crowds count as neither regions nor pages of a class.
+    """
+    regions: Counter[int] = Counter()
+    pages: Counter[int] = Counter()
+    empty = crowds = 0
+    for record in dataset.records:
+        annotations = record.annotations
+        crowds += sum(a["iscrowd"] for a in annotations)
+        classes = [dataset.class_of[a["category_id"]] for a in annotations if not a["iscrowd"]]
+        regions.update(classes)
+        pages.update(set(classes))
+        empty += not classes
+    indices = range(len(dataset.categories))
+    return [regions[k] for k in indices], [pages[k] for k in indices], empty, crowds
+
+
+@dataclass
+class _Page:
+    """What reading a page found."""
+
+    issues: list[Issue] = field(default_factory=list)
+    fingerprint: np.ndarray | None = None
+
+
 def _check_pages(
-    dataset: CocoDataset, report: DataReport, jobs: int, draw: Path | None
+    dataset: CocoDataset, report: DataReport, jobs: int, draw: DrawPage | None
 ) -> list[np.ndarray | None]:
-    """Read every page, add its faults to the report, draw it; the pages' fingerprints."""
-    if draw is not None:
-        draw.mkdir(parents=True, exist_ok=True)
+    """Read every page, add its issues to the report, draw it; the pages' fingerprints."""
     prints = []
     with tqdm(total=len(dataset), unit="page", desc=dataset.annotations.name) as bar:
         for page in _read_pages(dataset, jobs, draw):
-            report.faults += page.faults
+            report.issues += page.issues
             prints.append(page.fingerprint)
             bar.update()
     return prints
 
 
-def _read_pages(dataset: CocoDataset, jobs: int, draw: Path | None) -> Iterator[_Page]:
+def _read_pages(dataset: CocoDataset, jobs: int, draw: DrawPage | None) -> Iterator[_Page]:
     if jobs == 1:
         for index in range(len(dataset)):
             yield _read_page(dataset, index, draw)
@@ -147,10 +122,10 @@ def _read_pages(dataset: CocoDataset, jobs: int, draw: Path | None) -> Iterator[
         yield from pool.map(_read_shared, range(len(dataset)), chunksize=4)
 
 
-_shared: tuple[CocoDataset, Path | None]
+_shared: tuple[CocoDataset, DrawPage | None]
 
 
-def _start(dataset: CocoDataset, draw: Path | None) -> None:
+def _start(dataset: CocoDataset, draw: DrawPage | None) -> None:
     """Keep the data set in each process, sent once."""
     global _shared
     _shared = (dataset, draw)
@@ -161,13 +136,13 @@ def _read_shared(index: int) -> _Page:
     return _read_page(dataset, index, draw)
 
 
-def _read_page(dataset: CocoDataset, index: int, draw: Path | None) -> _Page:
+def _read_page(dataset: CocoDataset, index: int, draw: DrawPage | None) -> _Page:
     record = dataset.records[index]
     where = f"image {record.image_id} ({record.file_name})"
     page = _Page()
 
     def add(kind: str, problem: str, action: str) -> None:
-        page.faults.append(Fault(kind, where, problem, action))
+        page.issues.append(Issue(kind, where, problem, action))
 
     try:
         image = read_image(record.path)
@@ -179,23 +154,15 @@ def _read_page(dataset: CocoDataset, index: int, draw: Path | None) -> _Page:
         add("size differs", problem, "annotations are fitted")
     page.fingerprint = fingerprint(image)
     if dataset.with_text:
-        for kind, fault, action in _ocr_faults(dataset, record.file_name, image.shape[:2]):
-            add(kind, fault, action)
+        for issue in _ocr_issues(dataset, record.file_name, image.shape[:2]):
+            add(*issue)
     if draw is not None:
         sample = dataset[index]
-        picture = draw_regions(
-            sample.image,
-            sample.boxes,
-            [dataset.categories[c].name for c in sample.classes],
-            sample.classes.tolist(),
-            sample.line_boxes,
-            sample.polygons,
-        )
-        _save(picture, draw / Path(record.file_name.replace("/", "__")).with_suffix(".jpg"))
+        draw(sample, [dataset.categories[c].name for c in sample.classes], record.file_name)
     return page
 
 
-def _ocr_faults(
+def _ocr_issues(
     dataset: CocoDataset, file_name: str, size: tuple[int, ...]
 ) -> Iterator[tuple[str, str, str]]:
     path = ocr_path(dataset.ocr, file_name)
@@ -204,8 +171,8 @@ def _ocr_faults(
     except InputError as error:
         yield "OCR file missing", str(error), "the page has no text"
         return
-    for fault in text.faults:
-        yield "malformed OCR", f"{path}: {fault}", "left out"
+    for issue in text.issues:
+        yield "malformed OCR", f"{path}: {issue}", "left out"
     if not text.width:
         return
     shapes = [text.height / text.width, size[0] / size[1]]
@@ -222,7 +189,7 @@ def _check_split(dataset: CocoDataset, other: CocoDataset, report: DataReport) -
         report.add("categories differ", where, str(error), "the splits cannot be used together")
 
 
-def _report_twins(
+def _report_near_duplicates(
     report: DataReport,
     dataset: CocoDataset,
     prints: list[np.ndarray | None],
@@ -248,9 +215,3 @@ def _stack(dataset: CocoDataset, prints: list[np.ndarray | None]) -> tuple[list,
     read = [(r, p) for r, p in zip(dataset.records, prints, strict=True) if p is not None]
     stacked = np.stack([p for _, p in read]) if read else np.zeros((0, 1), dtype=np.float32)
     return [r for r, _ in read], stacked
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.tmp")
-    picture.save(partial, "JPEG", quality=90)
-    partial.replace(path)

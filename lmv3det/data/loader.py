@@ -1,29 +1,34 @@
-"""From a data set to batches: collate, the order of pages in training, loader processes.
-
-Training pages come as one endless seeded stream of micro-batches. Of W processes, process r takes
-micro-batches r, r + W, r + 2W, …: two processes with a page each see the same pages in the same
-order as one process that accumulates two micro-batches.
-"""
+"""From a data set to batches: collate, and the processes that load."""
 
 from __future__ import annotations
 
-import multiprocessing.resource_sharer  # noqa: F401, see _load_pickling
+import contextlib
+import math
+import multiprocessing
+import multiprocessing.resource_sharer  # see _load_pickling
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from lmv3det.config import Config
 from lmv3det.data.coco import CocoDataset
+from lmv3det.data.images import read_size
+from lmv3det.data.sampler import TrainSampler
 from lmv3det.data.text_noise import TextNoise
 from lmv3det.data.transforms import TestTransform, TrainTransform
 from lmv3det.errors import InputError
 from lmv3det.structures import Batch, Sample, Target
+
+_LARGE = 1 << 24
+"""Pixels from which a page is large: decoding it takes some 100 MB and more."""
 
 
 class PageTokens(Protocol):
@@ -39,11 +44,11 @@ class PageTokens(Protocol):
 
 
 Tokenize = Callable[[list[str], np.ndarray, tuple[int, int]], PageTokens]
-"""(L words, L×4 line boxes in pixels, (height, width)) → tokens."""
+"""(L strings, L×4 line boxes in pixels, (height, width)) → tokens."""
 
 
 class Collate:
-    """Samples to a batch.
+    """Samples to a batch, its images as bytes: `Batch.to` normalises them on the device.
 
     Args:
         pixel_mean: subtracted from R, G, B (0..255).
@@ -66,8 +71,7 @@ class Collate:
         with_polygons: bool = True,
         pad_token_id: int = 1,
     ) -> None:
-        self.pixel_mean = torch.tensor(pixel_mean, dtype=torch.float32).view(3, 1, 1)
-        self.pixel_std = torch.tensor(pixel_std, dtype=torch.float32).view(3, 1, 1)
+        self.pixel_mean, self.pixel_std = tuple(pixel_mean), tuple(pixel_std)
         self.size_divisibility = size_divisibility
         self.page_tokenizer = page_tokenizer
         self.with_targets, self.with_polygons = with_targets, with_polygons
@@ -75,10 +79,16 @@ class Collate:
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
-        batch = Batch(self._images(samples, sizes), sizes, pages=[s.page for s in samples])
+        batch = Batch(
+            self._images(samples, sizes),
+            sizes,
+            pages=[sample.page for sample in samples],
+            pixel_mean=self.pixel_mean,
+            pixel_std=self.pixel_std,
+        )
         if self.page_tokenizer is not None:
             tokens = [
-                self.page_tokenizer(sample.words, sample.line_boxes, size)
+                self.page_tokenizer(sample.lines, sample.line_boxes, size)
                 for sample, size in zip(samples, sizes, strict=True)
             ]
             batch.input_ids, batch.text_boxes, batch.text_mask = self._text(tokens)
@@ -94,14 +104,13 @@ class Collate:
         return batch
 
     def _images(self, samples: Sequence[Sample], sizes: list[tuple[int, int]]) -> Tensor:
+        """B×3×H×W uint8, zero padded; a page's pixels lie together in memory, as in its array."""
         step = self.size_divisibility
         height, width = (-(-max(side) // step) * step for side in zip(*sizes, strict=True))
-        images = torch.zeros(len(samples), 3, height, width)
+        images = torch.zeros(len(samples), height, width, 3, dtype=torch.uint8)
         for target, sample, (h, w) in zip(images, samples, sizes, strict=True):
-            page = target[:, :h, :w]
-            page.copy_(_tensor(sample.image).permute(2, 0, 1))
-            page.sub_(self.pixel_mean).div_(self.pixel_std)
-        return images
+            target[:h, :w] = _tensor(sample.image)
+        return images.permute(0, 3, 1, 2)
 
     def _text(self, tokens: Sequence[PageTokens]) -> tuple[Tensor, Tensor, Tensor | None]:
         ids = [torch.as_tensor(page.ids, dtype=torch.int64) for page in tokens]
@@ -131,101 +140,43 @@ def _tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(image if image.flags.writeable else image.copy())
 
 
-class TrainSampler(Sampler[list[tuple[int, int]]]):
-    """An endless, seeded, restorable stream of micro-batches, shared out among processes.
-
-    Every page comes once an epoch, in an order of that epoch. With `group_by_aspect` pages are
-    dealt onto a pile of tall and one of wide pages, and a pile makes a micro-batch as soon as it is
-    high enough; what is left on a pile stays for the next epoch.
+class _Pages(Dataset):
+    """Transformed pages by index, or by (index, seed of the augmentation).
 
     Args:
-        aspect_ratios: height / width of each page.
-        pages_per_batch: pages of a micro-batch.
-        seed: of the run.
-        rank: of this process.
-        world_size: number of processes.
-        start: micro-batches that this process has consumed already.
-        group_by_aspect: batch tall with tall and wide with wide.
-
-    Yields:
-        Micro-batches as lists of (page index, seed of the page's augmentation). The seed depends on
-        the run's seed and the place in the stream of all processes alone.
+        dataset: the pages.
+        transform: test or train transform; the latter is given a generator too.
+        turn: held while a large page is read and resized, so that the loader's processes hold one
+            of them at a time; None where pages are read one after the other anyway.
     """
 
     def __init__(
-        self,
-        aspect_ratios: Sequence[float],
-        pages_per_batch: int,
-        *,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        start: int = 0,
-        group_by_aspect: bool = True,
+        self, dataset: CocoDataset, transform: Callable[..., Sample], turn: Any = None
     ) -> None:
-        if not len(aspect_ratios) or pages_per_batch < 1 or not 0 <= rank < world_size:
-            raise ValueError(
-                f"{len(aspect_ratios)} pages, {pages_per_batch} a batch, rank {rank} of "
-                f"{world_size}: need pages, a batch of 1 or more, and a rank below the number"
-            )
-        self.wide = [group_by_aspect and ratio < 1 for ratio in aspect_ratios]
-        self.pages_per_batch, self.seed = pages_per_batch, seed
-        self.rank, self.world_size, self.start = rank, world_size, start
+        self.dataset, self.transform, self.turn = dataset, transform, turn
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for number, pages in enumerate(self._micro_batches()):
-            turn, rank = divmod(number, self.world_size)
-            if rank == self.rank and turn >= self.start:
-                first = number * self.pages_per_batch
-                yield [(page, self._page_seed(first + k)) for k, page in enumerate(pages)]
-
-    def _micro_batches(self) -> Iterator[list[int]]:
-        piles: tuple[list[int], list[int]] = ([], [])
-        epoch = 0
-        while True:
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.wide))
-            for page in order.tolist():
-                pile = piles[self.wide[page]]
-                pile.append(page)
-                if len(pile) == self.pages_per_batch:
-                    yield pile.copy()
-                    pile.clear()
-            epoch += 1
-
-    def _page_seed(self, position: int) -> int:
-        words = np.random.SeedSequence((self.seed, position)).generate_state(1, np.uint64)
-        return int(words[0])
-
-
-class _TrainPages(Dataset):
-    """Augmented pages by (index, seed)."""
-
-    def __init__(self, dataset: CocoDataset, transform: TrainTransform) -> None:
-        self.dataset, self.transform = dataset, transform
-
-    def __getitem__(self, item: tuple[int, int]) -> Sample | InputError:
-        index, seed = item
+    def __getitem__(self, item: int | tuple[int, int]) -> Sample | InputError:
+        index, *seeds = item if isinstance(item, tuple) else (item,)
         try:
-            return self.transform(self.dataset[index], np.random.default_rng(seed))
+            with self._turn(index):
+                generators = map(np.random.default_rng, seeds)
+                return self.transform(self.dataset[index], *generators)
         except InputError as error:
             return error
 
-
-class _TestPages(Dataset):
-    """Resized pages by index."""
-
-    def __init__(self, dataset: CocoDataset, transform: TestTransform) -> None:
-        self.dataset, self.transform = dataset, transform
-
-    def __getitem__(self, index: int) -> Sample | InputError:
-        try:
-            return self.transform(self.dataset[index])
-        except InputError as error:
-            return error
+    def _turn(self, index: int) -> contextlib.AbstractContextManager:
+        if self.turn is None:
+            return contextlib.nullcontext()
+        height, width = read_size(self.dataset.records[index].path)
+        return self.turn if height * width > _LARGE else contextlib.nullcontext()
 
 
 class _CollateOrError:
-    """Passes an InputError on as a value: raised in a loader process it would lose its one line."""
+    """Passes an InputError on as a value: raised in a loader process it would lose its one line.
+
+    A loader process moves the batch to shared memory here, where it can be told that there is too
+    little: in the thread that sends it, the batch would be lost and waited for for ever.
+    """
 
     def __init__(self, collate: Collate) -> None:
         self.collate = collate
@@ -237,19 +188,50 @@ class _CollateOrError:
                 return sample
             pages.append(sample)
         try:
-            return self.collate(pages)
+            batch = self.collate(pages)
+            return batch if get_worker_info() is None else batch.share_memory()
         except InputError as error:
             return error
+        except (RuntimeError, OSError) as error:
+            if _lacks_shared_memory(error):
+                return _shared_memory_error()
+            raise
 
 
 class _Loader(DataLoader):
     """A DataLoader that raises the InputErrors which its processes hand over."""
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        for batch in super().__iter__():
+        batches = super().__iter__()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if _lacks_shared_memory(error):
+                    raise _shared_memory_error() from error
+                raise
             if isinstance(batch, InputError):
                 raise batch
             yield batch
+
+
+def _lacks_shared_memory(error: BaseException) -> bool:
+    """Whether a loader process could not write a batch; the kernel may have killed it for that."""
+    text = f"{error} {error.__cause__}"
+    return any(sign in text for sign in ("shared memory", "Bus error", "No space left on device"))
+
+
+def _shared_memory_error() -> InputError:
+    here = ""
+    with contextlib.suppress(OSError):
+        here = f" (/dev/shm has {shutil.disk_usage('/dev/shm').total / 2**20:,.0f} MiB)"
+    return InputError(
+        f"the loader's processes have too little shared memory{here}: start the container with "
+        "more, such as `docker run --shm-size=8g` or `--ipc=host`, or set fewer data.workers "
+        "(0 needs none)"
+    )
 
 
 def build_train_loader(
@@ -279,9 +261,8 @@ def build_train_loader(
     Raises:
         InputError: while iterating, at a page that cannot be read.
     """
-    records = dataset.records
     sampler = TrainSampler(
-        [record.height / record.width for record in records],
+        dataset.records.aspect_ratios(),
         pages_per_batch,
         seed=config.seed,
         rank=rank,
@@ -299,8 +280,9 @@ def build_train_loader(
         TextNoise(text.page_dropout, text.word_dropout, text.line_dropout),
     )
     collate = _collate(config, page_tokenizer, with_targets=True, with_polygons=with_polygons)
-    pages = _TrainPages(dataset, transform)
-    return _Loader(pages, batch_sampler=sampler, collate_fn=collate, **_worker_options(config))
+    options = _worker_options(config)
+    pages = _Pages(dataset, transform, _large_page_turn(options["num_workers"]))
+    return _Loader(pages, batch_sampler=sampler, collate_fn=collate, **options)
 
 
 def build_test_loader(
@@ -325,13 +307,17 @@ def build_test_loader(
         InputError: while iterating, at a page that cannot be read.
     """
     given = config.input
-    pages = _TestPages(dataset, TestTransform(given.min_size_test, given.max_size_test))
+    options = _worker_options(config)
     return _Loader(
-        pages,
+        _Pages(
+            dataset,
+            TestTransform(given.min_size_test, given.max_size_test),
+            _large_page_turn(options["num_workers"]),
+        ),
         sampler=range(rank, len(dataset), world_size),
         batch_size=config.test.batch_size,
         collate_fn=_collate(config, page_tokenizer, with_targets=False, with_polygons=False),
-        **_worker_options(config),
+        **options,
     )
 
 
@@ -351,8 +337,22 @@ def _collate(
     )
 
 
+def default_workers() -> int:
+    """Loader processes for each training process: the host's cores, shared out, but 8 at most."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # a container may be given less time than cores
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def _large_page_turn(workers: int) -> Any:
+    return multiprocessing.Lock() if workers > 1 else None
+
+
 def _worker_options(config: Config) -> dict[str, Any]:
-    workers = config.data.workers
+    workers = default_workers() if config.data.workers is None else config.data.workers
     _load_pickling()
     on_gpu = torch.cuda.is_available() and config.device.startswith(("auto", "cuda"))
     return {

@@ -6,12 +6,12 @@ list or compressed to a string (six bits a character, differences to the run bef
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from lmv3det.structures import Polygons
+from lmv3det.files import are_numbers, is_int
+from lmv3det.structures import Polygons
 
 
 def outline(segmentation: Any, box: np.ndarray, height: int, width: int) -> Polygons:
@@ -34,20 +34,14 @@ def outline(segmentation: Any, box: np.ndarray, height: int, width: int) -> Poly
     return list(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
 
 
-def check_segmentation(segmentation: Any, height: int, width: int) -> None:
-    """Raises ValueError where a segmentation is neither polygons nor a mask of the page's size."""
-    if isinstance(segmentation, dict):
-        runs = run_lengths(segmentation, height, width)
-        if not runs[1::2].any():
-            raise ValueError("the mask is empty")
-        return
-    polygons = segmentation if isinstance(segmentation, list) else []
-    if not polygons:
+def check_polygons(segmentation: Any) -> None:
+    """Raises ValueError where a segmentation that is no mask is no list of polygons either."""
+    if not isinstance(segmentation, list):
         raise ValueError(f"segmentation is a {type(segmentation).__name__}, not polygons or a mask")
-    for number, flat in enumerate(polygons):
+    for number, flat in enumerate(segmentation):
         if not isinstance(flat, list) or len(flat) < 6 or len(flat) % 2:
             raise ValueError(f"polygon {number} is not a list of at least three x, y pairs")
-        if not all(map(is_number, flat)):
+        if not are_numbers(flat):
             raise ValueError(f"polygon {number} holds values that are not finite numbers")
 
 
@@ -130,13 +124,3 @@ def rectangles(runs: np.ndarray, height: int) -> np.ndarray:
     return np.stack([column[begin], y0[begin], column[end] + 1, y1[begin]], axis=1).astype(
         np.float64
     )
-
-
-def is_int(value: Any) -> TypeGuard[int]:
-    """Whether a JSON value is a whole number (true and false are not)."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a JSON value is a finite number of a size that pixels can have."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12

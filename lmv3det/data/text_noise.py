@@ -18,7 +18,7 @@ class TextNoise:
         page_dropout: probability that all lines go.
         word_dropout: probability that the lines of a page that keeps them lose their words, which
             become empty strings.
-        line_dropout: the share of lines that go from any other page is drawn from 0 to this.
+        line_dropout: the fraction of lines that go from any other page is drawn from 0 to this.
     """
 
     page_dropout: float = 0.0
@@ -29,13 +29,13 @@ class TextNoise:
         """The page with the text that is left; every draw comes from `generator`."""
         if not (self.page_dropout or self.word_dropout or self.line_dropout):
             return sample
-        page, word, share = generator.random(3)
+        page, word, fraction = generator.random(3)
         if page < self.page_dropout:
-            return replace(sample, line_boxes=np.zeros((0, 4)), words=[])
-        words = [""] * len(sample.words) if word < self.word_dropout else sample.words
-        kept = generator.random(len(words)) >= share * self.line_dropout
+            return replace(sample, line_boxes=np.zeros((0, 4)), lines=[])
+        lines = [""] * len(sample.lines) if word < self.word_dropout else sample.lines
+        kept = generator.random(len(lines)) >= fraction * self.line_dropout
         return replace(
             sample,
             line_boxes=sample.line_boxes[kept],
-            words=[word for word, keep in zip(words, kept, strict=True) if keep],
+            lines=[line for line, keep in zip(lines, kept, strict=True) if keep],
         )

@@ -78,7 +78,7 @@ def crop(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
 
     Regions are cut at the window: polygons are clipped, and the box of a region that was cut
     shrinks to what is left of its polygons. Regions with less than a pixel left each way are
-    dropped. OCR lines whose centre is outside are dropped with their words; others are cut.
+    dropped. OCR lines whose centre is outside are dropped; others are cut.
     """
     x0, y0, x1, y1 = window
     height, width = sample.image.shape[:2]
@@ -118,7 +118,7 @@ def crop(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
         classes=sample.classes[kept],
         polygons=polygons,
         line_boxes=lines.clip(min=0, max=np.tile(limit, 2)),
-        words=[word for word, keep in zip(sample.words, inside, strict=True) if keep],
+        lines=[line for line, keep in zip(sample.lines, inside, strict=True) if keep],
     )
 
 

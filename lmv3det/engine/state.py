@@ -107,14 +107,9 @@ def same_randomness(device: torch.device) -> Iterator[None]:
         restore_random_state(state, device)
 
 
-def flat(config: Config) -> dict[str, Any]:
-    """The settings by dotted key."""
-    return dict(flatten(to_dict(config)))
-
-
 def changed_settings(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """Settings that differ: key → (old value, new value)."""
-    before, after = flat(old), flat(new)
+    before, after = dict(flatten(to_dict(old))), dict(flatten(to_dict(new)))
     return {key: (before[key], after[key]) for key in after if before[key] != after[key]}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmv3det.errors import InputError
 from lmv3det.evaluation.coco import Result
+from lmv3det.files import is_number
 
 if TYPE_CHECKING:
     from lmv3det.data.coco import CocoDataset
@@ -54,16 +54,10 @@ def _problem(entry: Any, pages: set[int], categories: set[int]) -> str:
         if type(value) is not int or value not in known:
             return f"{key} {value!r:.80} is that of no {what} in the annotations"
     bbox = entry.get("bbox")
-    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(_is_number, bbox))):
+    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_number, bbox))):
         return f"bbox {bbox!r:.80} is not [x, y, w, h]"
     if bbox[2] < 0 or bbox[3] < 0:
         return f"bbox {bbox!r:.80} has a negative width or height"
-    if not _is_number(entry.get("score")):
+    if not is_number(entry.get("score")):
         return f"score {entry.get('score')!r:.80} is no number"
     return ""
-
-
-def _is_number(value: Any) -> bool:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return False
-    return math.isfinite(value) and abs(value) < 1e12

@@ -298,7 +298,7 @@ def make_sample(image: np.ndarray, page: Page, pages: int, text: PageText | None
     sample = Sample(image, page)
     if text is not None:
         lines = text(image, page, pages)
-        sample.words = list(lines.words)
+        sample.lines = list(lines.lines)
         if len(lines.boxes):
             if not (lines.width > 0 and lines.height > 0):
                 raise InputError(

@@ -200,9 +200,9 @@ def _read(engine: Engine, task: _Task) -> int:
         page = engine.read_pdf(task.path, task.number, task.dpi)
     else:
         raise InputError("no PDF, so it has no text layer: take --engine rapidocr")
-    if page.words or not engine.from_pdf:  # a PDF page without text layer may be a picture of text
+    if page.lines or not engine.from_pdf:  # a PDF page without text layer may be a picture of text
         write_ocr(task.out, page)
-    return len(page.words)
+    return len(page.lines)
 
 
 _engine: Engine | None = None

@@ -63,10 +63,52 @@ def scan(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarra
         pixels[:] = pixels.mean(axis=2, keepdims=True)
     result = Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
     if rng.random() < 0.6:
-        buffer = io.BytesIO()
-        result.save(buffer, "JPEG", quality=rng.randint(35, 80))
-        result = Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
+        result = _pressed(result, rng.randint(35, 80))
     return result, forward
+
+
+def _pressed(image: Image.Image, quality: int) -> Image.Image:
+    """An image as JPEG leaves it."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(io.BytesIO(buffer.getvalue()), formats=["JPEG"]).convert("RGB")
+
+
+def wear(image: Image.Image, rng: random.Random) -> tuple[Image.Image, np.ndarray | None]:
+    """A page as such pages come: most from files, made smaller or larger, some scanned.
+
+    Args:
+        image: RGB page.
+        rng: where all chance comes from.
+
+    Returns:
+        The page (RGB, the same size) and the 2×3 matrix that takes its points to the new page,
+        or None where they did not move.
+    """
+    from PIL import Image, ImageFilter
+
+    roll = rng.random()
+    if roll < 0.07:
+        return scan(image, rng)
+    if roll < 0.55:
+        return image, None
+    if rng.random() < 0.5:
+        share = rng.uniform(0.55, 0.9)
+        small = (round(image.width * share), round(image.height * share))
+        how = rng.choice([Image.Resampling.BILINEAR, Image.Resampling.LANCZOS])
+        image = image.resize(small, how, reducing_gap=2.0).resize(image.size, how)
+    elif rng.random() < 0.5:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
+    if rng.random() < 0.35:
+        dark, light = rng.choice([0, 0, 30, 60]), rng.choice([255, 255, 248, 236])
+        power = rng.uniform(0.6, 1.5)
+        table = [round(dark + (light - dark) * (i / 255) ** power) for i in range(256)]
+        image = image.point(table * 3)
+    if rng.random() < 0.5:
+        image = _pressed(image, rng.randint(30, 80))
+    return image, None
 
 
 def _motion(rng: random.Random, width: int, height: int) -> np.ndarray:

@@ -94,7 +94,8 @@ class EnglishProse(Prose):
 
     def math(self) -> str:
         """A short inline formula between the marks of mathematics."""
-        return MATH_START + self.zipf(MATHS) + MATH_END
+        code = self.inline() if self.inline is not None else self.zipf(MATHS)
+        return MATH_START + code + MATH_END
 
     def quantity(self) -> str:
         """A number with its unit."""

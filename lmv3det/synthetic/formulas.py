@@ -59,6 +59,11 @@ class Formulas:
 
     def display(self, wide: bool) -> str:
         """One formula, with its relation sign."""
+        left, sign, right, end = self.parts(wide)
+        return f"{left} {sign} {right}{end}"
+
+    def parts(self, wide: bool) -> tuple[str, str, str, str]:
+        """A formula's left side, its relation sign, its right side and the mark at its end."""
         r = self.rng
         left = r.choice(
             [
@@ -97,4 +102,4 @@ class Formulas:
             right = (
                 f"arg min_({self.variable()}) lr(norm({self.sum(1)}))^2 + lambda {self.variable()}"
             )
-        return f"{left} {sign} {right}{r.choice([',', '.', '', ''])}"
+        return left, sign, right, r.choice([",", ".", "", ""])

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from lmv3det.errors import InputError
 from lmv3det.synthetic.maker import (
+    TALL,
     Job,
     Maker,
     Settings,
@@ -24,19 +25,24 @@ from lmv3det.synthetic.maker import (
 )
 from lmv3det.synthetic.marks import CATEGORIES
 
+_DEFAULTS = {"height": TALL, "jpeg": None}
+SETTINGS = ("plain", "papers", "text_matters")
+
 
 def generate(
     out: str | Path,
     pages: int,
     *,
     seed: int = 0,
-    setting: Literal["plain", "text_matters"] = "plain",
+    setting: Literal["plain", "papers", "text_matters"] = "plain",
     share: float = 0.5,
     language: Literal["en", "zh", "mixed"] = "mixed",
     corpus: str | Path | None = None,
     degrade: bool = False,
     dpi: int | None = None,
     ocr_noise: float = 0.0,
+    height: int = TALL,
+    jpeg: int | None = None,
     workers: int = 1,
 ) -> Path:
     """Make a data set of typeset pages with exact regions and words.
@@ -50,16 +56,19 @@ def generate(
             CDLA classes); ``settings.json`` and ``.pages/`` beside them are for resuming.
         pages: how many pages, at least 1.
         seed: another seed gives other pages.
-        setting: ``plain``, or ``text_matters``, where some regions look alike and only their
-            words tell them apart.
+        setting: ``plain``; ``papers``, with the looks of many kinds of papers and journals and
+            all kinds of figures and tables, to train on for real pages; or ``text_matters``,
+            where some regions look alike and only their words tell them apart.
         share: with ``text_matters``, how many of the regions that could be look-alikes are,
             0 to 1.
         language: of the pages; ``mixed`` tosses for every page.
         corpus: UTF-8 text file, a paragraph a line, for the running text; else it is made up.
         degrade: pages as printed and scanned; JPEG files. Boxes move with the paper.
-        dpi: resolution, 30 to 600; ``None`` makes every page 1000 pixels high.
+        dpi: resolution, 30 to 600; ``None`` makes every page ``height`` pixels high.
         ocr_noise: about how many letters in the OCR files are misread, 0 to 0.5; boxes then
             also stray by a pixel or so, and some short lines are lost.
+        height: of every page in pixels, 200 to 4000; without ``dpi``.
+        jpeg: quality of JPEG files, 1 to 95; ``None`` makes PNG files, or JPEG with ``degrade``.
         workers: processes.
 
     Returns:
@@ -69,7 +78,7 @@ def generate(
         InputError: a setting outside its range, another data set in the folder, a corpus that
             cannot be used, or a missing package or font.
     """
-    _check(pages, seed, setting, share, language, dpi, ocr_noise, workers)
+    _check(pages, seed, setting, share, language, dpi, ocr_noise, height, jpeg, workers)
     out = Path(out)
     digest = None
     if corpus is not None:
@@ -85,12 +94,14 @@ def generate(
         degrade=bool(degrade),
         dpi=dpi,
         ocr_noise=float(ocr_noise),
+        height=height,
+        jpeg=jpeg,
     )
-    font_files(language)
+    font_files(language, setting)
     _claim(out, settings)
     missing = [i for i in range(pages) if not _finished(out, i)]
     with tempfile.TemporaryDirectory(prefix="lmv3det-synthetic-") as scratch:
-        gather_fonts(language, Path(scratch))
+        gather_fonts(language, Path(scratch), setting)
         source = None if corpus is None else Path(corpus)
         _run(Job(out, settings, source, Path(scratch)), missing, pages, workers)
     return _write_annotations(out, pages)
@@ -104,16 +115,21 @@ def _check(
     language: str,
     dpi: int | None,
     ocr_noise: float,
+    height: int,
+    jpeg: int | None,
     workers: int,
 ) -> None:
     faults = [
         (pages < 1, f"pages is {pages}: give at least 1"),
         (seed < 0, f"seed is {seed}: give 0 or more"),
-        (setting not in ("plain", "text_matters"), f"setting {setting!r}: plain or text_matters"),
+        (setting not in SETTINGS, f"setting {setting!r}: one of {', '.join(SETTINGS)}"),
         (not 0 <= share <= 1, f"share is {share}: give a number from 0 to 1"),
         (language not in ("en", "zh", "mixed"), f"language {language!r}: en, zh or mixed"),
         (dpi is not None and not 30 <= dpi <= 600, f"dpi is {dpi}: give 30 to 600"),
         (not 0 <= ocr_noise <= 0.5, f"ocr_noise is {ocr_noise}: give a number from 0 to 0.5"),
+        (not 200 <= height <= 4000, f"height is {height}: give 200 to 4000"),
+        (dpi is not None and height != TALL, "both dpi and height: give one of them"),
+        (jpeg is not None and not 1 <= jpeg <= 95, f"jpeg is {jpeg}: give 1 to 95"),
         (workers < 1, f"workers is {workers}: give at least 1"),
     ]
     for wrong, message in faults:
@@ -146,8 +162,9 @@ def _claim(out: Path, settings: Settings) -> None:
             f"{file}: not JSON ({error}); remove the folder or name another"
         ) from error
     for key, value in asdict(settings).items():
-        if not isinstance(old, dict) or old.get(key) != value:
-            was = old.get(key) if isinstance(old, dict) else None
+        # Folders made before a setting came have pages made with its default.
+        was = old.get(key, _DEFAULTS.get(key)) if isinstance(old, dict) else None
+        if was != value:
             raise InputError(
                 f"{file}: the pages there were made with {key} {was!r}, not {value!r}; "
                 f"name another folder, or ask for the same settings"
@@ -236,9 +253,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other pages")
     parser.add_argument(
         "--setting",
-        choices=("plain", "text_matters"),
+        choices=SETTINGS,
         default="plain",
-        help="text_matters: some regions look alike and differ by their words alone",
+        help="papers: the looks of many kinds of papers and journals, with all kinds of figures "
+        "and tables (to train on for real pages); "
+        "text_matters: some regions look alike and differ by their words alone",
     )
     parser.add_argument(
         "--share",
@@ -250,6 +269,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", type=Path, help="text file, a paragraph a line, for the text")
     parser.add_argument("--degrade", action="store_true", help="as printed and scanned")
     parser.add_argument("--dpi", type=int, help="resolution (default: pages 1000 pixels high)")
+    parser.add_argument("--height", type=int, default=TALL, help="pages' height in pixels")
+    parser.add_argument("--jpeg", type=int, help="JPEG files of this quality (default: PNG)")
     parser.add_argument(
         "--ocr-noise", type=float, default=0.0, help="share of letters misread, 0 to 0.5"
     )
@@ -269,6 +290,8 @@ def run(args: argparse.Namespace) -> int:
         degrade=args.degrade,
         dpi=args.dpi,
         ocr_noise=args.ocr_noise,
+        height=args.height,
+        jpeg=args.jpeg,
         workers=args.workers,
     )
     print(path)

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lmv3det.errors import InputError
+from lmv3det.text.ocr_json import OcrPage, ocr_text
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from lmv3det.synthetic.text import Corpus
+    from lmv3det.synthetic.truth import Truth
+    from lmv3det.synthetic.typeset import Page
 
 Box = tuple[int, int, int, int]
 VERSION = 1
@@ -40,6 +43,8 @@ class Settings:
     degrade: bool
     dpi: int | None
     ocr_noise: float
+    height: int = TALL
+    jpeg: int | None = None
     version: int = VERSION
 
 
@@ -75,7 +80,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def font_files(language: str) -> list[Path]:
+def font_files(language: str, setting: str = "plain") -> list[Path]:
     """The font files that pages in ``language`` are set in, besides typst's own.
 
     Raises:
@@ -86,6 +91,9 @@ def font_files(language: str) -> list[Path]:
         ("font_source_sans_pro", "files", [f"SourceSansPro-{w}.ttf" for w in _WEIGHTS]),
         ("font_source_serif_pro", "files", [f"SourceSerifPro-{w}.ttf" for w in _WEIGHTS]),
     ]
+    if setting == "papers":
+        faces = [f"DejaVu{face}.ttf" for face in _DEJAVU]
+        wanted.append(("matplotlib", "mpl-data/fonts/ttf", faces))
     if language in ("zh", "mixed"):
         wanted.append(("pylopdf_fonts_zh_cn", ".", ["Noto*SC-Regular.otf"]))
     files: list[Path] = []
@@ -111,13 +119,14 @@ def font_files(language: str) -> list[Path]:
 
 
 _WEIGHTS = ("Regular", "Bold", "It", "BoldIt")
+_DEJAVU = ("Sans", "Sans-Bold", "Sans-Oblique", "Serif", "Serif-Bold", "Serif-Italic")
 
 
-def gather_fonts(language: str, scratch: Path) -> None:
+def gather_fonts(language: str, scratch: Path, setting: str = "plain") -> None:
     """Copy the fonts to ``scratch/fonts``: what else their packages hold must not change a page."""
     folder = scratch / "fonts"
     folder.mkdir()
-    for file in font_files(language):
+    for file in font_files(language, setting):
         shutil.copyfile(file, folder / file.name)
 
 
@@ -144,16 +153,14 @@ class Maker:
             root=str(self.root), font_paths=fonts, ignore_system_fonts=True
         )
 
-    def make(self, index: int) -> None:
-        """Make page ``index``: image, OCR file, and last the record that says it is done."""
+    def _typeset(self, rng: random.Random, index: int) -> tuple[Page, Truth]:
+        """A page's source and what is on it when it is set."""
         import typst
 
-        from lmv3det.synthetic.degrade import move_boxes, scan
+        from lmv3det.synthetic.page import write_page
         from lmv3det.synthetic.truth import read_page
-        from lmv3det.synthetic.typeset import write_page
 
         s = self.job.settings
-        rng = random.Random(f"{s.version}/{s.seed}/{index}")
         page = write_page(
             rng,
             language=s.language,
@@ -170,11 +177,29 @@ class Maker:
         assert isinstance(pdf, bytes)
         for file in self.root.iterdir():
             file.unlink()
-        scale = s.dpi / 72 if s.dpi is not None else TALL / page.style.height
-        truth = read_page(pdf, page.marks, scale)
+        scale = s.dpi / 72 if s.dpi is not None else s.height / page.style.height
+        return page, read_page(pdf, page.marks, scale)
+
+    def make(self, index: int) -> None:
+        """Make page ``index``: image, OCR file, and last the record that says it is done."""
+        from lmv3det.synthetic.degrade import move_boxes, scan, wear
+
+        s = self.job.settings
+        rng = random.Random(f"{s.version}/{s.seed}/{index}")
+        page, truth = self._typeset(rng, index)
+        for attempt in range(1, 5 if s.setting == "papers" else 1):
+            if not crowded(truth):
+                break
+            # A float had too little room and ran into its neighbours.
+            rng = random.Random(f"{s.version}/{s.seed}/{index}/{attempt}")
+            page, truth = self._typeset(rng, index)
         image = truth.image
+        matrix: np.ndarray | None = None
         if s.degrade:
             image, matrix = scan(image, rng)
+        elif s.setting == "papers":
+            image, matrix = wear(image, rng)
+        if matrix is not None:
             for region in truth.regions:
                 region.boxes = move_boxes(region.boxes, matrix)
                 for line in region.lines:
@@ -194,10 +219,11 @@ class Maker:
         lines = _as_engines_do(lines)
         if s.ocr_noise:
             lines = misread(lines, s.ocr_noise, rng, width, height)
-        ending = "jpg" if s.degrade else "png"
+        quality = s.jpeg if s.jpeg is not None else 88 if s.degrade else None
+        ending = "png" if quality is None else "jpg"
         buffer = io.BytesIO()
-        if s.degrade:
-            image.save(buffer, "JPEG", quality=88)
+        if quality is not None:
+            image.save(buffer, "JPEG", quality=quality)
         else:
             image.save(buffer, "PNG", compress_level=3)
         out, name = self.job.out, stem(index)
@@ -214,6 +240,20 @@ class Maker:
             "regions": records,
         }
         write_atomically(out / ".pages" / f"{name}.json", json.dumps(record).encode())
+
+
+def crowded(truth: Truth) -> bool:
+    """Whether two regions of a page overlap by more than a small part of a line."""
+    import numpy as np
+
+    from lmv3det.synthetic.truth import hull
+
+    boxes = np.array([hull(region.boxes) for region in truth.regions]).reshape(-1, 4)
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    overlap = (high - low).min(axis=2)  # N×N, pixels
+    np.fill_diagonal(overlap, 0)
+    return bool((overlap > 0.005 * truth.image.height).any())
 
 
 def whole_pixels(boxes: np.ndarray, width: int, height: int) -> Box | None:
@@ -277,6 +317,5 @@ def misread(
 
 def ocr_json(lines: list[tuple[Box, str]], width: int, height: int) -> str:
     """An OCR file's text, an entry a line."""
-    boxes = ",\n".join(json.dumps([x0, y0, x1 - x0, y1 - y0]) for (x0, y0, x1, y1), _ in lines)
-    words = ",\n".join(json.dumps(text, ensure_ascii=False) for _, text in lines)
-    return f'{{"bbox": [\n{boxes}\n],\n"words": [\n{words}\n],\n"W": {width}, "H": {height}}}\n'
+    boxes = np.array([box for box, _ in lines], dtype=np.float64).reshape(-1, 4)
+    return ocr_text(OcrPage(boxes, [text for _, text in lines], width, height))

@@ -36,10 +36,12 @@ class RegionMark:
     Attributes:
         category: one of ``CATEGORIES``.
         flows: it may break over columns, and then gives one box a fragment.
+        joins: index of a region that it becomes part of where the two stand close; -1 for none.
     """
 
     category: str
     flows: bool
+    joins: int = -1
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,24 @@ class UnitMark:
 
 @dataclass
 class Marks:
-    """The regions and units of one document, in the order in which they were made."""
+    """The regions and units of one document, in the order in which they were made.
+
+    Attributes:
+        regions: what is annotated.
+        units: what is read as one.
+        full_height: regions of words reach over the whole height of their type, as in data sets
+            made from the words of PDF files, instead of over the ink alone.
+    """
 
     regions: list[RegionMark] = field(default_factory=list)
     units: list[UnitMark] = field(default_factory=list)
+    full_height: bool = False
 
-    def region(self, category: str, *, flows: bool = False) -> int:
+    def region(self, category: str, *, flows: bool = False, joins: int = -1) -> int:
         """A new region; returns its index."""
         if category not in CATEGORIES:
             raise ValueError(f"category {category!r} is not one of {', '.join(CATEGORIES)}")
-        self.regions.append(RegionMark(category, flows))
+        self.regions.append(RegionMark(category, flows, joins))
         return len(self.regions) - 1
 
     def unit(self, region: int, size: float, *, stacked: bool = False, upright: bool = True) -> int:

@@ -10,7 +10,7 @@ import random
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -101,6 +101,8 @@ class Prose(ABC):
     figure_word: str
     table_word: str
     foreign_share = 0.0
+    inline: Callable[[], str] | None = None
+    """Makes inline formulas, in typst's notation; a fixed list serves without it."""
 
     def __init__(self, rng: random.Random, paragraphs: Sequence[str] = ()) -> None:
         self.rng = rng

@@ -27,10 +27,12 @@ class Line:
     Attributes:
         text: its words.
         boxes: N×4 float, the boxes of its letters.
+        stacked: a formula or a turned label, which has no base line.
     """
 
     text: str
     boxes: np.ndarray
+    stacked: bool = False
 
 
 @dataclass
@@ -100,7 +102,7 @@ def read_page(pdf: bytes, marks: Marks, scale: float) -> Truth:
     for code, found in letters.items():
         unit = marks.units[code - 1]
         units[code] = [
-            Line(text, _flip(np.array(boxes), height) * scales)
+            Line(text, _flip(np.array(boxes), height) * scales, unit.stacked or not unit.upright)
             for text, boxes in _split(found, unit)
         ]
     rules = {region: _flip(np.array(boxes), height) * scales for region, boxes in ink.items()}
@@ -148,7 +150,14 @@ def _letters(page: object, marks: Marks) -> dict[int, list[_Letter]]:
             continue
         raw.FPDFText_GetFillColor(textpage, i, *ink)
         code = code_of(red.value, green.value, blue.value)
-        if not 0 < code <= known or raw.FPDFText_IsGenerated(textpage, i) == 1:
+        if not 0 < code <= known:
+            continue
+        if number == 32:
+            # Most of a page's calls are for letters; a space's box is not used.
+            if raw.FPDFText_IsGenerated(textpage, i) != 1:
+                found.setdefault(code, []).append(_Letter(" ", (0.0, 0.0, 0.0, 0.0), True))
+            continue
+        if number in (2, 45, 0xAD) and raw.FPDFText_IsGenerated(textpage, i) == 1:
             continue
         if 0xD800 <= number < 0xDC00:
             surrogate = number
@@ -254,6 +263,30 @@ def _pieces(row: list[_Letter], unit: UnitMark) -> list[tuple[str, _Boxes]]:
     return [(words, found) for words, found in pieces if words]
 
 
+def _covers(lines: list[tuple[Line, float]], marks: Marks, category: str) -> list[np.ndarray]:
+    """The boxes that a region covers for its lines; each line is given with its type size."""
+    covers = [line.boxes for line, _ in lines]
+    if marks.full_height and category not in ("Figure", "Table"):
+        covers.extend(_band(line, size) for line, size in lines if not line.stacked)
+    return covers
+
+
+def _band(line: Line, size: float) -> np.ndarray:
+    """The box of a line from the height of its ascenders to its descenders: 1×4."""
+    x0, _, x1, _ = hull(line.boxes)
+    if CJK.search(line.text):
+        middle = float(np.median(line.boxes[:, 1] + line.boxes[:, 3])) / 2
+        return np.array([[x0, middle - 0.5 * size, x1, middle + 0.5 * size]])
+    base = float(np.median(line.boxes[:, 3]))
+    return np.array([[x0, base - 0.76 * size, x1, base + 0.22 * size]])
+
+
+def _near(one: Region, two: Region, gap: float) -> bool:
+    """Whether the boxes of two regions are less than ``gap`` pixels apart, level and upright."""
+    a, b = hull(one.boxes), hull(two.boxes)
+    return max(a[0], b[0]) - min(a[2], b[2]) < gap and max(a[1], b[1]) - min(a[3], b[3]) < 0.2 * gap
+
+
 def _regions(
     marks: Marks, units: dict[int, list[Line]], rules: dict[int, np.ndarray], scale: float
 ) -> list[Region]:
@@ -263,15 +296,24 @@ def _regions(
         unit = marks.units[code - 1]
         lines.setdefault(unit.region, []).extend((line, unit.size * scale) for line in units[code])
     regions: list[Region] = []
+    whole: dict[int, Region] = {}
     for index, mark in enumerate(marks.regions):
         own = lines.get(index, [])
         drawn = rules.get(index)
         if not mark.flows:
-            parts = [line.boxes for line, _ in own]
+            parts = _covers(own, marks, mark.category)
             if drawn is not None:
                 parts.append(drawn)
-            if parts:
-                regions.append(Region(mark.category, np.concatenate(parts), [x for x, _ in own]))
+            if not parts:
+                continue
+            region = Region(mark.category, np.concatenate(parts), [x for x, _ in own])
+            other = whole.get(mark.joins)
+            if other is not None and _near(region, other, 2 * own[0][1]):
+                other.boxes = np.concatenate([other.boxes, region.boxes])
+                other.lines.extend(region.lines)
+                continue
+            whole[index] = region
+            regions.append(region)
             continue
         fragments: list[list[Line]] = []
         bottom, span = 0.0, (0.0, 0.0)
@@ -284,8 +326,8 @@ def _regions(
             fragments[-1].append(line)
             span = (min(span[0], x0), max(span[1], x1))
             bottom = y1
-        regions.extend(
-            Region(mark.category, np.concatenate([x.boxes for x in part]), part)
-            for part in fragments
-        )
+        sizes = {id(line): size for line, size in own}
+        for part in fragments:
+            covers = _covers([(line, sizes[id(line)]) for line in part], marks, mark.category)
+            regions.append(Region(mark.category, np.concatenate(covers), part))
     return regions

@@ -160,7 +160,14 @@ class PageWriter(Furniture):
         )
 
 
-def write_page(
+def new_prose(rng: random.Random, language: str, corpus: Corpus | None) -> Prose:
+    """The text of one made-up paper in ``language``, ``en`` or ``zh``."""
+    if language == "zh":
+        return ChineseProse(rng, corpus.chinese if corpus else ())
+    return EnglishProse(rng, corpus.english if corpus else ())
+
+
+def write_plain(
     rng: random.Random,
     *,
     language: str,
@@ -170,15 +177,9 @@ def write_page(
     folder: Path,
     name: str,
 ) -> Page:
-    """One page's source, its marks and style; images that it shows are put in ``folder``."""
-    if language == "mixed":
-        language = rng.choice(["en", "zh"])
+    """A page of setting ``plain`` or ``text_matters``; arguments as those of `page.write_page`."""
     style = draw_style(rng, language)
-    prose: Prose
-    if language == "zh":
-        prose = ChineseProse(rng, corpus.chinese if corpus else ())
-    else:
-        prose = EnglishProse(rng, corpus.english if corpus else ())
+    prose = new_prose(rng, language, corpus)
     marks = Marks()
     writer = PageWriter(rng, style, prose, marks, folder, name)
     if setting == "text_matters":
@@ -191,16 +192,23 @@ def write_page(
         header = writer.header(kind, number)
     footer = writer.footer(number)
     body = writer.fill(kind)
+    return Page(document(style, writer.footnote_code, header, footer, body), marks, style)
+
+
+def document(
+    style: Style, footnote_code: int, header: str, footer: str, body: str, extra: str = ""
+) -> str:
+    """The typst source of a page; ``extra`` are more arguments of its ``page``."""
     s = style
-    lang = '"zh", region: "cn"' if language == "zh" else '"en"'
-    indent = "true" if language == "zh" else "false"
-    note = colour(writer.footnote_code)
+    lang = '"zh", region: "cn"' if s.language == "zh" else '"en"'
+    indent = "true" if s.language == "zh" else "false"
+    note = colour(footnote_code)
     families = ", ".join(quoted(f) for f in s.fonts)
-    source = f"""{PREAMBLE}
+    return f"""{PREAMBLE}
 #set page(width: {s.width:.2f}pt, height: {s.height:.2f}pt, columns: {s.columns},
   margin: (left: {s.left:.2f}pt, right: {s.right:.2f}pt,
     top: {s.top:.2f}pt, bottom: {s.bottom:.2f}pt),
-  header: [{header}], footer: [{footer}])
+  header: [{header}], footer: [{footer}]{extra})
 #set columns(gutter: {s.gutter:.2f}pt)
 #set text(font: {fonts(s.fonts)}, size: {s.size:.2f}pt, lang: {lang})
 #show math.equation: set text(font: ("New Computer Modern Math", {families}))
@@ -211,4 +219,3 @@ def write_page(
 #show footnote.entry: set text(size: {s.size * 0.8:.2f}pt, fill: {note})
 #show footnote.entry: set par(first-line-indent: 0pt, leading: {s.size * 0.35:.2f}pt)
 {body}"""
-    return Page(source, marks, style)

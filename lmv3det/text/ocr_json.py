@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from lmv3det.data.segmentation import is_number
 from lmv3det.errors import InputError
+from lmv3det.files import is_number, is_unicode, replacing
 
 MARGIN = 0.02
-"""A box may stick out of the page by this share of its width or height; it is then clamped."""
+"""A box may stick out of the page by this fraction of its width or height; it is then clamped."""
 _NOISE = 1e-6
 
 
@@ -29,26 +29,40 @@ class OcrPage:
 
     Attributes:
         boxes: L×4 float64 x0 y0 x1 y1, pixels of the original page.
-        words: the L strings.
+        lines: the L strings.
         width: of the original page, pixels; 0 when a malformed file was skipped whole.
         height: likewise.
         clamped: how many boxes stuck out of the page a little and were cut.
         skipped: how many malformed entries were left out.
-        faults: what was wrong with them.
+        issues: what was wrong with them.
     """
 
     boxes: np.ndarray
-    words: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     width: int = 0
     height: int = 0
     clamped: int = 0
     skipped: int = 0
-    faults: list[str] = field(default_factory=list)
+    issues: list[str] = field(default_factory=list)
 
 
 def ocr_path(folder: str | os.PathLike, image_file: str | os.PathLike) -> Path:
-    """Where a page's OCR lies: `<folder>/<image stem>.json`."""
-    return Path(folder) / f"{Path(image_file).stem}.json"
+    """Where a page's OCR lies.
+
+    Args:
+        folder: of the OCR files.
+        image_file: relative to the folder of the images.
+
+    Returns:
+        `<folder>/<sub-folder of the image>/<stem>.json` where the OCR files are in such
+        sub-folders too, else `<folder>/<stem>.json`.
+    """
+    image, within = Path(image_file), Path(folder)
+    parent = image.parent
+    relative = not parent.is_absolute() and parent.parts and ".." not in parent.parts
+    if relative and (within / parent).is_dir():
+        within = within / parent
+    return within / f"{image.stem}.json"
 
 
 def read_ocr(path: str | os.PathLike, *, malformed: Literal["error", "skip"] = "error") -> OcrPage:
@@ -68,13 +82,17 @@ def read_ocr(path: str | os.PathLike, *, malformed: Literal["error", "skip"] = "
         InputError: no such file; a malformed one, naming the entry.
     """
     try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):  # a pipe would be waited for
+            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise InputError(f"{path}: {what}, not an OCR file")
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such OCR file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: a folder, not an OCR file") from None
     except UnicodeDecodeError as error:
         return _unusable(path, f"not UTF-8 ({error})", 1, malformed)
+    except (OSError, UnicodeEncodeError) as error:  # no permission, or a name that cannot be one
+        raise InputError(f"{path}: cannot be read ({error})") from None
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -104,20 +122,20 @@ def _read_entries(
     height: float,
     malformed: str,
 ) -> OcrPage:
-    boxes, kept, faults, clamped = [], [], [], 0
+    boxes, kept, issues, clamped = [], [], [], 0
     for index, (entry, word) in enumerate(zip(entries, words, strict=True)):
         try:
             box = _corners(entry)
             inside = _clamp(box, width, height)
             _check_word(word)
         except ValueError as error:
-            fault = f"entry {index}, bbox {entry!r:.80}: {error}"
+            issue = f"entry {index}, bbox {entry!r:.80}: {error}"
             if malformed == "error":
                 raise InputError(
-                    f"{path}: {fault}; mend the file, or set data.malformed_ocr=skip to leave "
+                    f"{path}: {issue}; fix the file, or set data.malformed_ocr=skip to leave "
                     "such entries out"
                 ) from None
-            faults.append(fault)
+            issues.append(issue)
             continue
         clamped += any(abs(a - b) > _NOISE for a, b in zip(box, inside, strict=True))
         boxes.append(inside)
@@ -129,7 +147,7 @@ def _read_entries(
         round(height),
         clamped,
         len(entries) - len(kept),
-        faults,
+        issues,
     )
 
 
@@ -150,9 +168,10 @@ def _corners(entry: Any) -> tuple[float, float, float, float]:
 
 
 def _check_word(word: Any) -> None:
-    fits = isinstance(word, str)
-    if not fits:
-        raise ValueError(f"its word is {word!r}, not a string")
+    if not isinstance(word, str):
+        raise ValueError(f"its word is {word!r:.80}, not a string")
+    if not is_unicode(word):
+        raise ValueError(f"its word is {word!r:.80}, which is not valid Unicode")
 
 
 def _clamp(
@@ -173,45 +192,37 @@ def _unusable(path: str | os.PathLike, why: str, entries: int, malformed: str) -
     why = " ".join(why.split())
     if malformed == "error":
         raise InputError(
-            f"{path}: {why}; mend the file, or set data.malformed_ocr=skip to "
+            f"{path}: {why}; fix the file, or set data.malformed_ocr=skip to "
             "take the page without text"
         )
-    return OcrPage(np.zeros((0, 4)), skipped=entries, faults=[why])
+    return OcrPage(np.zeros((0, 4)), skipped=entries, issues=[why])
+
+
+def ocr_text(page: OcrPage) -> str:
+    """The text of an OCR file, one entry a line; coordinates to 1/100 pixel.
+
+    Raises:
+        ValueError: boxes and lines of different lengths, or a box that is not finite.
+    """
+    boxes = np.asarray(page.boxes, dtype=np.float64).reshape(-1, 4)
+    if len(boxes) != len(page.lines) or not np.isfinite(boxes).all():
+        raise ValueError(f"{len(boxes)} boxes for {len(page.lines)} lines, or not finite")
+    entries = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2)
+    plain = [[int(v) if v.is_integer() else v for v in entry] for entry in entries.tolist()]
+    bbox = ",\n".join(json.dumps(entry) for entry in plain)
+    words = ",\n".join(json.dumps(line, ensure_ascii=False) for line in page.lines)
+    return (
+        f'{{"bbox": [\n{bbox}\n],\n"words": [\n{words}\n],\n'
+        f'"W": {int(page.width)}, "H": {int(page.height)}}}\n'
+    )
 
 
 def write_ocr(path: str | os.PathLike, page: OcrPage) -> None:
     """Write an OCR file at once or not at all; folders are made.
 
     Raises:
-        ValueError: boxes and words of different lengths, or a box that is not finite.
+        ValueError: see `ocr_text`; a line that is not valid Unicode.
     """
-    boxes = np.asarray(page.boxes, dtype=np.float64).reshape(-1, 4)
-    if len(boxes) != len(page.words) or not np.isfinite(boxes).all():
-        raise ValueError(f"{path}: {len(boxes)} boxes for {len(page.words)} words, or not finite")
-    entries = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(2)
-    content = {
-        "bbox": entries.tolist(),
-        "words": list(page.words),
-        "W": int(page.width),
-        "H": int(page.height),
-    }
-    text = _one_entry_a_line(content)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _one_entry_a_line(content: dict[str, Any]) -> str:
-    def rows(values: Sequence[Any]) -> str:
-        return ",\n  ".join(json.dumps(value, ensure_ascii=False) for value in values)
-
-    bbox, words = rows(content["bbox"]), rows(content["words"])
-    return (
-        f'{{"bbox": [\n  {bbox}\n],\n"words": [\n  {words}\n],\n'
-        f'"W": {content["W"]}, "H": {content["H"]}}}\n'
-    )
+    content = ocr_text(page).encode("utf-8")
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content)

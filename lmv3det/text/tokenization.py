@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from lmv3det.errors import InputError
+from lmv3det.files import is_unicode
 from lmv3det.text.reading_order import ReadingOrder, reading_order
 
 if TYPE_CHECKING:
@@ -167,12 +168,12 @@ class PageTokenizer:
         return self._get().vocab_size
 
     def __call__(
-        self, words: list[str], line_boxes: np.ndarray, image_size: tuple[int, int]
+        self, lines: list[str], line_boxes: np.ndarray, image_size: tuple[int, int]
     ) -> Tokens:
         """Tokens of a page.
 
         Args:
-            words: the L strings of the lines.
+            lines: the L strings of the lines.
             line_boxes: L×4 boxes of the lines, pixels of the (transformed) image.
             image_size: (height, width) of that image.
 
@@ -183,19 +184,19 @@ class PageTokenizer:
             ValueError: numbers of strings and boxes differ.
         """
         boxes = _ordered(line_boxes)
-        if len(words) != len(boxes):
-            raise ValueError(f"{len(words)} strings, but {len(boxes)} boxes of lines")
+        if len(lines) != len(boxes):
+            raise ValueError(f"{len(lines)} strings, but {len(boxes)} boxes of lines")
         order = reading_order(boxes, image_size[1], self.reading_order)
-        lines = self._tokenize([words[i] for i in order]) if len(words) else []
-        lines = [self._select(line) for line in lines]
-        counts = np.array([len(line) for line in lines], dtype=np.int64)
+        encoded = self._tokenize([lines[i] for i in order]) if lines else []
+        ids_of = [self._select(line) for line in encoded]
+        counts = np.array([len(line) for line in ids_of], dtype=np.int64)
         if self.selection == "sentence":
             counts = np.minimum(counts, 1)
         kept = self._fit(counts)
         grid = np.repeat(normalize_boxes(boxes[order], image_size), kept, axis=0)
         if self.selection == "sentence":
-            return Tokens(self._pad([lines[i] for i in np.flatnonzero(kept)]), grid)
-        pairs = zip(lines, kept.tolist(), strict=True)
+            return Tokens(self._pad([ids_of[i] for i in np.flatnonzero(kept)]), grid)
+        pairs = zip(ids_of, kept.tolist(), strict=True)
         ids = [token for line, count in pairs for token in line[:count]]
         return Tokens(np.array(ids, dtype=np.int64), grid)
 
@@ -289,7 +290,13 @@ class _Tokenizer:
         lines = [line.strip() for line in lines]
         if self.fast is None:
             return self.tokenizer(lines, add_special_tokens=False)["input_ids"]
-        encoded = self._encode_fast([self.space + line if line else line for line in lines])
+        try:
+            encoded = self._encode_fast([self.space + line if line else line for line in lines])
+        except (TypeError, UnicodeEncodeError):
+            for number, line in enumerate(lines):
+                if not is_unicode(line):
+                    raise InputError(f"line {number}, {line!r:.80}: not valid Unicode") from None
+            raise
         return [line.ids for line in encoded]
 
 

@@ -1,9 +1,7 @@
-"""The command `train-tokenizer`: a tokenizer from one's own OCR files."""
+"""A tokenizer trained on one's own OCR files."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import unicodedata
 from collections import Counter
@@ -14,6 +12,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from lmv3det.errors import InputError
+from lmv3det.files import replacing, write_json
 from lmv3det.text.ocr_json import read_ocr
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
@@ -41,7 +40,7 @@ def train_tokenizer(
     Args:
         texts: lines of text, any language.
         out: folder to write `tokenizer.json` and `tokenizer_config.json` to.
-        vocab_size: most entries; fewer come out where the texts hold fewer.
+        vocab_size: max entries; fewer come out where the texts hold fewer.
         kind: what to train.
         show_progress: let the library draw its bars.
 
@@ -64,7 +63,7 @@ def train_tokenizer(
     from tokenizers import processors
 
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)  # a fault here is told before the training
+    out.mkdir(parents=True, exist_ok=True)  # an error here is raised before the training
     tokenizer, trainer = _untrained(lines, vocab_size, kind, show_progress)
     tokenizer.train_from_iterator(lines, trainer, length=len(lines))
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -83,8 +82,9 @@ def train_tokenizer(
         "mask_token": "<mask>",
         "clean_up_tokenization_spaces": False,
     }
-    _write(out / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
-    _write(out / "tokenizer.json", tokenizer.to_str(pretty=True) + "\n")
+    write_json(out / "tokenizer_config.json", config)
+    with replacing(out / "tokenizer.json") as temporary:
+        temporary.write_text(tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")
     return tokenizer.get_vocab_size()
 
 
@@ -123,12 +123,6 @@ def _untrained(lines: list[str], vocab_size: int, kind: Kind, show_progress: boo
     )
 
 
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def read_texts(folders: Iterable[str | os.PathLike]) -> Iterator[str]:
     """The lines of every OCR file in some folders, in the order of folders and names.
 
@@ -144,36 +138,4 @@ def read_texts(folders: Iterable[str | os.PathLike]) -> Iterator[str]:
             raise InputError(f"{folder}: no OCR files (*.json); `lmv3det ocr` writes them")
         files += found
     for file in tqdm(files, desc="reading OCR files", unit="file"):
-        yield from read_ocr(file).words
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `lmv3det train-tokenizer`."""
-    parser.add_argument("ocr", nargs="+", metavar="OCR_DIR", help="folders of OCR JSON files")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
-    parser.add_argument(
-        "--vocab-size", type=int, default=8000, metavar="N", help="most entries (default: 8000)"
-    )
-    parser.add_argument(
-        "--kind",
-        choices=KINDS,
-        default="bpe",
-        help="bpe: bytes, like LayoutLMv3 English (default); char_bpe, unigram: characters, with "
-        "unknown ones; unigram is the kind of LayoutLMv3 Chinese, and slower to train",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace a tokenizer in DIR")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run `lmv3det train-tokenizer`."""
-    out = Path(args.out)
-    if (out / "tokenizer.json").exists() and not args.overwrite:
-        raise InputError(f"{out}: holds a tokenizer already; give another --out, or --overwrite")
-    size = train_tokenizer(
-        read_texts(args.ocr), out, args.vocab_size, args.kind, show_progress=True
-    )
-    print(
-        f"{out}: {size} entries. Train with text.tokenizer={out} backbone.vocab_size={size} "
-        "backbone.pad_token_id=1"
-    )
-    return 0
+        yield from read_ocr(file).lines

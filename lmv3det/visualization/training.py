@@ -34,9 +34,12 @@ def draw_batch(
     regions, class names and the boxes of text tokens. Writes a PNG.
 
     Args:
-        batch: with targets; images B×3×H×W normalised by the mean and std (R, G, B in 0..255).
+        batch: with targets; images B×3×H×W, normalised by the mean and std (R, G, B in 0..255) or
+            as a loader ships them.
     """
-    images = batch.images.detach().cpu().double().permute(0, 2, 3, 1).numpy()  # B×H×W×3
+    images = (
+        batch.normalized().images.detach().cpu().double().permute(0, 2, 3, 1).numpy()
+    )  # B×H×W×3
     pixels = (images * np.asarray(pixel_std) + np.asarray(pixel_mean)).clip(0, 255).round()
     pictures = []
     for number in range(min(len(batch), PAGES)):

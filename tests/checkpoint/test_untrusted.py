@@ -108,6 +108,47 @@ class TestCode:
                 build_detector(tiny_config(roi={"head": f"{name}:Head"}))
 
 
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("backbone.layers", 30_000),
+            ("backbone.layers", 100_000),
+            ("backbone.hidden_size", 2**31),
+            ("roi.iou_thresholds", [0.5] * 10_000),
+            ("rpn.aspect_ratios", [1.0] * 10_000),
+            ("mask.convs", 10**6),
+            ("relation.layers", 10**6),
+            ("input.min_size_test", 10**6),
+            ("input.size_divisibility", 32 * 10**5),
+            ("test.batch_size", 10**6),
+            ("data.workers", 10**4),
+        ],
+    )
+    def test_beyond_measure_are_refused_before_anything_is_built(
+        self, tmp_path: Path, monkeypatch, key: str, value: Any
+    ) -> None:
+        import lmv3det.model.detector
+
+        path = tiny_checkpoint(tmp_path / "a.pth")
+        config = torch.load(path, weights_only=True)["config"]
+        section, _, name = key.partition(".")
+        config[section][name] = value
+        rewritten(path, config=config)
+        monkeypatch.setattr(lmv3det.model.detector, "build_detector", pytest.fail)
+        with pytest.raises(InputError, match=rf"{section}\.{name}|roi\.box_weights"):
+            load_detector(path)
+
+    def test_of_another_model_allocate_nothing(self, tmp_path: Path) -> None:
+        """Legal sizes that are not those of the weights: a model of 50 GB would be needed."""
+        path = tiny_checkpoint(tmp_path / "a.pth")
+        config = torch.load(path, weights_only=True)["config"]
+        config["backbone"] |= {"layers": 100, "intermediate_size": 250_000}
+        config["roi"]["fc_dim"] = 60_000
+        with pytest.raises(InputError, match="the weights do not fit the config"):
+            load_detector(rewritten(path, config=config))
+
+
 class TestFields:
     @pytest.mark.parametrize(
         ("key", "value"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from lmv3det.data.check import add_arguments, run
+from lmv3det.cli.check import add_arguments, run
 from lmv3det.data.fingerprint import SAME, fingerprint, similar_pairs
 from lmv3det.data.images import read_image
 from lmv3det.errors import InputError
@@ -48,7 +48,7 @@ def test_clean_data(tiny_data, capsys):
     assert "4 pages (1 without regions), 5 regions, 1 crowds" in lines[0]
     assert lines[2].split() == ["3", "Table", "2", "2"]
     assert lines[3].split() == ["7", "Text", "3", "2"]
-    assert lines[-1].endswith("clean, no faults")
+    assert lines[-1].endswith("clean, no issues")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -79,7 +79,7 @@ def test_every_fault_is_listed(tiny_data, capsys, jobs):
     ):
         assert said in out, said
     last = out.splitlines()[-1]
-    assert "8 faults" in last and "2 malformed OCR" in last
+    assert "8 issues" in last and "2 malformed OCR" in last
 
 
 def test_drawings(tiny_data, capsys, tmp_path):
@@ -88,6 +88,24 @@ def test_drawings(tiny_data, capsys, tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
     assert read_image(folder / "a.jpg").shape == (60, 40, 3)
     assert str(folder) in capsys.readouterr().out
+
+
+def test_names_that_fake_a_line_or_are_long(tiny_data, capsys, tmp_path):
+    long = "字" * 80 + "é" * 3  # 246 bytes
+    for old, new in (("a", long), ("b", "b\nclean, no issues"), ("c", "c\x1b[2J")):
+        (tiny_data.images / f"{old}.png").rename(tiny_data.images / f"{new}.png")
+    content = tiny_data.content
+    names = [f"{long}.png", "b\nclean, no issues.png", "c\x1b[2J.png"]
+    for image, name in zip(content["images"], names, strict=False):
+        image["file_name"] = name
+    content["annotations"][0]["bbox"] = [1, 2, 0, 5]
+    content["images"][1]["width"], content["images"][2]["width"] = 41, 51
+    content["annotations"] = content["annotations"][:3]
+    assert check(tiny_data, "--draw", tmp_path / "drawings") == 1
+    out = capsys.readouterr().out
+    assert len(list((tmp_path / "drawings").iterdir())) == 4
+    assert sum(line.startswith("ISSUE") for line in out.splitlines()) == 3
+    assert "\nclean" not in out and "\x1b" not in out
 
 
 def test_near_duplicates(tiny_data, capsys):
@@ -100,7 +118,7 @@ def test_near_duplicates(tiny_data, capsys):
     assert check(tiny_data) == 1
     out = capsys.readouterr().out
     assert "near-duplicate: image 10 (a.png)" in out and "like image 13 (d.png)" in out
-    assert out.splitlines()[-1].endswith("1 fault (1 near-duplicate)")
+    assert out.splitlines()[-1].endswith("1 issue (1 near-duplicate)")
 
 
 def test_pages_in_both_splits(tiny_data, tmp_path, capsys):
@@ -121,7 +139,7 @@ def test_pages_in_both_splits(tiny_data, tmp_path, capsys):
     assert check(tiny_data, "--against", path, other) == 1
     out = capsys.readouterr().out
     assert "page in both splits: image 12 (c.png): 100% like image 1 (another name.png)" in out
-    assert out.count("FAULT") == 1
+    assert out.count("ISSUE") == 1
     content["categories"] = [{"id": 1, "name": "Music"}]
     content["images"] = content["images"][1:]
     path.write_text(json.dumps(content))

@@ -1,9 +1,10 @@
-"""COCO reading: class order, crowds, outlines, every fault, sizes that differ."""
+"""COCO reading: class order, crowds, outlines, every issue, sizes that differ."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_faults_are_named_counted_and_refused(tiny_data, caplog, change, kind, s
         dataset = load(tiny_data)
     assert len(dataset.report) == 1
     assert next(iter(dataset.report.counts)).startswith(kind)
-    assert says in str(dataset.report.faults[0])
+    assert says in str(dataset.report.issues[0])
     assert len(caplog.records) == 1 and says in caplog.text
     for index in range(len(dataset)):
         sample = dataset[index]
@@ -136,7 +137,7 @@ def test_what_goes_on_after_faults(tiny_data):
     content = tiny_data.content
     content["annotations"][0]["bbox"] = [30, 2, 20, 5]
     content["annotations"][1]["segmentation"] = [[1, 2]]
-    content["annotations"][2]["bbox"] = [-0.5, 20, 5, 40.5]  # half a pixel: no fault
+    content["annotations"][2]["bbox"] = [-0.5, 20, 5, 40.5]  # half a pixel: no issue
     dataset = load(tiny_data)
     assert dataset[0].boxes.tolist() == [[30, 2, 40, 7], [1, 30, 31, 50], [0, 20, 4.5, 60]]
     assert dataset[0].polygons[1][0].tolist() == [[1, 30], [31, 30], [31, 50], [1, 50]]
@@ -216,9 +217,9 @@ def test_exif_rotation(tiny_data, orientation, stored):
 
 def test_text_lines(tiny_data):
     sample = load(tiny_data, with_text=True)[0]
-    assert sample.words == ["first line", "第二 a"]
+    assert sample.lines == ["first line", "第二 a"]
     assert sample.line_boxes.tolist() == [[2, 3, 22, 7], [5, 10, 15, 15]]
-    assert load(tiny_data)[0].words == []
+    assert load(tiny_data)[0].lines == []
 
 
 def test_missing_ocr(tiny_data, caplog):
@@ -228,7 +229,7 @@ def test_missing_ocr(tiny_data, caplog):
     with caplog.at_level(logging.WARNING):
         dataset = load(tiny_data, with_text=True, missing_ocr="empty")
     assert "c.json" in caplog.text
-    assert dataset[2].line_boxes.shape == (0, 4) and dataset[0].words
+    assert dataset[2].line_boxes.shape == (0, 4) and dataset[0].lines
     with pytest.raises(InputError, match="4 of 4"):
         load(tiny_data, ocr=tiny_data.root / "elsewhere", with_text=True)
 
@@ -237,7 +238,7 @@ def test_malformed_ocr(tiny_data):
     (tiny_data.ocr / "a.json").write_text('{"bbox": [[1, 2, 3]], "words": ["a"], "W": 9, "H": 9}')
     with pytest.raises(InputError, match=r"a\.json: entry 0"):
         load(tiny_data, with_text=True)[0]
-    assert load(tiny_data, with_text=True, malformed_ocr="skip")[0].words == []
+    assert load(tiny_data, with_text=True, malformed_ocr="skip")[0].lines == []
 
 
 def test_pages_that_share_an_ocr_file_are_a_fault(tiny_data):
@@ -282,7 +283,128 @@ def test_real_pages(lmv3det_data, name, pages, regions):
     samples = [dataset[index] for index in range(min(pages, 14))]
     assert sum(len(record.annotations) for record in dataset.records) == regions
     for sample in samples:
-        assert len(sample.words) > 5
+        assert len(sample.lines) > 5
         limit = np.tile(sample.image.shape[1::-1], 2)
         for boxes in (sample.boxes, sample.line_boxes):
             assert (boxes >= 0).all() and (boxes <= limit).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c["annotations"][1].update(image_id=[10]), "image_id [10]"),
+        (lambda c: c["annotations"][1].update(image_id={}), "image_id {}"),
+        (lambda c: c["annotations"][1].update(image_id=10**40), f"image_id {10**40}"),
+        (lambda c: c["annotations"][1].update(category_id=[3]), "category_id [3]"),
+        (lambda c: c["images"][1].update(id=2**63), "images[1]: id 9223372036854775808"),
+        (lambda c: c["images"][1].update(width=10**40), f"width {10**40}, height 50"),
+        (lambda c: c["images"][1].update(width=10**9), "the file's 40×50 taken"),
+        (
+            lambda c: c["annotations"][1].update(
+                segmentation={"size": [60, 40], "counts": [10**40]}
+            ),
+            "not a string or a list of lengths",
+        ),
+    ],
+)
+def test_numbers_without_end_and_ids_that_are_none(tiny_data, change, says):
+    change(tiny_data.content)
+    dataset = load(tiny_data)
+    assert len(dataset.report) == 1 and says in str(dataset.report.issues[0])
+    assert all(len(dataset[index].boxes) <= 3 for index in range(len(dataset)))
+
+
+def test_ids_may_be_negative_or_as_long_as_64_bits(tiny_data):
+    content = tiny_data.content
+    renamed = {10: -5, 11: 2**63 - 1, 12: -(2**63), 13: 0}
+    classes = {7: -1, 3: -7}
+    for image in content["images"]:
+        image["id"] = renamed[image["id"]]
+    for annotation in content["annotations"]:
+        annotation["image_id"] = renamed[annotation["image_id"]]
+        annotation["category_id"] = classes[annotation["category_id"]]
+    for category in content["categories"]:
+        category["id"] = classes[category["id"]]
+    content["annotations"][0]["id"] = 2**63 - 1  # no room for further ids behind it
+    content["annotations"][1]["id"] = -3
+    dataset = load(tiny_data, strict=True)
+    assert [record.image_id for record in dataset.records] == list(renamed.values())
+    assert dataset.file_categories == [Category(-7, "Table"), Category(-1, "Text")]
+    assert dataset[0].classes.tolist() == [1, 0, 1]
+    assert [a["id"] for a in dataset.records[0].annotations] == [7, 8, 3, 4]
+
+
+def test_lists_in_any_order_and_twice(tiny_data):
+    """JSON takes the last of two values with the same key."""
+    expected = load(tiny_data)
+    content = {key: json.dumps(value) for key, value in tiny_data.content.items()}
+    tiny_data.annotations.write_text(
+        f'{{"annotations": [3, {{}}], "info": [[{{"a": "]"}}]], "annotations": '
+        f'{content["annotations"]}, "categories": {content["categories"]}, "images": [7], '
+        f'"images": {content["images"]} }} \n'
+    )
+    dataset = CocoDataset(tiny_data.annotations, tiny_data.images)
+    assert not dataset.report
+    for ours, theirs in zip(dataset.records, expected.records, strict=True):
+        assert (ours, ours.annotations) == (theirs, theirs.annotations)
+
+
+def test_a_class_name_that_is_no_unicode(tiny_data):
+    tiny_data.content["categories"][1]["name"] = "Tab\ud800le"
+    with pytest.raises(InputError, match=r"categories\[1\]: id 3, name 'Tab.ud800le'"):
+        load(tiny_data)
+
+
+def test_file_names_that_are_no_unicode_or_too_long(tiny_data):
+    content = tiny_data.content
+    (tiny_data.images / "b.png").rename(os.fsdecode(os.fsencode(tiny_data.images) + b"/b\xe9.png"))
+    content["images"][1]["file_name"] = "b\udce9.png"
+    content["images"][2]["file_name"] = "c" * 300 + ".png"
+    content["images"][3]["file_name"] = "d\0.png"
+    dataset = load(tiny_data)
+    assert dataset.report.counts == {"missing image": 2}
+    assert len(dataset) == 2 and dataset[1].image.shape == (50, 40, 3)
+    str(dataset.report.summary()).encode("utf-8")
+
+
+def test_annotations_of_a_pipe_are_not_waited_for(tiny_data):
+    tiny_data.annotations.unlink()
+    os.mkfifo(tiny_data.annotations)
+    with pytest.raises(InputError, match="not a regular file"):
+        CocoDataset(tiny_data.annotations, tiny_data.images)
+
+
+@pytest.mark.parametrize("given", ["above", "below"])
+def test_the_folder_that_the_file_names_begin_in(tiny_data, given):
+    images = tiny_data.images
+    if given == "above":
+        for image in tiny_data.content["images"]:
+            image["file_name"] = f"images/{image['file_name']}"
+        wanted = tiny_data.root
+    else:
+        wanted = images / "all"
+        wanted.mkdir()
+        for path in images.glob("*.png"):
+            path.rename(wanted / path.name)
+    with pytest.raises(InputError) as error:
+        load(tiny_data)
+    assert f"give {wanted} as the image folder (--images" in str(error.value)
+    tiny_data.save()
+    assert len(CocoDataset(tiny_data.annotations, wanted)) == 4
+
+
+def test_ocr_files_in_the_sub_folders_of_their_images(tiny_data):
+    images, ocr = tiny_data.images, tiny_data.ocr
+    for old, new in (("a", "one"), ("b", "two")):
+        (images / new).mkdir()
+        (ocr / new).mkdir()
+        (images / f"{old}.png").rename(images / new / "page.png")
+        (ocr / f"{old}.json").rename(ocr / new / "page.json")
+    for number, folder in enumerate(("one", "two")):
+        tiny_data.content["images"][number]["file_name"] = f"{folder}/page.png"
+    dataset = load(tiny_data, with_text=True)
+    assert not dataset.report
+    assert [dataset[n].lines[1] for n in range(4)] == ["第二 a", "第二 b", "第二 c", "第二 d"]
+    (ocr / "two" / "page.json").unlink()
+    with pytest.raises(InputError, match=r"lmv3det ocr .*images/two --out .*OCR/two`"):
+        load(tiny_data, with_text=True)

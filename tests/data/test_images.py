@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import struct
 import zlib
 
@@ -10,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from lmv3det.data import images
+from lmv3det.data import pixels
 from lmv3det.data.images import (
     count_pages,
     find_pages,
     iter_pages,
     read_image,
+    read_orientation,
     read_size,
     to_array,
 )
@@ -210,7 +213,7 @@ def test_damage_anywhere_is_an_input_error_or_an_image(tmp_path, suffix):
 
 
 def test_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 47)
+    monkeypatch.setenv("LMV3DET_MAX_PIXELS", "47")
     Image.fromarray(COLOUR).save(tmp_path / "page.png")
     with pytest.raises(InputError, match="8×6 pixels, more than the 47 allowed"):
         read_image(tmp_path / "page.png")
@@ -221,7 +224,7 @@ def test_too_large(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", ["pdf", "tif"])
 def test_a_bad_page_does_not_cost_the_later_ones(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(images, "MAX_PIXELS", 400)
+    monkeypatch.setenv("LMV3DET_MAX_PIXELS", "400")
     path = tmp_path / f"pages.{suffix}"
     frames = [Image.new("RGB", (10 if n != 1 else 60, 12)) for n in range(4)]
     frames[0].save(path, save_all=True, append_images=frames[1:], resolution=72)
@@ -279,3 +282,164 @@ def test_to_array_takes_what_callers_have(tmp_path):
 def test_to_array_refuses(given):
     with pytest.raises(InputError):
         to_array(given)
+
+
+def test_an_image_is_what_its_content_says(tmp_path):
+    """Pillow opens PostScript too, and runs Ghostscript on it where there is one."""
+    path = tmp_path / "page.png"
+    path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 20\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    for read in (read_size, count_pages, read_image):
+        with pytest.raises(InputError, match=r"page\.png: not an image"):
+            read(path)
+    Image.fromarray(COLOUR).save(path, "WEBP", lossless=True)  # another image, another name: fine
+    assert np.array_equal(read_image(path), COLOUR)
+
+
+def test_limit_on_decoded_bytes(tmp_path, monkeypatch):
+    Image.fromarray(COLOUR).save(tmp_path / "page.png")
+    Image.fromarray(GREY).save(tmp_path / "grey.png")
+    monkeypatch.setenv("LMV3DET_MAX_PAGE_BYTES", "100")
+    with pytest.raises(InputError, match=r"8×6 pixels take 192 bytes.*LMV3DET_MAX_PAGE_BYTES"):
+        read_image(tmp_path / "page.png")
+    assert read_image(tmp_path / "grey.png").shape == (6, 8, 3)  # one byte a pixel
+    monkeypatch.setenv("LMV3DET_MAX_PAGE_BYTES", "many")
+    with pytest.raises(InputError, match="LMV3DET_MAX_PAGE_BYTES is 'many'"):
+        read_image(tmp_path / "grey.png")
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "tif"])
+def test_limit_on_the_pages_of_a_file(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"pages.{suffix}"
+    frames = [Image.new("RGB", (10, 12)) for _ in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    monkeypatch.setenv("LMV3DET_MAX_PAGES", "3")
+    assert count_pages(path) == 3
+    monkeypatch.setenv("LMV3DET_MAX_PAGES", "2")
+    for read in (count_pages, lambda p: list(iter_pages(p))):
+        with pytest.raises(InputError, match=r"more than the 2 pages.*LMV3DET_MAX_PAGES"):
+            read(path)
+
+
+def test_the_limit_on_pixels_can_be_raised_above_pillows(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    Image.fromarray(COLOUR).save(tmp_path / "page.png")
+    monkeypatch.setenv("LMV3DET_MAX_PIXELS", "48")
+    assert np.array_equal(read_image(tmp_path / "page.png"), COLOUR)
+
+
+def test_frames_are_reached_without_walking_through_the_file_each_time(tmp_path, monkeypatch):
+    from PIL import TiffImagePlugin
+
+    path, count = tmp_path / "pages.tif", 60
+    frames = [Image.new("L", (4, 4), n) for n in range(count)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    reads = []
+    load = TiffImagePlugin.ImageFileDirectory_v2.load
+    monkeypatch.setattr(
+        TiffImagePlugin.ImageFileDirectory_v2,
+        "load",
+        lambda self, file: (reads.append(1), load(self, file))[1],
+    )
+    assert [int(page[0, 0, 0]) for _, page in iter_pages(path)] == list(range(count))
+    assert len(reads) <= 4 * count  # it was the square
+
+
+@pytest.mark.parametrize("name", ["page.png", "page.pdf", "page.tif"])
+def test_pipes_are_not_waited_for(tmp_path, name):
+    path = tmp_path / name
+    os.mkfifo(path)
+    for read in (read_image, count_pages, lambda p: list(iter_pages(p))):
+        with pytest.raises(InputError, match="not a regular file"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"no such thing",
+        b"II*\0\xff\xff\xff\xff",
+        b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, 9, 0, 0),
+        b"II*\0" + struct.pack("<IHHHI4sI", 8, 1, 0x0112, 2, 2, b"x", 0),
+    ],
+    ids=["no EXIF", "offset", "nine", "letter"],
+)
+def test_a_broken_orientation_is_upright(tmp_path, exif):
+    path = tmp_path / "page.jpg"
+    exif = b"Exif\0\0" + exif
+    Image.fromarray(COLOUR).resize((40, 24)).save(path, exif=exif)
+    assert read_image(path).shape == (24, 40, 3)
+    assert read_size(path) == (24, 40) and read_orientation(path) == 1
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "RGBA", "LA", "I;16", "transparent P"])
+def test_large_pages_are_converted_band_by_band_to_the_same_pixels(monkeypatch, mode):
+    generator = np.random.default_rng(0)
+    page = Image.fromarray(generator.integers(0, 256, (31, 17, 4), dtype=np.uint8))
+    if mode == "I;16":
+        page = Image.fromarray(generator.integers(0, 65536, (31, 17), dtype=np.uint16))
+    elif mode == "transparent P":
+        page = page.convert("RGB").quantize(16)
+        page.info["transparency"] = 3
+    elif mode != "RGBA":
+        page = (page if mode == "LA" else page.convert("RGB")).convert(mode)
+    page.getexif()[0x0112] = 6
+    whole = to_array(page)
+    assert whole.shape == (17, 31, 3)
+    monkeypatch.setattr(pixels, "_BAND", 100)
+    assert np.array_equal(to_array(page), whole)
+
+
+def encrypted_pdf(path, password: bytes) -> None:
+    """A blank page of 72×144 points under the standard security handler, revision 2 (ISO 32000-1,
+    7.6.3): RC4 with a key of 40 bits. Nothing in it is a string or stream, so that nothing needs
+    to be encrypted."""
+    padding = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
+
+    def rc4(key: bytes, data: bytes) -> bytes:
+        state, j, out = list(range(256)), 0, bytearray()
+        for i in range(256):
+            j = (j + state[i] + key[i % len(key)]) % 256
+            state[i], state[j] = state[j], state[i]
+        i = j = 0
+        for byte in data:
+            i = (i + 1) % 256
+            j = (j + state[i]) % 256
+            state[i], state[j] = state[j], state[i]
+            out.append(byte ^ state[(state[i] + state[j]) % 256])
+        return bytes(out)
+
+    padded = (password + padding)[:32]
+    owner = rc4(hashlib.md5(padded).digest()[:5], padded)
+    key = hashlib.md5(padded + owner + struct.pack("<i", -4) + b"number").digest()[:5]
+    user = rc4(key, padding)
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 72 144]>>",
+        b"<</Filter/Standard/V 1/R 2/P -4/O<%s>/U<%s>>>"
+        % (owner.hex().encode(), user.hex().encode()),
+    ]
+    content, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, start=1):
+        places.append(len(content))
+        content += b"%d 0 obj%s endobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    number = b"number".hex().encode()
+    trailer = b"<</Size 5/Root 1 0 R/Encrypt 4 0 R/ID[<%s><%s>]>>" % (number, number)
+    start = len(content)
+    content += b"xref\n0 5\n0000000000 65535 f \n" + table + b"trailer" + trailer
+    path.write_bytes(content + b"\nstartxref\n%d\n%%%%EOF" % start)
+
+
+def test_an_encrypted_pdf_needs_its_password(tmp_path):
+    path = tmp_path / "secret.pdf"
+    encrypted_pdf(path, b"open sesame")
+    assert count_pages(path, password="open sesame") == 1
+    pages = dict(iter_pages(path, dpi=72, password="open sesame"))
+    assert pages[0].shape == (144, 72, 3)
+    with pytest.raises(InputError, match=r"secret\.pdf: encrypted; give its password"):
+        count_pages(path)
+    with pytest.raises(InputError, match=r"secret\.pdf: wrong password"):
+        list(iter_pages(path, password="guess"))

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
+import signal
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from lmv3det.config import from_dict
+from lmv3det.data import loader as loader_module
 from lmv3det.data.coco import CocoDataset
-from lmv3det.data.loader import Collate, TrainSampler, build_test_loader, build_train_loader
+from lmv3det.data.loader import Collate, build_test_loader, build_train_loader
+from lmv3det.data.sampler import TrainSampler
 from lmv3det.errors import InputError
-from lmv3det.structures import Page, Sample
+from lmv3det.structures import Batch, Page, Sample
 
 
 @dataclass
@@ -50,7 +57,7 @@ def page(height, width, value, words=(), boxes=()) -> Sample:
         classes=np.arange(len(boxes)),
         polygons=[[np.zeros((3, 2))] for _ in boxes],
         line_boxes=np.tile([0.0, 0.0, width / 2, height / 2], (len(words), 1)),
-        words=list(words),
+        lines=list(words),
     )
 
 
@@ -59,8 +66,11 @@ MEAN, STD = (127.5, 100.0, 0.0), (127.5, 50.0, 255.0)
 
 def test_collate_normalises_and_pads():
     pages = [page(40, 20, 255, boxes=[(1, 2, 3, 4)]), page(33, 70, 0)]
-    batch = Collate(MEAN, STD, 32)(pages)
+    shipped = Collate(MEAN, STD, 32)(pages)
+    assert shipped.images.dtype == torch.uint8 and shipped.images[0, 0, 39, 19] == 255
+    batch = shipped.to("cpu")
     assert batch.images.shape == (2, 3, 64, 96) and batch.images.dtype == torch.float32
+    assert batch.images.is_contiguous() and batch.normalized() is batch
     assert batch.image_sizes == [(40, 20), (33, 70)]
     assert batch.images[0, :, 39, 19].tolist() == pytest.approx([1, 3.1, 1])
     assert batch.images[1, :, 32, 69].tolist() == pytest.approx([-1, -2, 0])
@@ -73,8 +83,81 @@ def test_collate_normalises_and_pads():
 def test_collate_normalises_each_value_as_the_formula():
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     sample = Sample(np.repeat(values[..., None], 3, axis=2), Page("p", 16, 16))
-    images = Collate([127.5] * 3, [127.5] * 3, 32)([sample]).images[0, 1, :16, :16]
+    images = Collate([127.5] * 3, [127.5] * 3, 32)([sample]).normalized().images[0, 1, :16, :16]
     np.testing.assert_allclose(images, (values - 127.5) / 127.5, atol=1e-7)
+
+
+def test_normalised_on_the_device_to_exactly_the_same_numbers():
+    """As float32 page by page: minus the mean, then over the standard deviation."""
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    generator = np.random.default_rng(0)
+    pages = [
+        Sample(generator.integers(0, 256, (*size, 3), dtype=np.uint8), Page("p", *size[::-1]))
+        for size in ((40, 20), (33, 70), (64, 96))
+    ]
+    images = Collate(mean, std, 32)(pages).to("cpu").images
+    for image, sample in zip(images, pages, strict=True):
+        expected = torch.zeros(3, 64, 96)
+        height, width = sample.image.shape[:2]
+        page = torch.from_numpy(sample.image).permute(2, 0, 1).float()
+        page.sub_(torch.tensor(mean).view(3, 1, 1)).div_(torch.tensor(std).view(3, 1, 1))
+        expected[:, :height, :width] = page
+        assert torch.equal(image, expected)
+
+
+@pytest.mark.parametrize("where", ["in the process", "killed"])
+def test_too_little_shared_memory_is_one_line(dataset, monkeypatch, where):
+    def share(self):
+        if where == "killed":
+            os.kill(os.getpid(), signal.SIGBUS)  # as the kernel does
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>")
+
+    monkeypatch.setattr(Batch, "share_memory", share)
+    loader = build_train_loader(settings(workers=1), dataset, encode, pages_per_batch=1)
+    with pytest.raises(InputError, match=r"too little shared memory.*--shm-size.*data\.workers"):
+        next(iter(loader))
+
+
+class Crowded(list):
+    """Pages that take a while to read; how many were open at a time is counted."""
+
+    def __init__(self, dataset):
+        self.records, self.dataset = dataset.records, dataset
+        self.open, self.most = multiprocessing.Value("i", 0), multiprocessing.Value("i", 0)
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        with self.open.get_lock():
+            self.open.value += 1
+            self.most.value = max(self.most.value, self.open.value)
+        time.sleep(0.05)
+        with self.open.get_lock():
+            self.open.value -= 1
+        return self.dataset[0]
+
+
+def test_large_pages_are_read_one_at_a_time(tiny_data, dataset, monkeypatch):
+    monkeypatch.setattr(loader_module, "_LARGE", 60 * 40 - 1)
+    pages = Crowded(dataset)
+    pages.records = [dataset.records[0]] * 12
+    assert len(list(build_test_loader(settings(3, batch_size=1), pages, None))) == 12
+    assert pages.most.value == 1
+    monkeypatch.setattr(loader_module, "_LARGE", 60 * 40)
+    list(build_test_loader(settings(3, batch_size=1), pages, None))
+    assert pages.most.value > 1
+
+
+def test_workers_by_the_cores_at_hand(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(40)))
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "max 100000\n")
+    for local, wanted in (("1", 8), ("8", 5), ("64", 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+        assert loader_module.default_workers() == wanted
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "350000 100000\n")
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    assert loader_module.default_workers() == 4
 
 
 def test_collate_targets():

@@ -42,14 +42,14 @@ def painted(height: int, width: int, boxes, lines=()) -> Sample:
         classes=np.arange(len(boxes), dtype=np.int64),
         polygons=[[corners(box)] for box in boxes],
         line_boxes=np.array(lines, dtype=np.float64).reshape(-1, 4),
-        words=[f"w{k}" for k in range(len(lines))],
+        lines=[f"w{k}" for k in range(len(lines))],
     )
 
 
 def check_painted(sample: Sample) -> None:
     """Boxes, outlines and lines cover exactly the pixels of their value."""
     assert sample.image.dtype == np.uint8 and sample.image.flags.c_contiguous
-    values = [10 * k for k in sample.classes] + [100 + 10 * int(w[1:]) for w in sample.words]
+    values = [10 * k for k in sample.classes] + [100 + 10 * int(w[1:]) for w in sample.lines]
     boxes = np.concatenate([sample.boxes, sample.line_boxes])
     for value, box in zip(values, boxes, strict=True):
         ys, xs = np.nonzero(sample.image[..., 0] == value)
@@ -100,7 +100,7 @@ def test_flip_moves_everything_and_undoes_itself():
     mirrored = flip(sample)
     check_painted(mirrored)
     assert mirrored.boxes[0].tolist() == [21, 5, 37, 10]
-    assert mirrored.words == ["w0"]
+    assert mirrored.lines == ["w0"]
     assert area(mirrored.polygons[0][0]) == area(sample.polygons[0][0])  # same sense
     twice = flip(mirrored)
     assert np.array_equal(twice.image, sample.image)
@@ -117,7 +117,7 @@ def test_crop_cuts_and_drops():
     assert out.classes.tolist() == [0, 2, 3]  # 1 is gone
     assert out.boxes.tolist() == [[0, 0, 10, 4], [15, 6, 20, 23], [0, 5, 2, 7]]
     # Centres of lines at x = 11, 23, 21, 4.5: the last leaves.
-    assert out.words == ["w0", "w1", "w2"]
+    assert out.lines == ["w0", "w1", "w2"]
     assert out.line_boxes[0].tolist() == [0, 8, 6, 10]
 
 
@@ -203,7 +203,7 @@ def test_training_draws_depend_on_the_generator_alone():
         assert np.array_equal(a.image, b.image) and np.array_equal(a.boxes, b.boxes)
         assert min(a.image.shape[:2]) <= 96 and max(a.image.shape[:2]) <= 200
         assert len(a.boxes) == len(a.classes) == len(a.polygons)
-        assert len(a.words) == len(a.line_boxes)
+        assert len(a.lines) == len(a.line_boxes)
         limit = np.tile(a.image.shape[1::-1], 2) + 1e-9
         assert (a.boxes >= 0).all() and (a.boxes <= limit).all()
         outs.append(a.image.shape[:2])

@@ -17,8 +17,8 @@ from tiny_detector import tiny_checkpoint, tiny_config
 import lmv3det
 from lmv3det.cli import main
 from lmv3det.config import Config
-from lmv3det.data import images as data_images
-from lmv3det.data.images import MAX_PIXELS, iter_pages
+from lmv3det.data.images import iter_pages
+from lmv3det.data.limits import MAX_PIXELS
 from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector, make_sample
 from lmv3det.model.mask_head import paste
@@ -452,7 +452,7 @@ def test_bad_pages_do_not_stop_the_rest(command, pages, tmp_path):
 def test_a_bad_page_of_a_pdf_does_not_cost_the_later_ones(command, tmp_path, monkeypatch):
     frames = [Image.new("RGB", (60 if n != 1 else 200, 80), "white") for n in range(3)]
     frames[0].save(tmp_path / "a.pdf", save_all=True, append_images=frames[1:], resolution=72)
-    monkeypatch.setattr(data_images, "MAX_PIXELS", 10_000)
+    monkeypatch.setenv("LMV3DET_MAX_PIXELS", "10000")
     code, _, err = command(tmp_path / "a.pdf", "--dpi", "72")
     assert code == 1 and "200×80 pixels" in err and "(page 2)" in err
     assert [entry["page"] for entry in read(tmp_path / "out")] == [1, 3]

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from lmv3det import ocr
-from lmv3det.data import images as data_images
 from lmv3det.data.images import iter_pages
 from lmv3det.errors import InputError
 from lmv3det.ocr import engines, get_engine, job, ocr_name, recognize_files
@@ -109,7 +108,7 @@ def test_every_page_is_written_and_failures_stop_nothing(tmp_path, workers):
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["page0.json", "page2.json", "paper_p1.json", "paper_p2.json"]
     page = read_ocr(tmp_path / "out" / "page2.json")
-    assert page.words == ["200"] and (page.width, page.height) == (62, 80)
+    assert page.lines == ["200"] and (page.width, page.height) == (62, 80)
     # Finished pages are skipped; the one that failed is tried again.
     images(tmp_path / "in", 100, 50, 200)
     again = recognize_files([folder], tmp_path / "out", Brightness())
@@ -119,7 +118,7 @@ def test_every_page_is_written_and_failures_stop_nothing(tmp_path, workers):
 def test_a_bad_page_of_a_pdf_does_not_cost_the_later_ones(tmp_path, monkeypatch):
     frames = [Image.new("RGB", (30 if n != 1 else 90, 40), "white") for n in range(3)]
     frames[0].save(tmp_path / "a.pdf", save_all=True, append_images=frames[1:], resolution=72)
-    monkeypatch.setattr(data_images, "MAX_PIXELS", 2000)
+    monkeypatch.setenv("LMV3DET_MAX_PIXELS", "2000")
     out = tmp_path / "out"
     report = recognize_files([tmp_path / "a.pdf"], out, Brightness(), dpi=72)
     assert sorted(path.name for path in out.iterdir()) == ["a_p1.json", "a_p3.json"]
@@ -156,9 +155,9 @@ def test_finished_pages_are_not_read_again_unless_asked(tmp_path):
     images(folder, 101, 201)
     recognize_files([folder], tmp_path / "out", engine)
     assert engine._calls == 2
-    assert read_ocr(tmp_path / "out" / "page0.json").words == ["100"]
+    assert read_ocr(tmp_path / "out" / "page0.json").lines == ["100"]
     recognize_files([folder], tmp_path / "out", engine, overwrite=True)
-    assert read_ocr(tmp_path / "out" / "page0.json").words == ["101"]
+    assert read_ocr(tmp_path / "out" / "page0.json").lines == ["101"]
 
 
 def test_an_interrupted_job_keeps_what_is_finished(tmp_path):
@@ -200,7 +199,7 @@ def test_rotated_lines_get_the_enclosing_box():
     corners = [[[30, 10], [90, 40], [70, 60], [10, 30]], [[95, -5], [140, -5], [140, 9], [95, 9]]]
     page = enclosing_lines([*corners, corners[0]], ["one ", "two", " "], (200, 100))
     assert page.boxes.tolist() == [[10, 10, 90, 60], [95, 0, 100, 9]]
-    assert page.words == ["one", "two"] and (page.width, page.height) == (100, 200)
+    assert page.lines == ["one", "two"] and (page.width, page.height) == (100, 200)
     assert enclosing_lines([], [], (5, 6)).boxes.shape == (0, 4)
 
 
@@ -213,9 +212,9 @@ def test_the_cache_reads_a_page_once(tmp_path):
     engine = Brightness()
     cached = Cached(engine, tmp_path)
     page = np.full((8, 9, 3), 7, dtype=np.uint8)
-    assert cached.recognize(page).words == cached.recognize(page.copy()).words == ["7"]
+    assert cached.recognize(page).lines == cached.recognize(page.copy()).lines == ["7"]
     assert engine._calls == 1
-    assert cached.recognize(page + 1).words == ["8"]
+    assert cached.recognize(page + 1).lines == ["8"]
     assert engine._calls == 2
 
 
@@ -224,8 +223,8 @@ def test_lines_of_a_text_layer(tmp_path):
     page += words(50, 280, "Second-level) E = mc".replace(")", "")) + words(170, 284, "2", 8)
     path = write_pdf(tmp_path / "a.pdf", words(10, 10, "front"), page)
     result = get_engine("pdf-text").read_pdf(path, 1, 144)
-    assert result.words[:2] == ["First line, left", "Right column"]
-    assert result.words[2].startswith("Second-level E = mc")
+    assert result.lines[:2] == ["First line, left", "Right column"]
+    assert result.lines[2].startswith("Second-level E = mc")
     assert (result.width, result.height) == (600, 800)
     x0, y0, x1, y1 = result.boxes[0]
     # Baseline 300 points from the bottom, capitals of Helvetica 0.72 em high.
@@ -247,11 +246,11 @@ def test_typeset_text(tmp_path):
     )
     typst.compile(source, output=tmp_path / "a.pdf")
     page = get_engine("pdf-text").read_pdf(tmp_path / "a.pdf", 0, 72)
-    assert page.words[0].startswith("The office is affluent in flow")
-    assert any(line.endswith("-") for line in page.words)
-    assert not any("\ufffe" in line or "\ufffd" in line for line in page.words)
-    assert "\U0001d6fc = \U0001d465" in page.words
-    assert len(page.words) == 5
+    assert page.lines[0].startswith("The office is affluent in flow")
+    assert any(line.endswith("-") for line in page.lines)
+    assert not any("\ufffe" in line or "\ufffd" in line for line in page.lines)
+    assert "\U0001d6fc = \U0001d465" in page.lines
+    assert len(page.lines) == 5
 
 
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
@@ -264,7 +263,7 @@ def test_boxes_lie_on_the_ink(tmp_path, rotate, dpi):
     ((_, image),) = iter_pages(path, dpi)
     page = get_engine("pdf-text").read_pdf(path, 0, dpi)
     assert (page.height, page.width) == image.shape[:2]
-    assert sorted(page.words) == ["Hamburg", "gyp"]
+    assert sorted(page.lines) == ["Hamburg", "gyp"]
     ink = image.min(axis=2) < 200
     for x0, y0, x1, y1 in page.boxes:
         rows, columns = np.nonzero(ink[int(y0) - 4 : int(y1) + 5, int(x0) - 4 : int(x1) + 5])
@@ -363,7 +362,7 @@ def text_page() -> np.ndarray:
 
 
 def check_text_page(page: OcrPage) -> None:
-    assert page.words == ["Layout of documents", "Second line 2024"]
+    assert page.lines == ["Layout of documents", "Second line 2024"]
     assert (page.width, page.height) == (500, 200)
     ink = text_page().min(axis=2) < 128
     for (x0, y0, x1, y1), rows in zip(page.boxes, (slice(0, 90), slice(90, 200)), strict=True):

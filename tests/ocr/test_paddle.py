@@ -46,7 +46,7 @@ def test_paddleocr_gets_models_and_bgr(monkeypatch, tmp_path):
     image = np.zeros((100, 200, 3), dtype=np.uint8)
     image[..., 0] = 255
     page = engine.recognize(image)
-    assert page.boxes.tolist() == [[10, 10, 90, 60]] and page.words == ["word"]
+    assert page.boxes.tolist() == [[10, 10, 90, 60]] and page.lines == ["word"]
     assert seen["pixel"] == [0, 0, 255]
     assert models.items() <= seen["options"].items() and seen["options"]["device"] == "cpu"
     assert seen["options"]["use_doc_unwarping"] is False
@@ -74,12 +74,12 @@ def test_the_real_package_reads_a_page_as_rapidocr_does(monkeypatch):
     image = np.asarray(Image.open(path).convert("RGB"))
     ours = get_engine("paddleocr").recognize(image)
     theirs = get_engine("rapidocr").recognize(image)
-    count = len(theirs.words)
-    assert count > 40 and abs(len(ours.words) - count) <= 0.1 * count
+    count = len(theirs.lines)
+    assert count > 40 and abs(len(ours.lines) - count) <= 0.1 * count
     alike = 0
-    for box, words in zip(theirs.boxes, theirs.words, strict=True):
+    for box, words in zip(theirs.boxes, theirs.lines, strict=True):
         nearest = np.abs(ours.boxes - box).sum(axis=1).argmin()
-        ratio = difflib.SequenceMatcher(None, words, ours.words[nearest]).ratio()
+        ratio = difflib.SequenceMatcher(None, words, ours.lines[nearest]).ratio()
         alike += ratio > 0.9 and np.abs(ours.boxes[nearest] - box).max() <= 12
     assert alike >= 0.85 * count
     empty = get_engine("paddleocr").recognize(np.full((100, 120, 3), 255, dtype=np.uint8))

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lmv3det.cli import train_tokenizer as command
 from lmv3det.errors import InputError
-from lmv3det.text import train_tokenizer as tokenizer_training
 from lmv3det.text.ocr_json import OcrPage, write_ocr
 from lmv3det.text.train_tokenizer import KINDS, read_texts, train_tokenizer
 
@@ -72,7 +72,7 @@ def write_pages(folder: Path, *pages: list[str]) -> None:
 
 def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    tokenizer_training.add_arguments(parser)
+    command.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -82,7 +82,7 @@ def test_the_command(tmp_path, capsys):
     assert list(read_texts([tmp_path / "one", tmp_path / "two"])) == TEXTS[:4]
     out = tmp_path / "out"
     arguments = [str(tmp_path / "one"), str(tmp_path / "two"), "--out", str(out)]
-    tokenizer_training.run(parse(*arguments, "--vocab-size", "300"))
+    command.run(parse(*arguments, "--vocab-size", "300"))
     assert "backbone.vocab_size=" in capsys.readouterr().out
     assert sorted(path.name for path in out.iterdir()) == [
         "tokenizer.json",
@@ -90,9 +90,9 @@ def test_the_command(tmp_path, capsys):
     ]
     before = (out / "tokenizer.json").read_bytes()
     with pytest.raises(InputError, match="--overwrite"):
-        tokenizer_training.run(parse(*arguments))
+        command.run(parse(*arguments))
     assert (out / "tokenizer.json").read_bytes() == before
-    tokenizer_training.run(parse(*arguments, "--vocab-size", "270", "--overwrite"))
+    command.run(parse(*arguments, "--vocab-size", "270", "--overwrite"))
     assert (out / "tokenizer.json").read_bytes() != before
 
 

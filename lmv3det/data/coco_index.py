@@ -1,0 +1,93 @@
+"""A COCO file as arrays: every entry checked, what is wrong reported, the rest packed.
+
+The file is read entry by entry, so that memory holds numbers and no objects.
+
+Arrays of N pages, R regions and their segmentations (`Packed`):
+    image_id, width, height     N int64
+    names                       uint8, the pages' `file_name` in UTF-8, a NUL behind each
+    name_start                  N + 1 int64, where each begins in `names`
+    region_start                N + 1 int64, the regions of page n are region_start[n] … [n + 1]
+    id, category_id, iscrowd    R int64
+    bbox                        4 R float64 x, y, w, h, clipped to the page
+    area                        R float64
+    segmentation                R int64, `NONE`, `POLYGONS` or `MASK`
+    content_start, content_stop R int64, the bytes of `content` that hold it
+    content                     uint8: polygons as float64 (their number, the length of each, all
+                                coordinates), a run-length mask as JSON
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lmv3det.data.categories import read_categories
+from lmv3det.data.coco_annotations import AnnotationList
+from lmv3det.data.coco_pages import PageList
+from lmv3det.data.issues import DataReport
+from lmv3det.data.json_stream import NoList, read_lists
+from lmv3det.data.packed import PackedWriter
+from lmv3det.errors import InputError
+
+SECTIONS = ("images", "annotations", "categories")
+
+
+def index_coco(
+    annotations: Path,
+    images: Path,
+    writer: PackedWriter,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Check a COCO file and write its arrays.
+
+    Args:
+        annotations: COCO instances JSON.
+        images: folder that `file_name` is relative to.
+        writer: takes the arrays.
+        progress: is told how many bytes of the file have been read.
+
+    Returns:
+        What belongs to them: `categories` (id, name), `issues` (the fields of each), and the facts
+        that they rest on: `images` (the folder), `missing` (file names that were not found),
+        `read` (files that were opened: name, size in bytes, time in ns).
+
+    Raises:
+        InputError: no such file, no COCO file, or no usable category.
+    """
+    report = DataReport()
+    lists: dict[str, Any] = {}
+    try:
+        for key, begins, entries in read_lists(annotations, SECTIONS, progress):
+            if begins:
+                lists[key] = AnnotationList(writer) if key == "annotations" else []
+            lists[key].extend(entries)
+    except FileNotFoundError:
+        raise InputError(f"{annotations}: no such annotation file") from None
+    except OSError as error:
+        raise InputError(f"{annotations}: cannot be read ({error.strerror})") from None
+    except NoList as error:
+        raise _not_coco(annotations, f"{error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{annotations}: not JSON ({error})") from None
+    for key in SECTIONS:
+        if key not in lists:
+            raise _not_coco(annotations, f"it has no list {key!r}")
+    categories = read_categories(lists, annotations, report)
+    pages = PageList(images, report)
+    pages.extend(lists["images"])
+    pages.write(writer)
+    lists["annotations"].write(writer, pages, {c.id for c in categories}, report)
+    return {
+        "categories": [[category.id, category.name] for category in categories],
+        "issues": [[i.kind, i.entry, i.problem, i.action] for i in report.issues],
+        "images": str(images),
+        "missing": pages.missing,
+        "read": pages.read,
+    }
+
+
+def _not_coco(path: Path, why: str) -> InputError:
+    return InputError(
+        f"{path}: {why}; it must be COCO instances JSON with images, annotations and categories"
+    )

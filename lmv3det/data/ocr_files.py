@@ -1,0 +1,61 @@
+"""Which OCR file belongs to which page of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmv3det.data.coco_pages import names_in
+from lmv3det.data.issues import DataReport
+from lmv3det.data.records import Records
+from lmv3det.text.ocr_json import ocr_path
+
+
+@dataclass(frozen=True)
+class MissingOcr:
+    """What is said of pages without OCR file: how many they are, and what would make the files."""
+
+    message: str
+    command: str
+
+
+def find_ocr(records: Records, images: Path, ocr: Path, report: DataReport) -> MissingOcr | None:
+    """Check that every page has an OCR file of its own (`ocr_path`).
+
+    Args:
+        records: the pages.
+        images: folder of their images.
+        ocr: folder of the OCR files.
+        report: is told of pages that share a file.
+    """
+    folders: dict[str, tuple[Path, set[str]]] = {}
+    owners: dict[tuple[Path, str], str] = {}
+    missing: list[str] = []
+    without: dict[str, int] = {}
+    for place, name in enumerate(records.file_names()):
+        parent, _, base = name.rpartition("/")
+        if parent not in folders:
+            folder = ocr_path(ocr, name).parent
+            folders[parent] = folder, names_in(folder)
+        folder, names = folders[parent]
+        dot = base.rfind(".")
+        file = f"{base[:dot] if 0 < dot < len(base) - 1 else base}.json"
+        other = owners.setdefault((folder, file), name)
+        if other != name:
+            where = f"image {records[place].image_id} ({name})"
+            report.add("OCR file shared", where, f"{file} is also that of {other}", "used for both")
+        if file not in names:
+            missing.append(file)
+            without[parent] = without.get(parent, 0) + 1
+    if not missing:
+        return None
+    message = (
+        f"{ocr}: {len(missing)} of {len(records)} pages have no OCR file "
+        f"({', '.join(missing[:3])}{', …' if len(missing) > 3 else ''})"
+    )
+    none_yet = len(missing) == len(records)
+    commands = [
+        f"`lmv3det ocr {images / parent} --out {ocr / parent if none_yet else folders[parent][0]}`"
+        for parent in list(without)[:3]
+    ]
+    return MissingOcr(message, ", ".join(commands) + (", …" if len(without) > 3 else ""))

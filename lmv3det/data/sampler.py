@@ -1,0 +1,79 @@
+"""The order of pages in training.
+
+Training pages come as one endless seeded stream of micro-batches. Of W processes, process r takes
+micro-batches r, r + W, r + 2W, …: two processes with a page each see the same pages in the same
+order as one process that accumulates two micro-batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class TrainSampler(Sampler[list[tuple[int, int]]]):
+    """An endless, seeded, restorable stream of micro-batches, shared out among processes.
+
+    Every page comes once an epoch, in an order of that epoch. With `group_by_aspect` pages are
+    dealt onto a pile of tall and one of wide pages, and a pile makes a micro-batch as soon as it is
+    high enough; what is left on a pile stays for the next epoch.
+
+    Args:
+        aspect_ratios: height / width of each page.
+        pages_per_batch: pages of a micro-batch.
+        seed: of the run.
+        rank: of this process.
+        world_size: number of processes.
+        start: micro-batches that this process has consumed already.
+        group_by_aspect: batch tall with tall and wide with wide.
+
+    Yields:
+        Micro-batches as lists of (page index, seed of the page's augmentation). The seed depends on
+        the run's seed and the place in the stream of all processes alone.
+    """
+
+    def __init__(
+        self,
+        aspect_ratios: Sequence[float] | np.ndarray,
+        pages_per_batch: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+        group_by_aspect: bool = True,
+    ) -> None:
+        if not len(aspect_ratios) or pages_per_batch < 1 or not 0 <= rank < world_size:
+            raise ValueError(
+                f"{len(aspect_ratios)} pages, {pages_per_batch} a batch, rank {rank} of "
+                f"{world_size}: need pages, a batch of 1 or more, and a rank below the number"
+            )
+        self.wide = ((np.asarray(aspect_ratios) < 1) & group_by_aspect).tolist()
+        self.pages_per_batch, self.seed = pages_per_batch, seed
+        self.rank, self.world_size, self.start = rank, world_size, start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for number, pages in enumerate(self._micro_batches()):
+            turn, rank = divmod(number, self.world_size)
+            if rank == self.rank and turn >= self.start:
+                first = number * self.pages_per_batch
+                yield [(page, self._page_seed(first + k)) for k, page in enumerate(pages)]
+
+    def _micro_batches(self) -> Iterator[list[int]]:
+        piles: tuple[list[int], list[int]] = ([], [])
+        epoch = 0
+        while True:
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.wide))
+            for page in order.tolist():
+                pile = piles[self.wide[page]]
+                pile.append(page)
+                if len(pile) == self.pages_per_batch:
+                    yield pile.copy()
+                    pile.clear()
+            epoch += 1
+
+    def _page_seed(self, position: int) -> int:
+        state = np.random.SeedSequence((self.seed, position)).generate_state(1, np.uint64)
+        return int(state[0])

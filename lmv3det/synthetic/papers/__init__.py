@@ -1,0 +1,1 @@
+"""Pages with the looks of many kinds of papers, theses and journals (setting ``papers``)."""
