@@ -26,7 +26,7 @@ quickstart: .venv/installed
 		output_dir=$(OUT)/run solver.steps=$(STEPS)
 	$(FAST_CPU) $(BIN)/python evaluate.py $(OUT)/run/last.pth --out $(OUT)/evaluation
 	$(FAST_CPU) $(BIN)/python predict.py $(OUT)/held-back/images --ckpt $(OUT)/run/last.pth \
-		--ocr $(OUT)/held-back/OCR --out $(OUT)/predictions
+		--ocr $(OUT)/held-back/OCR --out $(OUT)/predictions --overwrite
 	@echo
 	@echo "Scores by class:  $(OUT)/evaluation/table.md"
 	@echo "Drawn detections: $(OUT)/predictions/*.png (from $(OUT)/predictions/detections.json)"

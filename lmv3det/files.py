@@ -1,4 +1,5 @@
-"""Files that are written whole or not at all, and what the values of a JSON file are."""
+"""Files that are written whole or not at all, folders that one process writes to, and what the
+values of a JSON file are."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,10 @@ from typing import Any, TypeGuard
 
 from lmv3det.errors import InputError
 
+LOCK = ".lmv3det.lock"
+"""A lock's file in the folder that it keeps."""
 _NUMBERS = {int, float}
+_TEMPORARY = re.compile(r"\.\d+\.[0-9a-f]{12}(\.\w+)?")
 
 
 def temporary_path(path: Path) -> Path:
@@ -21,10 +26,6 @@ def temporary_path(path: Path) -> Path:
     and with its suffix, because picture formats are told by it."""
     name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
     return path.with_name(f".{os.getpid()}.{name}{path.suffix}")
-
-
-LOCK = ".lmv3det.lock"
-"""A lock's file in the folder that it keeps."""
 
 
 @contextlib.contextmanager
@@ -47,29 +48,35 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def lock_folder(folder: Path, what: str) -> Iterator[None]:
     """Keep a folder, which is made, for one job at a time. The lock ends with the block, or with
-    the process, however that dies; its file stays.
+    the process, however that dies. Temporary files that a killed job left are removed.
 
     Args:
         folder: where the job writes.
-        what: the job in words, such as "a training".
+        what: who may have it, in words, such as "another training".
 
     Raises:
-        InputError: another job has the folder.
+        InputError: another job has the folder, or it cannot be made or written to.
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / LOCK, timeout=0)
-        lock.acquire()
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK).acquire(timeout=0)
     except Timeout:
         raise InputError(
             f"{folder}: {what} writes to it already; wait for it, or set another folder"
         ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error}); set another folder") from None
+    with lock:
+        try:
+            for path in folder.iterdir():
+                if _TEMPORARY.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            yield
+        finally:
+            # Under the lock: whoever opened this file meanwhile sees that it has gone.
+            (folder / LOCK).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

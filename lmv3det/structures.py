@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 T = TypeVar("T", bound="_Tensors")
+D = TypeVar("D", bound="Detections")
 Polygons = list[np.ndarray]
 """The outline of one object: a union of polygons, each K×2 float64 (x, y) in pixels."""
 
@@ -194,6 +195,17 @@ class Detections(_Tensors):
 
     def __len__(self) -> int:
         return self.boxes.shape[0]
+
+    def __getitem__(self: D, index: Tensor) -> D:
+        """Those that an index (M int64 or N bool) selects."""
+        masks = None if self.masks is None else self.masks[index]
+        return replace(  # type: ignore[type-var]
+            self,
+            boxes=self.boxes[index],
+            scores=self.scores[index],
+            classes=self.classes[index],
+            masks=masks,
+        )
 
     def resized(self, image_size: tuple[int, int]) -> Detections:
         """The same detections in a frame of another (height, width), clipped to it."""

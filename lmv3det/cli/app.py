@@ -2,7 +2,7 @@
 
 A command is a module with `add_arguments(parser)` and `run(args) -> int`, imported when it is
 asked for. Exit codes: 0 done, 1 the input is at fault (one line on standard error), 2 a wrong
-command line, 130 interrupted.
+command line, 130 interrupted, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -10,20 +10,26 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
 
 from lmv3det import __version__
-from lmv3det.errors import InputError
+from lmv3det.errors import InputError, printable
 
 COMMANDS = {
     "train": ("lmv3det.cli.train", "train a detector"),
     "evaluate": ("lmv3det.cli.evaluate", "score a checkpoint on annotated pages"),
     "report": ("lmv3det.cli.report", "show where COCO results fail, in one HTML page"),
-    "predict": ("lmv3det.inference.detector", "find the regions of images, folders and PDF files"),
-    "ocr": ("lmv3det.ocr", "read the text lines of images, folders and PDF files"),
+    "predict": ("lmv3det.cli.predict", "find the regions of images, folders and PDF files"),
+    "ocr": ("lmv3det.cli.ocr", "read the text lines of images, folders and PDF files"),
     "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
     "check": ("lmv3det.cli.check", "look for issues in a data set"),
     "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
@@ -33,7 +39,11 @@ COMMANDS = {
 }
 """Command → (module, one line of help)."""
 
-DONE, INPUT_FAULT, WRONG_COMMAND_LINE, INTERRUPTED = 0, 1, 2, 130
+DONE, INPUT_FAULT, WRONG_COMMAND_LINE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C would keep and clean up is kept and cleaned up."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,9 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. Errors other than the user's are raised.
     """
+    _open_closed_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _main(words)
+        with _sigterm_raises():
+            code = _main(words)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has gone. Python would complain again when it closes the stream.
@@ -72,12 +84,12 @@ def _main(words: list[str]) -> int:
     try:
         return _run(name, words[1:])
     except InputError as error:
-        print(f"lmv3det {name}: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(name, error)
         return INPUT_FAULT
     except BrokenPipeError:
         raise
     except OSError as error:  # no room, no permission, a file where a folder should be
-        print(f"lmv3det {name}: {error}", file=sys.stderr)
+        _complain(name, error)
         return INPUT_FAULT
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, not imported for this alone
@@ -88,19 +100,100 @@ def _main(words: list[str]) -> int:
             file=sys.stderr,
         )
         return INPUT_FAULT
+    except Terminated:
+        _complain(name, "ended by SIGTERM")
+        return TERMINATED
     except KeyboardInterrupt:
-        print(f"lmv3det {name}: interrupted", file=sys.stderr)
+        _complain(name, "interrupted")
         return INTERRUPTED
+
+
+def _complain(name: str, error: object) -> None:
+    """One line on standard error. Names in it come from files, and could hold anything."""
+    print(f"lmv3det {name}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, unless somebody has a handler already."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _open_closed_streams() -> None:
+    """Standard streams that were closed lead nowhere, rather than into the first file opened."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+        mode = "r" if number == 0 else "w"
+        setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack what names hold
+            stream.reconfigure(errors="backslashreplace")
+
+
+class _Formatter(logging.Formatter):
+    """One line a message, whatever the names in it hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.msg, record.args = printable(record.getMessage()), None
+        return super().format(record)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that says where a setting of the config was given as an option."""
+
+    words: Sequence[str] = ()
+
+    def error(self, message: str) -> NoReturn:
+        if "unrecognized arguments" in message and "overrides" in {a.dest for a in self._actions}:
+            message += _setting_hint(self.words)
+        super().error(message)
+
+
+def _setting_hint(words: Sequence[str]) -> str:
+    """For `--batch-size 2`: how the settings of this name are written."""
+    from lmv3det.config import walk
+
+    settings = [key for key, _ in walk()]
+    hints = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if not option.startswith("--"):
+            continue
+        if not equals:
+            value = following if following and not following.startswith("-") else "VALUE"
+        name = option[2:].replace("-", "_")
+        hints += [f"{key}={value}" for key in settings if name in (key, key.rpartition(".")[2])]
+    return f"; a setting is written without dashes: {' or '.join(hints)}" if hints else ""
 
 
 def _run(name: str, words: list[str]) -> int:
     module_name, line = COMMANDS[name]
-    logging.basicConfig(format=f"lmv3det {name}: %(levelname)s: %(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter(f"lmv3det {name}: %(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("lmv3det").setLevel(logging.INFO)
     module = importlib.import_module(module_name)
-    parser = argparse.ArgumentParser(
-        prog=f"lmv3det {name}", description=f"{line[0].upper()}{line[1:]}."
-    )
+    parser = _Parser(prog=f"lmv3det {name}", description=f"{line[0].upper()}{line[1:]}.")
+    parser.words = words
     module.add_arguments(parser)
     try:
         # Intermixed, so that key=value words may stand before, between and after options.

@@ -193,7 +193,7 @@ def best_threshold(scores: np.ndarray, correct: np.ndarray, regions: int) -> flo
         regions: how many there are.
 
     Returns:
-        The least score that is kept, to 4 decimals rounded down; of several as good ones the
+        A number of 4 decimals just below the least score that is kept; of several as good ones the
         highest. None where no detection is correct.
     """
     if not np.any(correct):
@@ -202,7 +202,7 @@ def best_threshold(scores: np.ndarray, correct: np.ndarray, regions: int) -> flo
     scores, hits = scores[order], np.cumsum(correct[order])
     f1 = 2 * hits / (np.arange(1, len(scores) + 1) + regions)
     f1[:-1][scores[:-1] == scores[1:]] = -1  # a threshold keeps all of the same score or none
-    return float(np.floor(scores[np.argmax(f1)] * 1e4) / 1e4)
+    return max(0.0, float(np.ceil(scores[np.argmax(f1)] * 1e4 - 1) / 1e4))
 
 
 def _with_mask(annotation: dict[str, Any]) -> dict[str, Any]:

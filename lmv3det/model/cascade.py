@@ -181,8 +181,12 @@ class CascadeHeads(nn.Module):
         proposals: Sequence[Tensor],
         image_sizes: Sequence[tuple[int, int]],
         text_maps: Sequence[Tensor] | None = None,
+        score_threshold: float | None = None,
     ) -> list[Detections]:
-        """Detections of each page, boxes in pixels of the network input."""
+        """Detections of each page, boxes in pixels of the network input.
+
+        `score_threshold` takes the place of the module's own.
+        """
         regions = _join(proposals)
         stages = list(self.stages(pyramid, regions, image_sizes, None, text_maps))
         if self.relation is not None:
@@ -194,7 +198,7 @@ class CascadeHeads(nn.Module):
             scores,
             regions.batch_index,
             image_sizes,
-            self.score_threshold,
+            self.score_threshold if score_threshold is None else score_threshold,
             self.nms_threshold,
             self.detections_per_page,
         )

@@ -6,28 +6,29 @@ the process that reads it. An engine can be pickled, and is then without its mod
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from lmv3det.errors import InputError
-from lmv3det.text.ocr_json import OcrPage, read_ocr, write_ocr
+from lmv3det.text.ocr_json import OcrPage
 
 
 class Engine(ABC):
     """Reads the text lines of a page.
 
     Attributes:
-        from_pdf: True where `read_pdf` takes the place of `recognize`.
+        from_pdf: True where `read_pdf` takes the place of `recognize` for pages of PDF files.
+        layer_only: True where a page without lines may still show text, which another engine
+            could read.
     """
 
     from_pdf = False
+    layer_only = False
 
     @abstractmethod
     def recognize(self, image: np.ndarray) -> OcrPage:
@@ -40,8 +41,10 @@ class Engine(ABC):
             L lines, boxes L×4 float64 in pixels of the image. L may be 0.
         """
 
-    def read_pdf(self, path: str | os.PathLike, number: int, dpi: int) -> OcrPage:
-        """The lines of a page of a PDF, in pixels of the page drawn at `dpi`.
+    def read_pdf(
+        self, path: str | os.PathLike, number: int, dpi: int, password: str | None = None
+    ) -> OcrPage:
+        """The lines of page `number` (from 0) of a PDF, in pixels of the page drawn at `dpi`.
 
         Raises:
             TypeError: the engine reads images alone (`from_pdf` is False).
@@ -74,8 +77,14 @@ def enclosing_lines(
 
 
 def require_package(package: str, install: str) -> None:
-    """Raises:
-    InputError: the package is not installed; names what to install.
+    """Make sure that a package is installed.
+
+    Args:
+        package: its name.
+        install: what pip has to install, such as `-e ".[ocr]"` in the folder of lmv3det.
+
+    Raises:
+        InputError: it is not installed.
     """
     if importlib.util.find_spec(package) is None:
         raise InputError(
@@ -87,29 +96,3 @@ def join_words(words: Sequence[str]) -> str:
     """Words with spaces between, but none between two Chinese (or Japanese) characters."""
     return re.sub(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])", "",
                   " ".join(words))  # fmt: skip
-
-
-class Cached(Engine):
-    """An engine that remembers pages by their pixels.
-
-    Args:
-        engine: what reads new pages.
-        folder: where the OCR files lie, named by the hash of pixels and engine.
-    """
-
-    def __init__(self, engine: Engine, folder: str | os.PathLike) -> None:
-        self.engine = engine
-        self.folder = Path(folder)
-
-    def recognize(self, image: np.ndarray) -> OcrPage:
-        options = {
-            name: value
-            for name, value in vars(self.engine).items()
-            if name != "threads" and not name.startswith("_")
-        }
-        key = f"{type(self.engine).__name__} {sorted(options.items())} {image.shape}"
-        content = hashlib.sha256(key.encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
-        path = self.folder / f"{content[:32]}.json"
-        if not path.exists():
-            write_ocr(path, self.engine.recognize(image))
-        return read_ocr(path)

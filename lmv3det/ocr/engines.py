@@ -5,18 +5,23 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import inspect
+import logging
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lmv3det.data.images import is_pdf, iter_pages
 from lmv3det.errors import InputError
 from lmv3det.ocr.engine import Engine, enclosing_lines, join_words, require_package
 from lmv3det.ocr.paddle import PaddleOcr
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.text.ocr_json import OcrPage
+
+log = logging.getLogger(__name__)
 
 
 class RapidOcr(Engine):
@@ -32,8 +37,8 @@ class RapidOcr(Engine):
     def __init__(
         self, min_score: float = 0.5, threads: int = 0, models: str | os.PathLike | None = None
     ) -> None:
-        require_package("rapidocr", "lmv3det[ocr]")
-        require_package("onnxruntime", "lmv3det[ocr]")
+        require_package("rapidocr", '-e ".[ocr]"')
+        require_package("onnxruntime", '-e ".[ocr]"')
         if models is None:
             spec = importlib.util.find_spec("rapidocr")
             assert spec is not None and spec.origin is not None
@@ -75,7 +80,7 @@ class Tesseract(Engine):
     """
 
     def __init__(self, language: str = "eng", min_score: float = 0.0) -> None:
-        require_package("pytesseract", "lmv3det[tesseract]")
+        require_package("pytesseract", '-e ".[tesseract]"')
         if shutil.which("tesseract") is None:
             raise InputError(
                 "engine tesseract: the program is not installed: `apt install tesseract-ocr`, or "
@@ -117,8 +122,56 @@ class Tesseract(Engine):
         )
 
 
+class Auto(Engine):
+    """The text layer of PDF pages that have one; another engine reads the rest.
+
+    Args:
+        engine: name of the other engine, made when it is first needed (or by `other`).
+        options: of the other engine.
+
+    Raises:
+        InputError: the other engine reads no images, or does not have an option.
+    """
+
+    from_pdf = True
+
+    def __init__(self, engine: str = "rapidocr", **options: Any) -> None:
+        if _engine_class(engine).from_pdf:
+            raise InputError(f"engine auto: engine is {engine!r}; give one that reads images")
+        _check_options(engine, options)
+        self.name = engine
+        self.options = options
+        self._layer = PdfText()
+        self._other: Engine | None = None
+
+    def other(self) -> Engine:
+        """The other engine.
+
+        Raises:
+            InputError: it cannot be used, see `get_engine`.
+        """
+        if self._other is None:
+            self._other = get_engine(self.name, **self.options)
+        return self._other
+
+    def recognize(self, image: np.ndarray) -> OcrPage:
+        return self.other().recognize(image)
+
+    def read_pdf(
+        self, path: str | os.PathLike, number: int, dpi: int, password: str | None = None
+    ) -> OcrPage:
+        page = self._layer.read_pdf(path, number, dpi, password)
+        if page.lines:
+            return page
+        ((_, image),) = iter_pages(path, dpi, numbers=[number], password=password)
+        return self.recognize(image)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_other": None}
+
+
 def get_engine(name: str = "rapidocr", **options: Any) -> Engine:
-    """An engine by name: rapidocr, paddleocr, tesseract or pdf-text.
+    """An engine by name: auto, rapidocr, paddleocr, tesseract or pdf-text.
 
     Args:
         name: one of `ENGINES`.
@@ -126,20 +179,48 @@ def get_engine(name: str = "rapidocr", **options: Any) -> Engine:
 
     Raises:
         InputError: an unknown name or option; a package, program, model or language that is not
-            there, with the mend.
+            there, with the fix.
     """
+    if _engine_class(name) is not Auto:  # which checks the options of the engine that it takes
+        _check_options(name, options)
+    return _engine_class(name)(**options)
+
+
+def _engine_class(name: str) -> type[Engine]:
     if name not in ENGINES:
         near = difflib.get_close_matches(name, ENGINES, n=1, cutoff=0.4)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise InputError(f"OCR engine {name!r} is not one of {', '.join(ENGINES)}{hint}")
-    engine = ENGINES[name]
-    known = list(inspect.signature(engine).parameters)
+    return ENGINES[name]
+
+
+def _check_options(name: str, options: Iterable[str]) -> None:
+    known = list(inspect.signature(ENGINES[name]).parameters)
     for option in options:
         if option not in known:
             raise InputError(
                 f"engine {name}: unknown option {option!r}; it has {', '.join(known) or 'none'}"
             )
-    return engine(**options)
+
+
+def announce(engine: Engine, paths: Iterable[Path]) -> None:
+    """Say, before a job starts, that an engine will take its time; make sure that it is there.
+
+    Args:
+        engine: of the job.
+        paths: the job's files.
+
+    Raises:
+        InputError: `auto` has images to read, but its engine cannot be used.
+    """
+    if engine.layer_only:
+        return
+    which, name = "all pages", type(engine).__name__
+    if isinstance(engine, Auto):
+        which, name = "pages without a text layer", engine.name
+        if not all(is_pdf(path) for path in paths):
+            engine.other()
+    log.info("%s are read by OCR (%s), which takes about 10 s a page on a CPU", which, name)
 
 
 def accepts(name: str, option: str) -> bool:
@@ -158,13 +239,14 @@ def _find_model(folder: Path, part: str) -> Path:
     if len(found) != 1:
         raise InputError(
             f"engine rapidocr: {folder} has {len(found)} models *{part}*.onnx, not one; install a "
-            "release that carries its models (`pip install -U lmv3det[ocr]`), or name a folder "
+            "release that carries its models (`pip install -U rapidocr`), or name a folder "
             "with --option models=DIR"
         )
     return found[0]
 
 
 ENGINES: dict[str, type[Engine]] = {
+    "auto": Auto,
     "rapidocr": RapidOcr,
     "paddleocr": PaddleOcr,
     "tesseract": Tesseract,

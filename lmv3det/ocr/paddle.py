@@ -69,7 +69,7 @@ class PaddleOcr(Engine):
         else:
             packages.append("onnxruntime" if self._onnx() else "paddle")
         for package in packages:
-            require_package(package, "paddlepaddle" if package == "paddle" else "lmv3det[paddle]")
+            require_package(package, "paddlepaddle" if package == "paddle" else '-e ".[paddle]"')
         self.min_score = min_score
         self.device = device
         self.threads = threads

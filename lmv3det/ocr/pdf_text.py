@@ -28,6 +28,7 @@ class PdfText(Engine):
     """Lines of the text layer: exact words, no recognition. A scanned page has none."""
 
     from_pdf = True
+    layer_only = True
 
     def recognize(self, image: np.ndarray) -> OcrPage:
         """Not for images.
@@ -36,10 +37,12 @@ class PdfText(Engine):
             InputError: always.
         """
         raise InputError(
-            "engine pdf-text reads the text layer of PDF files, not images: take --engine rapidocr"
+            "not a PDF, so it has no text layer; take another engine, such as rapidocr or auto"
         )
 
-    def read_pdf(self, path: str | os.PathLike, number: int, dpi: int) -> OcrPage:
+    def read_pdf(
+        self, path: str | os.PathLike, number: int, dpi: int, password: str | None = None
+    ) -> OcrPage:
         """The lines of page `number` (from 0), in pixels of the page drawn at `dpi`.
 
         Raises:
@@ -48,7 +51,7 @@ class PdfText(Engine):
         import pypdfium2
 
         try:
-            with pypdfium2.PdfDocument(Path(path)) as document:
+            with pypdfium2.PdfDocument(Path(path), password=password) as document:
                 return _read(document[number], dpi / 72)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None

@@ -22,7 +22,7 @@ GAP = 8
 def draw_detections(
     image: np.ndarray, detections: Detections, score_threshold: float, path: Path
 ) -> None:
-    """Draw detections with class name and score into a page.
+    """Write the picture of `picture_of_detections`.
 
     Args:
         image: H×W×3 uint8 RGB, the page.
@@ -30,14 +30,27 @@ def draw_detections(
         score_threshold: those below are left out.
         path: picture to write.
     """
+    picture = picture_of_detections(image, detections, score_threshold)
+    with replacing(path) as temporary:
+        picture.save(temporary)
+
+
+def picture_of_detections(
+    image: np.ndarray, detections: Detections, score_threshold: float
+) -> Image.Image:
+    """A page with its detections, their class names and scores.
+
+    Args:
+        image: H×W×3 uint8 RGB, the page.
+        detections: in its pixels, with `names`.
+        score_threshold: those below are left out.
+    """
     shown = (detections.scores >= score_threshold).cpu().numpy()
     boxes = detections.boxes.cpu().numpy()[shown]
     classes = detections.classes.cpu().numpy()[shown]
     scores = detections.scores.cpu().numpy()[shown]
     labels = [f"{detections.names[k]} {s:.2f}" for k, s in zip(classes, scores, strict=True)]
-    picture = draw_regions(image, boxes, labels, classes.tolist())
-    with replacing(path) as temporary:
-        picture.save(temporary)
+    return draw_regions(image, boxes, labels, classes.tolist())
 
 
 def draw_with_truth(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -138,3 +141,67 @@ def test_reader_that_goes_away():
     done = python("-m", "lmv3det", capture_output=False, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_settings_given_as_options_are_hinted_at(capsys):
+    """Failed before: `unrecognized arguments` was all that was said."""
+    assert cli.main(["train", "--config", "x.yaml", "--batch-size", "2"]) == 2
+    err = capsys.readouterr().err
+    assert "unrecognized arguments: --batch-size" in err and "solver.batch_size=2" in err
+    assert cli.main(["train", "--config", "x.yaml", "--solver.lr=0.1"]) == 2
+    assert capsys.readouterr().err.endswith("written without dashes: solver.lr=0.1\n")
+    assert cli.main(["train", "--config", "x.yaml", "--nonsense", "2"]) == 2
+    assert "a setting" not in capsys.readouterr().err
+    assert cli.main(["ocr", "x.png", "--out", "y", "--batch-size", "2"]) == 2
+    assert "a setting" not in capsys.readouterr().err
+
+
+def test_names_are_printed_escaped(command, capsys, caplog):
+    """Failed before: a name could clear the line, or add one that says that all is well."""
+    command.run = failing(InputError("a\x1b[2K\u202epage\udcff.png: no image"))
+    assert cli.main(["try", "x"]) == 1
+    assert capsys.readouterr().err == "lmv3det try: a\\x1b[2K\\u202epage\\udcff.png: no image\n"
+    record = logging.LogRecord("x", logging.INFO, "", 0, "%s\n%d faults", ("a\x1b.png", 0), None)
+    assert cli._Formatter("%(message)s").format(record) == "a\\x1b.png\\n0 faults"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed):
+    """Failed before: AttributeError: 'NoneType' object has no attribute 'flush'."""
+    command = f"{sys.executable} -m lmv3det --version {closed}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(command, capsys):
+    """Failed before: nothing was kept or cleaned up."""
+    cleaned = []
+
+    def run(args):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            cleaned.append(True)
+
+    command.run = run
+    assert cli.main(["try", "x"]) == 143
+    assert cleaned and capsys.readouterr().err == "lmv3det try: ended by SIGTERM\n"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_paths_are_checked_before_torch_is_imported(tmp_path):
+    """Failed before for a checkpoint that is not there: 5 to 6 s until the message."""
+    (tmp_path / "page.png").write_bytes(b"")
+    for words in (["none.png", "--ckpt", "x"], [str(tmp_path / "page.png"), "--ckpt", "none.pth"]):
+        done = python(
+            "-c",
+            "import sys; from lmv3det.cli import main\n"
+            f"assert main(['predict', *{words!r}]) == 1\n"
+            "heavy = {'torch', 'transformers', 'timm', 'matplotlib', 'tensorboard'}\n"
+            "print(heavy & set(sys.modules), file=sys.stderr)",
+        )
+        assert done.returncode == 0, done.stderr
+        first, second = done.stderr.splitlines()
+        assert "no such" in first and second == "set()"

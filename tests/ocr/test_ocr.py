@@ -1,22 +1,27 @@
 """OCR jobs with a fake engine, the text layer of hand-made PDF, and the real engines."""
 
-import argparse
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_made_pdf import words, write_pdf
 from PIL import Image, ImageDraw, ImageFont
 
-from lmv3det import ocr
+from lmv3det.cli import main
+from lmv3det.cli.ocr import engine_options
 from lmv3det.data.images import iter_pages
 from lmv3det.errors import InputError
-from lmv3det.ocr import engines, get_engine, job, ocr_name, recognize_files
-from lmv3det.ocr.engine import Cached, Engine, enclosing_lines, join_words
+from lmv3det.files import lock_folder
+from lmv3det.ocr import engines, get_engine, ocr_name, recognize_files
+from lmv3det.ocr.engine import Engine, enclosing_lines, join_words
 from lmv3det.text.ocr_json import OcrPage, read_ocr
 
 
@@ -55,35 +60,6 @@ def images(folder: Path, *greys: int) -> Path:
     for number, grey in enumerate(greys):
         Image.new("RGB", (60 + number, 80), (grey,) * 3).save(folder / f"page{number}.png")
     return folder
-
-
-def write_pdf(path: Path, *pages: str, rotate: int = 0, box: str = "0 0 300 400") -> Path:
-    """A PDF of 300×400 points a page, from content streams in Helvetica."""
-    objects = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
-    font = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
-    kids = []
-    for content in pages:
-        number = len(objects) + 1
-        kids.append(f"{number} 0 R")
-        objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [{box}] /Rotate {rotate} "
-            f"/Contents {number + 1} 0 R /Resources << /Font << /F {font} >> >> >>"
-        )
-        objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
-    objects[1] = f"<< /Type /Pages /Count {len(pages)} /Kids [{' '.join(kids)}] >>"
-    data, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        offsets.append(len(data))
-        data += f"{number} 0 obj\n{body}\nendobj\n".encode()
-    table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
-    trailer = f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(data)}\n%%EOF\n"
-    head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n"
-    path.write_bytes(data + (head + table + trailer).encode())
-    return path
-
-
-def words(x: int, y: int, text: str, size: int = 12) -> str:
-    return f"BT /F {size} Tf {x} {y} Td ({text}) Tj ET\n"
 
 
 def grey_pdf(path: Path, *levels: float) -> Path:
@@ -132,7 +108,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path):
     folder = images(tmp_path / "in", 100)
     (tmp_path / "out").write_text("a file")
     engine = Brightness()
-    with pytest.raises(InputError, match=r"--out .*out: cannot be made"):
+    with pytest.raises(InputError, match=r"out: cannot be written to"):
         recognize_files([folder], tmp_path / "out", engine)
     assert engine._calls == 0
 
@@ -176,12 +152,17 @@ def test_a_worker_that_dies_ends_the_job(tmp_path):
 
 
 def test_two_pages_of_one_name(tmp_path):
+    """Failed before: such inputs were refused; `predict` numbers their drawings."""
     images(tmp_path / "a", 100)
-    images(tmp_path / "b", 100)
-    with pytest.raises(InputError, match=r"would both be written to page0\.json"):
-        recognize_files([tmp_path / "a", tmp_path / "b"], tmp_path / "out", Brightness())
+    images(tmp_path / "b", 200)
+    Image.new("RGB", (60, 80), (50, 50, 50)).save(tmp_path / "b" / "PAGE0.jpg")
+    inputs = [tmp_path / "a", tmp_path / "b" / "page0.png", tmp_path / "b" / "PAGE0.jpg"]
+    assert recognize_files(inputs, tmp_path / "out", Brightness()).written == 3
+    words = {path.name: read_ocr(path).lines for path in (tmp_path / "out").iterdir()}
+    assert words == {"page0.json": ["100"], "page0-2.json": ["200"], "PAGE0-3.json": ["50"]}
+    assert recognize_files(inputs, tmp_path / "out", Brightness()).skipped == 3
     same = [tmp_path / "a" / "page0.png"] * 2
-    assert recognize_files(same, tmp_path / "out", Brightness()).written == 1
+    assert recognize_files(same, tmp_path / "out2", Brightness()).written == 1
 
 
 def test_wrong_arguments(tmp_path):
@@ -206,16 +187,6 @@ def test_rotated_lines_get_the_enclosing_box():
 def test_words_are_joined_as_their_script_is_written():
     assert join_words(["a", "b"]) == "a b"
     assert join_words(["版", "面", "of", "页", "。", "b"]) == "版面 of 页。 b"
-
-
-def test_the_cache_reads_a_page_once(tmp_path):
-    engine = Brightness()
-    cached = Cached(engine, tmp_path)
-    page = np.full((8, 9, 3), 7, dtype=np.uint8)
-    assert cached.recognize(page).lines == cached.recognize(page.copy()).lines == ["7"]
-    assert engine._calls == 1
-    assert cached.recognize(page + 1).lines == ["8"]
-    assert engine._calls == 2
 
 
 def test_lines_of_a_text_layer(tmp_path):
@@ -278,32 +249,174 @@ def test_boxes_lie_on_the_ink(tmp_path, rotate, dpi):
 
 def test_the_text_layer_engine_is_for_pdf(tmp_path):
     engine = get_engine("pdf-text")
-    with pytest.raises(InputError, match="not images"):
+    with pytest.raises(InputError, match="no text layer"):
         engine.recognize(np.zeros((5, 5, 3), dtype=np.uint8))
     report = recognize_files([images(tmp_path / "in", 9)], tmp_path / "out", engine)
-    assert "no PDF" in report.failed[0][1]
+    assert "not a PDF" in report.failed[0][1]
     with pytest.raises(InputError, match="page 2 cannot be read"):
         engine.read_pdf(grey_pdf(tmp_path / "a.pdf", 1), 1, 72)
-
-
-def parse(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    ocr.add_arguments(parser)
-    return parser.parse_args(arguments)
 
 
 def test_the_command(tmp_path, capsys):
     write_pdf(tmp_path / "a.pdf", words(50, 300, "Some words"), "")
     arguments = [str(tmp_path / "a.pdf"), "--out", str(tmp_path / "out"), "--engine", "pdf-text"]
-    assert ocr.run(parse(*arguments, "--dpi", "72")) == 0
+    assert main(["ocr", *arguments, "--dpi", "72"]) == 0
     assert "1 pages have no text layer and were not written" in capsys.readouterr().out
     assert not (tmp_path / "out" / "a_p2.json").exists()
     page = json.loads((tmp_path / "out" / "a_p1.json").read_text(encoding="utf-8"))
     assert page["words"] == ["Some words"] and page["W"] == 300
     (tmp_path / "b.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match="1 pages failed"):
-        ocr.run(parse(str(tmp_path / "b.png"), *arguments))
-    assert "b.png: not an image" in capsys.readouterr().err
+    assert main(["ocr", str(tmp_path / "b.png"), *arguments]) == 1
+    err = capsys.readouterr().err
+    assert "b.png: not an image" in err and "1 pages failed" in err
+
+
+def test_auto_takes_the_layer_where_there_is_one(tmp_path, monkeypatch):
+    """Failed before: a PDF with a scanned page needed two runs, with another engine each."""
+    monkeypatch.setitem(engines.ENGINES, "rapidocr", Brightness)
+    write_pdf(tmp_path / "a.pdf", words(50, 300, "Some words"), "0.5 g 0 0 300 400 re f")
+    images(tmp_path, 100)
+    report = recognize_files([tmp_path], tmp_path / "out", get_engine("auto"), dpi=72)
+    assert report.written == 3 and not report.failed
+    found = {path.stem: read_ocr(path).lines[0] for path in (tmp_path / "out").iterdir()}
+    assert found["a_p1"] == "Some words" and found["page0"] == "100"
+    assert int(found["a_p2"]) == pytest.approx(128, abs=2)
+    engine = pickle.loads(pickle.dumps(get_engine("auto")))
+    assert engine.recognize(np.full((9, 9, 3), 7, np.uint8)).lines == ["7"]
+
+
+def test_auto_checks_what_it_is_given():
+    with pytest.raises(InputError, match="give one that reads images"):
+        get_engine("auto", engine="pdf-text")
+    with pytest.raises(InputError, match="'auto'; give one that reads images"):
+        get_engine("auto", engine="auto")
+    with pytest.raises(InputError, match="engine tesseract: unknown option 'min_scor'"):
+        get_engine("auto", engine="tesseract", min_scor=0.5)
+
+
+@pytest.mark.parametrize("engine", ["pdf-text", "auto", "grey"])
+def test_encrypted_pdf(tmp_path, engine, monkeypatch):
+    """Failed before: they could not be read at all."""
+    monkeypatch.setitem(engines.ENGINES, "grey", Brightness)
+    page = words(50, 300, "Secret words")
+    write_pdf(tmp_path / "a.pdf", page, page, password="open sesame")
+    for password, why in ((None, "encrypted; give its password"), ("wrong", "wrong password")):
+        report = recognize_files(
+            [tmp_path / "a.pdf"], tmp_path / "out", get_engine(engine), password=password
+        )
+        assert report.written == 0 and why in report.failed[0][1]
+    report = recognize_files(
+        [tmp_path / "a.pdf"], tmp_path / "out", get_engine(engine), password="open sesame"
+    )
+    assert report.written == 2 and not report.failed
+    expected = "255" if engine == "grey" else "Secret words"
+    assert read_ocr(tmp_path / "out/a_p2.json").lines == [expected]
+
+
+def test_one_job_a_folder(tmp_path):
+    """Failed before: two jobs read every page twice."""
+    folder = images(tmp_path / "in", 100)
+    with (
+        lock_folder(tmp_path / "out", "a test"),
+        pytest.raises(InputError, match="another job writes to it already"),
+    ):
+        recognize_files([folder], tmp_path / "out", Brightness())
+    (tmp_path / "out" / ".4711.0123456789ab.json").write_text("half a page")
+    recognize_files([folder], tmp_path / "out", Brightness())
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["page0.json"]
+
+
+def test_names_and_words_that_nobody_expects(tmp_path):
+    """Failed before: a traceback for each. A page fails, or is written; the rest is done."""
+
+    class Surrogates(Brightness):
+        def recognize(self, image):
+            page = super().recognize(image)
+            return OcrPage(page.boxes, [f"{page.lines[0]} \udcff"], page.width, page.height)
+
+    folder = images(tmp_path / "in", 100, 200)
+    for name in (b"\xff.png", b"x" * 251 + b".png", b"a\n\x1b.png"):
+        shutil.copy(folder / "page0.png", os.path.join(os.fsencode(folder), name))
+    report = recognize_files([folder], tmp_path / "out", Brightness())
+    assert report.written + len(report.failed) == 5 and report.written >= 4
+    os.mkfifo(tmp_path / "pipe.png")
+    report = recognize_files([tmp_path / "pipe.png", folder], tmp_path / "out2", Surrogates())
+    assert len(report.failed) + report.written == 6
+    assert "not a regular file" in report.failed[0][1]
+
+
+def test_pages_that_wait_for_workers_are_bounded_by_their_bytes(tmp_path, monkeypatch):
+    """Failed before: two pages a worker were held, of any size."""
+    from lmv3det.ocr import job
+
+    held = []
+
+    class Pool:
+        """Runs a page when its result is asked for, and notes how many wait."""
+
+        def __init__(self, *_):
+            self.waiting = []
+
+        def submit(self, work, task):
+            future = job.Future()
+            self.waiting.append((future, task))
+            held.append(len(self.waiting))
+            return future
+
+        def shutdown(self, **_):
+            pass
+
+    pool = Pool()
+
+    def wait(running, return_when):
+        future, task = pool.waiting.pop(0)
+        future.set_result(job._read(Brightness(), task))
+        return {future}, set()
+
+    monkeypatch.setattr(job, "ProcessPoolExecutor", lambda *_: pool)
+    monkeypatch.setattr(job, "wait", wait)
+    folder = images(tmp_path / "in", *[100] * 8)
+    assert recognize_files([folder], tmp_path / "a", Brightness(), workers=4).written == 8
+    assert max(held) == 8
+    held.clear()
+    monkeypatch.setattr(job, "MAX_HELD_BYTES", 40_000)  # 60 · 80 · 3 bytes and more a page
+    assert recognize_files([folder], tmp_path / "b", Brightness(), workers=4).written == 8
+    assert max(held) == 2
+
+
+KILLED = """
+import sys, time
+import numpy as np
+from lmv3det.ocr import Engine, recognize_files
+from lmv3det.text.ocr_json import OcrPage
+class Slow(Engine):
+    def recognize(self, image):
+        print("page", flush=True)
+        time.sleep(600)
+if __name__ == "__main__":
+    recognize_files([sys.argv[1]], sys.argv[2], Slow(), workers=1 + (sys.argv[3] == "2"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_killed_job_leaves_nothing_running(tmp_path, workers):
+    """Failed before: worker processes waited for ever."""
+    (tmp_path / "job.py").write_text(KILLED)
+    folder = images(tmp_path / "in", 100, 200)
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "job.py", folder, tmp_path / "out", workers],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"page\n"
+    process.kill()
+    # Ends when the last process that has the pipe has ended.
+    assert process.stdout.read().replace(b"page\n", b"") == b""
+    process.wait()
+    report = recognize_files([folder], tmp_path / "out", Brightness())
+    assert report.written == 2
 
 
 @pytest.mark.parametrize(
@@ -319,18 +432,18 @@ def test_engines_that_cannot_be(name, options, message):
         get_engine(name, **options)
 
 
-def test_missing_packages_name_the_mend(monkeypatch, tmp_path):
+def test_missing_packages_name_the_fix(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install lmv3det\[ocr\]"):
+    with pytest.raises(InputError, match=r"pip install -e \"\.\[ocr\]\""):
         get_engine("rapidocr")
-    with pytest.raises(InputError, match=r"pip install lmv3det\[tesseract\]"):
+    with pytest.raises(InputError, match=r"pip install -e \"\.\[tesseract\]\""):
         get_engine("tesseract")
     models = {
         f"text_{part}_model_{what}": str(tmp_path)
         for part in ("detection", "recognition")
         for what in ("name", "dir")
     }
-    with pytest.raises(InputError, match=r"pip install lmv3det\[paddle\]"):
+    with pytest.raises(InputError, match=r"pip install -e \"\.\[paddle\]\""):
         get_engine("paddleocr", **models)
     models["text_detection_model_dir"] = "/nowhere"
     with pytest.raises(InputError, match="/nowhere: no such folder"):
@@ -338,12 +451,12 @@ def test_missing_packages_name_the_mend(monkeypatch, tmp_path):
 
 
 def test_options_of_the_command():
-    assert job.engine_options(["min_score=0.6", "language=chi_sim+eng"]) == {
+    assert engine_options(["min_score=0.6", "language=chi_sim+eng"]) == {
         "min_score": 0.6,
         "language": "chi_sim+eng",
     }
     with pytest.raises(InputError, match="not NAME=VALUE"):
-        job.engine_options(["fast"])
+        engine_options(["fast"])
 
 
 def test_rapidocr_without_its_models_says_so(tmp_path):

@@ -1,0 +1,221 @@
+"""What was found on a page, with all that people do with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmv3det.data.images import PDF_DPI, iter_pages
+from lmv3det.errors import InputError, printable
+from lmv3det.files import replacing, write_json
+from lmv3det.inference.reading import lines_of_regions, region_order
+from lmv3det.inference.results import boxes_xywh, encode_masks, page_entries
+from lmv3det.inference.selection import Selection
+from lmv3det.structures import Detections
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from lmv3det.text.ocr_json import OcrPage
+
+DOCUMENT_OVERLAP = 0.5
+"""IoU above which one of two regions is left out of a document: its text would come twice."""
+
+
+@dataclass
+class PageDetections(Detections):
+    """The regions of a page, by falling score, boxes in pixels of the page.
+
+    Attributes:
+        lines: the text lines that the model was given, boxes in pixels of the page; None where it
+            was given none.
+        image: H×W×3 uint8 RGB, for pages that came as images; pages of files are read again.
+        dpi: resolution at which a PDF page was drawn.
+        password: of an encrypted PDF.
+    """
+
+    lines: OcrPage | None = None
+    image: np.ndarray | None = None
+    dpi: int = PDF_DPI
+    password: str | None = None
+
+    def page_image(self) -> np.ndarray:
+        """The page, H×W×3 uint8 RGB.
+
+        Raises:
+            InputError: its file cannot be read any more.
+        """
+        if self.image is not None:
+            return self.image
+        if self.page is None or not self.page.file:
+            raise InputError("these detections have neither an image nor the file of their page")
+        pages = iter_pages(
+            self.page.file, self.dpi, numbers=[self.page.number], password=self.password
+        )
+        ((_, image),) = pages
+        return image
+
+    def plot(
+        self, path: str | os.PathLike | None = None, score_threshold: float = 0.3
+    ) -> Image.Image:
+        """The page with its regions outlined in the colours of their classes.
+
+        Args:
+            path: picture to write as well.
+            score_threshold: detections below are left out.
+        """
+        from lmv3det.visualization.detections import picture_of_detections
+
+        # A name may hold what no font can draw.
+        shown = dataclasses.replace(self, names=[printable(name) for name in self.names])
+        picture = picture_of_detections(self.page_image(), shown, score_threshold)
+        if path is not None:
+            with replacing(Path(path)) as temporary:
+                picture.save(temporary)
+        return picture
+
+    def crop(self, padding: int = 0) -> list[np.ndarray]:
+        """The N regions cut out of the page, h×w×3 uint8 RGB.
+
+        Args:
+            padding: pixels round each region, as far as the page goes.
+        """
+        return crop(self.page_image(), self.boxes.cpu().numpy(), padding)
+
+    def reading_order(self) -> list[int]:
+        """Indices that put the regions into reading order."""
+        return region_order(self.boxes.cpu().numpy()).tolist()
+
+    def region_lines(self) -> list[list[str]]:
+        """The text lines in each of the N regions, in reading order."""
+        if self.lines is None:
+            return [[] for _ in range(len(self))]
+        found = lines_of_regions(self.boxes.cpu().numpy(), self.lines.boxes)
+        return [[self.lines.lines[k] for k in region] for region in found]
+
+    def document(self, score_threshold: float = 0.3) -> tuple[PageDetections, list[int]]:
+        """What a document is made of: no weak regions, none twice, none within others.
+
+        Returns:
+            The regions, and their indices in this object.
+        """
+        rules = Selection([score_threshold] * len(self.names), DOCUMENT_OVERLAP, True)
+        keep = rules.keep(self).nonzero()[:, 0]
+        return self[keep], keep.tolist()
+
+    def to_dict(
+        self, mask_threshold: float | None = None, document_score: float = 0.3
+    ) -> dict[str, Any]:
+        """The page as `predict` writes it into detections.json.
+
+        Args:
+            mask_threshold: adds `segmentation`, the mask above this probability (COCO RLE).
+            document_score: as in `document`: its regions get `order`, their number in reading
+                order from 0, and `lines`, the text in them, where there is any.
+
+        Returns:
+            file, page (from 1), width, height, and detections by falling score, each with `bbox`
+            [x, y, w, h], `score`, `category`.
+        """
+        entries = page_entries(self, mask_threshold)
+        regions, places = self.document(document_score)
+        for number, region in enumerate(regions.reading_order()):
+            entries[places[region]]["order"] = number
+        if self.lines is not None:
+            for place, lines in zip(places, regions.region_lines(), strict=True):
+                if lines:
+                    entries[place]["lines"] = lines
+        height, width = self.image_size
+        return {
+            "file": self.page.file if self.page else "",
+            "page": self.page.number + 1 if self.page else 1,
+            "width": width,
+            "height": height,
+            "detections": entries,
+        }
+
+    def to_json(self, path: str | os.PathLike | None = None, **options: Any) -> str:
+        """`to_dict` (which takes the options) as JSON text, written to `path` if one is given."""
+        content = self.to_dict(**options)
+        if path is not None:
+            write_json(Path(path), content)
+        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+    def to_coco(
+        self,
+        image_id: int | None = None,
+        category_ids: Mapping[str, int] | None = None,
+        mask_threshold: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """The regions as COCO results, for pycocotools' `loadRes`.
+
+        Args:
+            image_id: of the page; None takes the page's own, or 0.
+            category_ids: class name → id; regions of other classes are left out. None numbers the
+                classes from 1, in the model's order.
+            mask_threshold: adds `segmentation`, as in `to_dict`.
+        """
+        if category_ids is None:
+            category_ids = {name: k for k, name in enumerate(self.names, start=1)}
+        if image_id is None:
+            image_id = self.page.image_id if self.page and self.page.image_id >= 0 else 0
+        masks = [] if mask_threshold is None else encode_masks(self, mask_threshold)
+        results = []
+        boxes, scores = boxes_xywh(self, 3), self.scores.cpu().double().numpy().round(8).tolist()
+        for k, index in enumerate(self.classes.tolist()):
+            if self.names[index] not in category_ids:
+                continue
+            result: dict[str, Any] = {
+                "image_id": image_id,
+                "category_id": category_ids[self.names[index]],
+                "bbox": boxes[k],
+                "score": scores[k],
+            }
+            if masks:
+                result["segmentation"] = masks[k]
+            results.append(result)
+        return results
+
+    def to_supervision(self) -> Any:
+        """The regions as `supervision.Detections`, class names under `data["class_name"]`.
+
+        Raises:
+            InputError: the package supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError:
+            raise InputError(
+                "the package supervision is not installed: `pip install supervision`"
+            ) from None
+        classes = self.classes.cpu().numpy()
+        return supervision.Detections(
+            xyxy=self.boxes.cpu().float().numpy(),
+            confidence=self.scores.cpu().float().numpy(),
+            class_id=classes,
+            data={"class_name": np.array([self.names[k] for k in classes.tolist()], dtype=str)},
+        )
+
+
+def crop(image: np.ndarray, boxes: np.ndarray, padding: int = 0) -> list[np.ndarray]:
+    """The N boxes cut out of an image: whole pixels, at least one, within the image.
+
+    Args:
+        image: H×W×3.
+        boxes: N×4 x0 y0 x1 y1 pixels.
+        padding: pixels round each box.
+    """
+    height, width = image.shape[:2]
+    first = np.floor(boxes[:, :2] - padding).clip(0, (width - 1, height - 1)).astype(int)
+    last = np.ceil(boxes[:, 2:] + padding).clip(first + 1, (width, height)).astype(int)
+    return [
+        image[y0:y1, x0:x1].copy()
+        for (x0, y0), (x1, y1) in zip(first.tolist(), last.tolist(), strict=True)
+    ]

@@ -1,0 +1,134 @@
+"""From the regions of a page to the blocks of a document, which Markdown and HTML write down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmv3det.inference.formats import Pages, in_order
+from lmv3det.inference.formats.roles import Role, is_picture, role
+from lmv3det.ocr.engine import join_words
+from lmv3det.ocr.names import UniqueNames
+
+FAR = 0.1
+"""A caption is further from its picture or table by at most this fraction of the page's height."""
+
+
+@dataclass
+class Block:
+    """A block of a document.
+
+    Attributes:
+        role: what it is.
+        text: its text, in one line.
+        items: the items of a list.
+        picture: its picture, relative to the folder; empty without one.
+        category: class name.
+        captions: texts of the captions of a picture or table.
+    """
+
+    role: Role
+    text: str
+    items: list[str]
+    picture: str
+    category: str
+    captions: list[str] = field(default_factory=list)
+
+
+def page_blocks(page: dict[str, Any]) -> list[Block]:
+    """The blocks of a page in reading order: captions with what they belong to, headers and
+    footers left out."""
+    regions = [r for r in in_order(page) if role(r["category"]) != "furniture"]
+    blocks = [_block(region) for region in regions]
+    owners = [k for k, b in enumerate(blocks) if b.role in ("picture", "table")]
+    kept = []
+    for index, block in enumerate(blocks):
+        owner = _owner(index, owners, regions, page["height"]) if block.role == "caption" else None
+        if owner is None or not block.text:
+            kept.append(index)
+        else:
+            blocks[owner].captions.append(block.text)
+    return [blocks[index] for index in kept]
+
+
+def _block(region: dict[str, Any]) -> Block:
+    kind, lines = role(region["category"]), region.get("lines", [])
+    return Block(
+        kind,
+        join_lines(lines),
+        list_items(lines) if kind == "list" or _is_list(lines) else [],
+        region.get("picture", "") if is_picture(region) else "",
+        region["category"],
+    )
+
+
+def _owner(
+    caption: int, owners: Sequence[int], regions: Sequence[dict[str, Any]], height: float
+) -> int | None:
+    """The nearest picture or table above or below a caption, that its class allows."""
+    x, y, w, h = regions[caption]["bbox"]
+    name = regions[caption]["category"].casefold()
+    best, least = None, FAR * height
+    for owner in owners:
+        kind = role(regions[owner]["category"])
+        if (kind == "table" and "figure" in name) or (kind == "picture" and "table" in name):
+            continue
+        ox, oy, ow, oh = regions[owner]["bbox"]
+        if min(x + w, ox + ow) <= max(x, ox):  # not in the same column
+            continue
+        gap = max(oy - (y + h), y - (oy + oh), 0)
+        if gap < least:
+            best, least = owner, gap
+    return best
+
+
+def join_lines(lines: Sequence[str]) -> str:
+    """Lines as one text: no space between Chinese characters, and none within divided words."""
+    text = ""
+    for line in map(str.strip, lines):
+        if re.search(r"[a-z]-$", text) and re.match(r"[a-z]", line):
+            text = text[:-1] + line
+        else:
+            text = join_words([text, line]) if text and line else text + line
+    return text
+
+
+_MARK = re.compile(r"^[•○■▪◦·]\s")
+_BULLET = re.compile(r"^(?:[-–—•●○■▪◦·*]|\(?\d{1,3}[.)]|\(?[a-z][.)]|\[\d+\])\s+")
+
+
+def _is_list(lines: Sequence[str]) -> bool:
+    """Whether lines of any class are a list: bullets stand for nothing else."""
+    return bool(lines) and _MARK.match(lines[0]) is not None
+
+
+def list_items(lines: Sequence[str]) -> list[str]:
+    """The items of a list, each begun by a bullet or a number; their bullets are left out."""
+    items: list[list[str]] = []
+    for line in lines:
+        if not items or _BULLET.match(line):
+            items.append([])
+        items[-1].append(_BULLET.sub("", line) if not items[-1] else line)
+    return [join_lines(item) for item in items]
+
+
+def documents(pages: Pages) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The pages of each file: (path of the file, its pages)."""
+    current: list[dict[str, Any]] = []
+    for page in pages():
+        if current and page["file"] != current[0]["file"]:
+            yield current[0]["file"], current
+            current = []
+        current.append(page)
+    if current:
+        yield current[0]["file"], current
+
+
+def document_names(pages: Pages, suffix: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The pages of each file: (name of the document to write, its pages)."""
+    names = UniqueNames()
+    for file, own in documents(pages):
+        yield names.new(Path(file).stem, suffix), own

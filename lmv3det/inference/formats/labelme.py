@@ -1,0 +1,44 @@
+"""labelme: a JSON file beside each page's image, as labelme itself saves it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lmv3det.files import write_json
+from lmv3det.inference.formats import Pages, in_order
+
+NEEDS_IMAGES = True
+
+
+def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
+    """Write `images/<page>.json`, a rectangle a region; `labelme OUT/images` opens them, and
+    `labelme OUT/images --labels OUT/labels.txt` offers the model's classes."""
+    for page in pages():
+        image = Path(page["image"])
+        shapes = []
+        for region in in_order(page):
+            x, y, w, h = region["bbox"]
+            shapes.append(
+                {
+                    "label": region["category"],
+                    "points": [[x, y], [x + w, y + h]],
+                    "group_id": None,
+                    "description": " ".join(region.get("lines", [])),
+                    "shape_type": "rectangle",
+                    "flags": {},
+                }
+            )
+        content = {
+            "version": "5.5.0",
+            "flags": {},
+            "shapes": shapes,
+            "imagePath": image.name,
+            "imageData": None,
+            "imageHeight": page["height"],
+            "imageWidth": page["width"],
+        }
+        write_json((out / image).with_suffix(".json"), content)
+    labels = out / "labels.txt"
+    labels.write_text("\n".join(names) + "\n", encoding="utf-8", errors="backslashreplace")
+    return [out / "images", labels]

@@ -1,0 +1,64 @@
+"""What the classes of common data sets are in a document."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Role = Literal[
+    "title", "heading", "text", "list", "picture", "table", "formula", "caption", "furniture"
+]
+
+_ROLES: dict[str, Role] = {
+    "doctitle": "title",
+    "documenttitle": "title",
+    "papertitle": "title",
+    "title": "heading",
+    "heading": "heading",
+    "section": "heading",
+    "sectionheader": "heading",
+    "sectiontitle": "heading",
+    "paragraphtitle": "heading",
+    "list": "list",
+    "listitem": "list",
+    "figure": "picture",
+    "picture": "picture",
+    "image": "picture",
+    "chart": "picture",
+    "photo": "picture",
+    "table": "table",
+    "equation": "formula",
+    "formula": "formula",
+    "isolateformula": "formula",
+    "caption": "caption",
+    "figurecaption": "caption",
+    "tablecaption": "caption",
+    "picturecaption": "caption",
+    "figuretitle": "caption",
+    "tabletitle": "caption",
+    "charttitle": "caption",
+    "header": "furniture",
+    "pageheader": "furniture",
+    "footer": "furniture",
+    "pagefooter": "furniture",
+    "pagenumber": "furniture",
+    "number": "furniture",
+    "abandon": "furniture",
+    "headerimage": "furniture",
+    "footerimage": "furniture",
+}
+"""Name in lower case, letters alone → role. CDLA, PubLayNet, DocLayNet, DocBank and their kin."""
+
+
+def role(name: str) -> Role:
+    """The role of a class by its name; `text` for names that are not known."""
+    return _ROLES.get(re.sub(r"[^a-z]", "", name.casefold()), "text")
+
+
+def is_picture(region: dict) -> bool:
+    """Whether a document shows a region as a picture: for what it is, or because no text of it is
+    known."""
+    kind = role(region["category"])
+    return kind in ("picture", "table", "formula") or (
+        kind != "furniture" and not region.get("lines")
+    )

@@ -1,0 +1,347 @@
+"""Many pages to results on disk: written as they come, resumable, one job a folder."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
+from lmv3det.device import describe
+from lmv3det.errors import InputError, explain
+from lmv3det.files import lock_folder
+from lmv3det.inference.detections import PageDetections
+from lmv3det.inference.detector import Detector
+from lmv3det.inference.formats import Format, load_format
+from lmv3det.inference.journal import Journal, Key, count_entries
+from lmv3det.inference.pictures import save_page_image, save_region_pictures
+from lmv3det.inference.samples import make_sample
+from lmv3det.inference.selection import Selection, check_count, check_fraction
+from lmv3det.inference.text_source import PageText, choose_text, page_text
+from lmv3det.ocr.engine import Engine
+from lmv3det.ocr.engines import announce
+from lmv3det.ocr.names import MAX_BYTES, UniqueNames, page_names
+from lmv3det.structures import Page, Sample
+
+log = logging.getLogger(__name__)
+
+RESULT = "detections.json"
+JOURNAL = "detections.partial.jsonl"
+_FOLDER_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Errors that would meet every further page too."""
+
+
+@dataclass
+class JobReport:
+    """What came of a job.
+
+    Attributes:
+        done: pages in the result, those of a resumed job among them.
+        resumed: of these, the pages that were done before.
+        failures: a line for each page or file that failed.
+        files: what was written for the asked formats, beside `detections.json`.
+    """
+
+    done: int = 0
+    resumed: int = 0
+    failures: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+def predict_files(
+    detector: Detector | str | os.PathLike | None,
+    inputs: Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    device: str = "auto",
+    overrides: Sequence[str] = (),
+    trust_code: bool = False,
+    ocr: Any = None,
+    ocr_options: Mapping[str, Any] | None = None,
+    score_threshold: float | None = None,
+    thresholds: Any = None,
+    max_overlap: float | None = None,
+    drop_nested: bool = False,
+    batch_size: int | None = None,
+    dpi: int = PDF_DPI,
+    password: str | None = None,
+    masks: bool = False,
+    drawings: bool = True,
+    draw_score: float = 0.3,
+    formats: Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> JobReport:
+    """Find the regions of files and write them into a folder.
+
+    `detections.json` is a list with an entry a page, in the order of the inputs: file, page (from
+    1), width, height, detections (see `PageDetections.to_dict`), and the name of its drawing:
+    `<stem>.png`, or `<stem>_p<page>.png` for a PDF or a TIFF of several pages. A page that fails
+    is reported, and the rest is done.
+
+    Pages are kept in `detections.partial.jsonl` as they are done, and replace `detections.json` at
+    the end; a job that was stopped or killed goes on with `resume`.
+
+    Args:
+        detector: a detector, or a checkpoint, which is loaded when the folder has been checked;
+            None: the model that comes with the package.
+        inputs: images, PDF files and folders of them.
+        out: folder to write to.
+        device: of a checkpoint that is loaded.
+        overrides: settings of a checkpoint that is loaded.
+        trust_code: import the classes (`module:Class`) that such a checkpoint names.
+        ocr: as in `Detector.predict`.
+        ocr_options: of the engine that `ocr` names.
+        score_threshold: as in `Detector.predict`, as are the next five.
+        thresholds: likewise.
+        max_overlap: likewise.
+        drop_nested: likewise.
+        batch_size: likewise.
+        dpi: likewise.
+        password: of encrypted PDF files.
+        masks: write masks too (COCO RLE).
+        drawings: draw the regions of every page.
+        draw_score: least score of regions in drawings, and in formats for people.
+        formats: further formats, of `lmv3det.inference.formats.FORMATS`.
+        resume: go on with a job that was stopped.
+        overwrite: drop what a stopped job has done.
+
+    Raises:
+        InputError: inputs that do not exist, a folder that another job writes to or that has the
+            pages of a stopped one, a checkpoint or option that cannot be used.
+    """
+    if batch_size is not None:
+        check_count(batch_size, "batch_size")
+    check_count(dpi, "dpi")
+    check_fraction(draw_score, "draw_score")
+    chosen = [load_format(name) for name in dict.fromkeys(formats)]
+    paths = list(dict.fromkeys(find_pages(inputs)))
+    out = Path(out)
+    folders = [out] if drawings else []
+    folders += [out / "pictures"] if any(f.needs_pictures for f in chosen) else []
+    folders += [out / "images"] if any(f.needs_images for f in chosen) else []
+    _keep_inputs(paths, folders)
+    with lock_folder(out, "another job"):
+        stopped = count_entries(out / JOURNAL)
+        if stopped and not (resume or overwrite):
+            raise InputError(
+                f"{out}: holds {stopped} pages of a job that was stopped; --resume goes on with "
+                "it, --overwrite starts again"
+            )
+        source = "detector"
+        if not isinstance(detector, Detector):
+            source = _fingerprint(detector)
+            detector = Detector.load(detector, device, overrides, trust_code=trust_code)
+            log.info("on %s", describe(detector.device, detector.precision))
+        if masks and detector.model.mask_head is None:
+            raise InputError(f"{source}: has no mask head (model.mask_on); leave out --masks")
+        settings = {
+            "checkpoint": source,
+            "overrides": list(overrides),
+            "ocr": None if ocr is None else str(ocr),
+            "ocr_options": dict(ocr_options or {}),
+            "score": score_threshold,
+            "thresholds": dict(thresholds) if isinstance(thresholds, Mapping) else thresholds,
+            "max_overlap": max_overlap,
+            "drop_nested": drop_nested,
+            "dpi": dpi,
+            "masks": masks,
+            "drawings": drawings,
+            "draw_score": draw_score,
+            "formats": sorted(set(formats)),
+        }
+        rules = detector.selection(
+            score_threshold,
+            thresholds=thresholds,
+            max_overlap=max_overlap,
+            drop_nested=drop_nested,
+        )
+        job = _Job(detector, out, settings, chosen, password)
+        return job.run(paths, rules, ocr, batch_size, resume)
+
+
+def _keep_inputs(paths: Sequence[Path], folders: Sequence[Path]) -> None:
+    """Refuse inputs that what is written could replace."""
+    written = {folder.resolve() for folder in folders}
+    for path in paths:
+        if path.parent.resolve() in written:
+            raise InputError(
+                f"{path}: is in a folder that is written to, {path.parent}, where pictures could "
+                "replace it; give another --out"
+            )
+
+
+def _fingerprint(checkpoint: str | os.PathLike | None) -> str:
+    """What tells a checkpoint from another one, or from what it was before more training."""
+    if checkpoint is None:
+        return "the packed model"
+    path = Path(checkpoint)
+    weights = path / "model.safetensors" if path.is_dir() else path
+    if not weights.exists():
+        raise InputError(f"{checkpoint}: no such checkpoint")
+    facts = weights.stat()
+    return f"{path.resolve()} of {facts.st_size} bytes, changed at {facts.st_mtime:.0f}"
+
+
+class _Job:
+    """Predicts on files and writes the results as they come."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        out: Path,
+        settings: dict[str, Any],
+        formats: Sequence[Format],
+        password: str | None,
+    ) -> None:
+        self.detector, self.out, self.settings = detector, out, settings
+        self.formats, self.password = formats, password
+        self.dpi: int = settings["dpi"]
+        self.report = JobReport()
+
+    def run(
+        self,
+        paths: Sequence[Path],
+        rules: Selection,
+        ocr: Any,
+        batch_size: int | None,
+        resume: bool,
+    ) -> JobReport:
+        """Predict on the pages that are not in the journal, and write the result."""
+        files = [(path, count) for path in paths if (count := self._count(path))]
+        keys = [(str(path), n + 1) for path, count in files for n in range(count)]
+        self._name(files)
+        text = self._text(ocr, files)
+        journal = Journal(self.out / JOURNAL, self.settings, resume)
+        try:
+            left = [key for key in keys if key not in journal.places]
+            self.report.resumed = len(keys) - len(left)
+            self.bar = tqdm(
+                total=len(keys), initial=self.report.resumed, desc="predict", unit="page"
+            )
+            samples = self._samples(files, set(left), text)
+            stream = self.detector.stream(samples, batch_size, rules, self._failed)
+            with self.bar:
+                for sample, detections in stream:
+                    self._write(journal, sample, detections)
+            self.report.done = sum(key in journal.places for key in keys)
+            for chosen in self.formats:
+                self.report.files += chosen.write(
+                    lambda: journal.entries(keys), self.out, self.detector.names
+                )
+        except BaseException as error:
+            done = sum(key in journal.places for key in keys)
+            journal.close()
+            if isinstance(error, (KeyboardInterrupt, OSError, InputError)):
+                log.warning(
+                    "%d of %d pages are done and kept in %s; the same command with --resume goes "
+                    "on%s", done, len(keys), self.out / JOURNAL,
+                    f" ({RESULT} is of an earlier job)" if (self.out / RESULT).exists() else "",
+                )  # fmt: skip
+            raise
+        journal.finish(self.out / RESULT, keys)
+        return self.report
+
+    def _count(self, path: Path) -> int:
+        try:
+            return count_pages(path, self.password)
+        except Exception as error:
+            self.report.failures.append(_of(path, error))
+            return 0
+
+    def _name(self, files: Sequence[tuple[Path, int]]) -> None:
+        """Give every page the names of its files, which do not depend on which pages fail."""
+        names = UniqueNames(MAX_BYTES - 20)  # pictures of its regions have longer names
+        self.counts = {str(path): count for path, count in files}
+        self.stems: dict[Key, str] = {}
+        for path, count in files:
+            for number in range(1, count + 1):
+                stem = path.stem + (f"_p{number}" if count > 1 or is_pdf(path) else "")
+                self.stems[str(path), number] = names.new(stem, ".png").removesuffix(".png")
+
+    def _text(self, ocr: Any, files: Sequence[tuple[Path, int]]) -> PageText | None:
+        if not self.detector.uses_text:
+            return None
+        source = choose_text(ocr, self.detector.config, self.settings["ocr_options"])
+        if isinstance(source, Engine):
+            announce(source, [path for path, _ in files])
+        return page_text(
+            source,
+            self.detector.config,
+            dpi=self.dpi,
+            password=self.password,
+            names=page_names(files),
+        )
+
+    def _samples(
+        self, files: Sequence[tuple[Path, int]], left: set[Key], text: PageText | None
+    ) -> Iterator[Sample]:
+        for path, count in files:
+            numbers = [n for n in range(count) if (str(path), n + 1) in left]
+            if not numbers:
+                continue
+
+            def failed(number: int, error: Exception, path: Path = path) -> None:
+                self._fail(path, number, error)
+
+            try:
+                pages = iter_pages(
+                    path, self.dpi, numbers=numbers, failed=failed, password=self.password
+                )
+                for number, image in pages:
+                    page = Page(str(path), image.shape[1], image.shape[0], number=number)
+                    try:
+                        sample = make_sample(image, page, count, text)
+                    except Exception as error:
+                        failed(number, error)
+                    else:
+                        yield sample
+            except InputError as error:  # the file was there when its pages were counted
+                self.report.failures.append(_of(path, error))
+                self.bar.update(len(numbers))
+
+    def _failed(self, sample: Sample, error: Exception) -> None:
+        self._fail(Path(sample.page.file), sample.page.number, error)
+
+    def _fail(self, path: Path, number: int, error: Exception) -> None:
+        where = f" (page {number + 1})" if self.counts[str(path)] > 1 else ""
+        self.report.failures.append(f"{_of(path, error)}{where}")
+        self.bar.update()
+
+    def _write(self, journal: Journal, sample: Sample, detections: PageDetections) -> None:
+        """Draw a page and add it to the journal."""
+        settings, key = self.settings, (sample.page.file, sample.page.number + 1)
+        stem = self.stems[key]
+        detections.image, detections.dpi = sample.image, self.dpi
+        try:
+            threshold = self.detector.config.test.mask_threshold if settings["masks"] else None
+            entry = detections.to_dict(threshold, settings["draw_score"])
+            if settings["drawings"]:
+                entry = {**entry, "drawing": f"{stem}.png"}
+                detections.plot(self.out / entry["drawing"], settings["draw_score"])
+            if any(chosen.needs_pictures for chosen in self.formats):
+                save_region_pictures(sample.image, entry, self.out, stem)
+            if any(chosen.needs_images for chosen in self.formats):
+                entry["image"] = save_page_image(
+                    sample.image, sample.page.file, self.counts[sample.page.file], self.out, stem
+                )
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _FOLDER_IS_LOST:
+                raise
+            self._failed(sample, error)
+            return
+        entry["detections"] = entry.pop("detections")  # last, because it is long
+        journal.append(entry)
+        self.bar.update()
+
+
+def _of(path: Path, error: BaseException) -> str:
+    """What an error says, with the file that it is about."""
+    text = explain(error)
+    return text if str(path) in text else f"{path}: {text}"

@@ -1,0 +1,127 @@
+"""The pages of a job, kept as they are done: JSON lines beside the result that they become."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from lmv3det.errors import InputError
+from lmv3det.files import replacing
+
+FORMAT = "lmv3det pages"
+Key = tuple[str, int]
+"""(file, page from 1) of an entry."""
+
+
+class Journal:
+    """A file of JSON lines: a head that says what job it is of, then an entry a page.
+
+    Every entry is in the file when `append` returns, so that no page is lost when the process is
+    killed; a line that was cut off then is dropped when the journal is opened again.
+
+    Args:
+        path: the file.
+        settings: of the job: what entries depend on.
+        resume: go on with what is there.
+
+    Raises:
+        InputError: with `resume`: it is of a job with other settings, or not a journal.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], resume: bool) -> None:
+        self.path = path
+        self.places: dict[Key, int] = {}
+        resume = resume and path.exists()
+        self.stream: BinaryIO = open(path, "r+b" if resume else "w+b")  # noqa: SIM115
+        try:
+            if not (resume and self._read(settings)):
+                self.stream.seek(0)
+                self.stream.truncate()
+                self._write({"format": FORMAT, "settings": settings})
+        except BaseException:
+            self.stream.close()
+            raise
+
+    def _read(self, settings: dict[str, Any]) -> bool:
+        """Find the entries; False where not even the head was written whole."""
+        head = self.stream.readline()
+        if not head.endswith(b"\n"):
+            return False
+        try:
+            found = json.loads(head)
+            if found["format"] != FORMAT:
+                raise ValueError(found["format"])
+            before = found["settings"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{self.path}: not written by a job; remove it") from None
+        changed = [key for key, value in settings.items() if before.get(key) != value]
+        if changed:
+            raise InputError(
+                f"{self.path}: the stopped job had "
+                + ", ".join(f"{key} {before.get(key)!r}, not {settings[key]!r}" for key in changed)
+                + "; give the same, or leave out --resume to start again"
+            )
+        place = self.stream.tell()
+        for line in self.stream:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n"):
+                break
+            self.places[entry["file"], entry["page"]] = place
+            place += len(line)
+        self.stream.seek(place)
+        self.stream.truncate()
+        return True
+
+    def _write(self, content: dict[str, Any]) -> None:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+        # A lone surrogate, of a file name that is not UTF-8, becomes the JSON escape of it.
+        self.stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        self.stream.flush()
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add a page; `file` and `page` are its key."""
+        self.stream.seek(0, 2)
+        place = self.stream.tell()
+        self._write(entry)
+        self.places[entry["file"], entry["page"]] = place
+
+    def entries(self, keys: Iterable[Key] | None = None) -> Iterator[dict[str, Any]]:
+        """The entries, of the keys and in their order where they are given; missing ones are left
+        out."""
+        self.stream.flush()
+        for key in list(self.places if keys is None else keys):
+            if key in self.places:
+                self.stream.seek(self.places[key])
+                yield json.loads(self.stream.readline())
+
+    def finish(self, result: Path, keys: Iterable[Key]) -> None:
+        """Write the entries of the keys, in their order, as the JSON list `result`; then remove
+        the journal."""
+        with replacing(result) as temporary, open(temporary, "wb") as target:
+            separator = b"[\n"
+            for key in keys:
+                if key in self.places:
+                    self.stream.seek(self.places[key])
+                    target.write(separator + self.stream.readline().rstrip(b"\n"))
+                    separator = b",\n"
+            target.write(b"[\n]\n" if separator == b"[\n" else b"\n]\n")
+        self.close()
+        self.path.unlink()
+
+    def close(self) -> None:
+        """Close the file, which stays."""
+        self.stream.close()
+
+
+def count_entries(path: Path) -> int:
+    """Pages in a journal that a stopped job left; 0 where there is none."""
+    try:
+        with open(path, "rb") as stream:
+            return max(sum(line.endswith(b"\n") for line in stream) - 1, 0)
+    except OSError:
+        return 0

@@ -1,0 +1,65 @@
+"""Pictures of pages and regions that documents and annotation tools show."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lmv3det.data.images import is_pdf, read_orientation
+from lmv3det.files import replacing
+from lmv3det.inference.detections import crop
+from lmv3det.inference.formats import in_order
+from lmv3det.inference.formats.roles import is_picture
+
+COPIED = {".png", ".jpg", ".jpeg"}
+"""Files that are copied as they are: every tool reads them."""
+PADDING = 4
+"""Pixels round a region's picture."""
+
+
+def save_region_pictures(image: np.ndarray, page: dict[str, Any], out: Path, stem: str) -> None:
+    """Write the regions that a document shows as pictures; their entries get `picture`, the path
+    relative to the folder.
+
+    Args:
+        image: H×W×3 uint8 RGB, the page.
+        page: its entry.
+        out: folder; the pictures are `pictures/<stem>_<number>.png` in it.
+        stem: of the page.
+    """
+    for region in in_order(page):
+        if is_picture(region):
+            x, y, w, h = region["bbox"]
+            (cut,) = crop(image, np.array([[x, y, x + w, y + h]]), PADDING)
+            region["picture"] = f"pictures/{stem}_{region['order'] + 1}.png"
+            with replacing(out / region["picture"]) as temporary:
+                Image.fromarray(cut).save(temporary)
+
+
+def save_page_image(image: np.ndarray, file: str, pages: int, out: Path, stem: str) -> str:
+    """Write a page's image into `images/`, and return its path relative to the folder.
+
+    A PNG or JPEG file that is stored upright is copied; other pages become PNG.
+
+    Args:
+        image: H×W×3 uint8 RGB, the page.
+        file: where it comes from.
+        pages: how many the file has.
+        out: folder.
+        stem: of the image's name.
+    """
+    source = Path(file)
+    suffix = source.suffix.lower()
+    copied = pages == 1 and suffix in COPIED and not is_pdf(source)
+    copied = copied and read_orientation(source) == 1
+    name = f"images/{stem}{suffix if copied else '.png'}"
+    with replacing(out / name) as temporary:
+        if copied:
+            shutil.copyfile(source, temporary)
+        else:
+            Image.fromarray(image).save(temporary)
+    return name

@@ -1,0 +1,142 @@
+"""Where the text lines of a page come from: its PDF, an engine, a folder, or the caller."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmv3det.data.images import PDF_DPI, is_pdf
+from lmv3det.errors import InputError, explain
+from lmv3det.ocr import ENGINES, Engine, get_engine, ocr_name
+from lmv3det.ocr.pdf_text import PdfText
+from lmv3det.text.ocr_json import OcrPage, read_ocr
+
+if TYPE_CHECKING:
+    from lmv3det.config import Config
+    from lmv3det.structures import Page
+
+log = logging.getLogger(__name__)
+
+PageText = Callable[[np.ndarray, "Page", int], OcrPage]
+"""(H×W×3 uint8 RGB, the page's origin, pages of its file) → its text lines."""
+
+LAYER, NONE = "layer", "none"
+CHOICES = (LAYER, NONE, *ENGINES)
+"""What names a source of text, beside a folder of OCR files."""
+
+
+def choose_text(ocr: Any, config: Config, options: Mapping[str, Any] | None = None) -> Any:
+    """The source that `ocr` names.
+
+    Args:
+        ocr: as in `Detector.predict`. None is `layer` for a model that was trained on pages
+            without text too (`text.page_dropout` above 0), else `auto`, because without text such
+            a model finds little.
+        config: of the model.
+        options: of the engine.
+
+    Returns:
+        An `Engine`, `layer`, `none`, a folder, or `OcrPage`s, for `page_text`.
+
+    Raises:
+        InputError: an engine that cannot be used; options without an engine.
+    """
+    if ocr is None:
+        ocr = LAYER if getattr(config.text, "page_dropout", 0) > 0 else "auto"
+    if isinstance(ocr, str) and ocr in ENGINES:
+        return get_engine(ocr, **(options or {}))
+    if options:
+        raise InputError(
+            f"--option is for an engine, but --ocr {ocr} is none of {', '.join(ENGINES)}"
+        )
+    return ocr
+
+
+def page_text(
+    ocr: Any,
+    config: Config,
+    *,
+    dpi: int = PDF_DPI,
+    password: str | None = None,
+    names: Mapping[tuple[str, int], str] | None = None,
+) -> PageText:
+    """A function that gives the text lines of pages.
+
+    Args:
+        ocr: as `choose_text` gives it.
+        config: of the model: `data.missing_ocr` and `data.malformed_ocr` are read.
+        dpi: resolution at which PDF pages are drawn.
+        password: of encrypted PDF files.
+        names: (path, page from 0) → the page's file in a folder; pages that are not among them
+            have `ocr_name`.
+
+    Raises:
+        InputError: a folder that does not exist or has no OCR files, or no source of text.
+    """
+    if isinstance(ocr, OcrPage):
+        ocr = [ocr]
+    if isinstance(ocr, (list, tuple)):
+        pages = iter(ocr)
+        return lambda *_: _next(pages, len(ocr))
+    if isinstance(ocr, Engine):
+        return lambda image, page, _: _recognize(ocr, image, page, dpi, password)
+    if not isinstance(ocr, (str, os.PathLike)):
+        raise InputError(
+            f"ocr is a {type(ocr).__name__}; give a folder of OCR files, an engine or its name, or "
+            "a list of OcrPage"
+        )
+    if ocr == NONE:
+        return lambda image, page, _: _no_text(page)
+    if ocr == LAYER:
+        layer = PdfText()
+        return lambda image, page, _: (
+            _recognize(layer, image, page, dpi, password) if is_pdf(page.file) else _no_text(page)
+        )
+    return _from_folder(Path(ocr), config, names or {})
+
+
+def _no_text(page: Page) -> OcrPage:
+    return OcrPage(np.zeros((0, 4)), [], page.width, page.height)
+
+
+def _next(pages: Iterator[Any], count: int) -> OcrPage:
+    for page in pages:
+        if not isinstance(page, OcrPage):
+            raise InputError(f"ocr: a page's text is {type(page).__name__}; give an OcrPage")
+        return page
+    raise InputError(f"ocr has {count} entries, fewer than there are pages")
+
+
+def _recognize(
+    engine: Engine, image: np.ndarray, page: Page, dpi: int, password: str | None
+) -> OcrPage:
+    try:
+        if engine.from_pdf and is_pdf(page.file):
+            return engine.read_pdf(page.file, page.number, dpi, password)
+        return engine.recognize(image)
+    except Exception as error:  # engines are others' code and raise anything
+        raise InputError(
+            f"{page.file or 'page'}: its text cannot be read ({explain(error)})"
+        ) from error
+
+
+def _from_folder(folder: Path, config: Config, names: Mapping[tuple[str, int], str]) -> PageText:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: neither a folder of OCR files nor one of {', '.join(CHOICES)}")
+    if not any(folder.glob("*.json")):
+        raise InputError(f"{folder}: holds no OCR files (*.json); make them with `lmv3det ocr`")
+
+    def read(image: np.ndarray, page: Page, pages: int) -> OcrPage:
+        name = names.get((page.file, page.number)) or ocr_name(page.file, page.number, pages)
+        path = folder / name
+        if config.data.missing_ocr == "empty" and not path.exists():
+            log.warning("%s: no such OCR file; the page is taken without text", path)
+            return _no_text(page)
+        return read_ocr(path, malformed=config.data.malformed_ocr)
+
+    return read
