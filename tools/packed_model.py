@@ -154,12 +154,14 @@ def release(run: Path, out: Path, decay_steps: int, overrides: Sequence[str] = (
     end = load_checkpoint(run).step + decay_steps
     if (branch / LAST).exists():
         end = load_checkpoint(branch / LAST).config.solver.steps
+    # The average shall forget the weights of before the decay.
+    average = f"solver.ema_decay={max(0.5, 1 - 2.5 / decay_steps)}"
     settings = (
         f"output_dir={branch}",
         f"solver.steps={end}",
         f"solver.decay_steps={decay_steps}",
     )
-    config = load_config(CONFIG, [*overrides, *settings])
+    config = load_config(CONFIG, [average, *overrides, *settings])
     train(config, resume=True if (branch / LAST).exists() else str(run))
     export(load_checkpoint(branch / LAST), model)
     return model
