@@ -70,7 +70,7 @@ def lines(folder: Path, file: str, state: str) -> OcrPage:
     if state == "words":
         return page
     if state == "boxes":
-        return OcrPage(page.boxes, [""] * len(page.words), page.width, page.height)
+        return OcrPage(page.boxes, [""] * len(page.lines), page.width, page.height)
     return OcrPage(np.zeros((0, 4)), [], page.width, page.height)
 
 

@@ -39,7 +39,7 @@ def test_every_page_keeps_its_regions_and_text(folders, tmp_path: Path) -> None:
     assert number == len(both) == 2 * len(one)
     for k in range(len(both)):
         ours, theirs = both[k], one[k % len(one)]
-        assert ours.words == theirs.words and (ours.image == theirs.image).all()
+        assert ours.lines == theirs.lines and (ours.image == theirs.image).all()
         assert ours.boxes.tolist() == theirs.boxes.tolist()
         assert ours.classes.tolist() == theirs.classes.tolist()
 
