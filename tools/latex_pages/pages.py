@@ -137,8 +137,8 @@ def _make_pages(
             try:
                 found = regions_of(page, document.body.regions, document.body.look.columns)
                 dpi = int(longest * 72 / max(page.get_size()))
-                words = PdfText().read_pdf(pdf, index, dpi)
-                size = (words.width, words.height)
+                ocr = PdfText().read_pdf(pdf, index, dpi)
+                size = (ocr.width, ocr.height)
                 image = page.render(scale=dpi / 72 * finer).to_pil().convert("RGB")
                 if finer > 1:
                     image = image.resize(size)
@@ -146,14 +146,14 @@ def _make_pages(
             except Unclear as error:
                 faults.append(f"page {index + 1}: {error}")
                 continue
-            boxes = words.boxes
+            boxes = ocr.boxes
             if scanned:
                 image, matrix = scan(image, dice)
                 found = [(kind, move_boxes(part, matrix)) for kind, part in found]
                 boxes = move_boxes(boxes, matrix) if len(boxes) else boxes
             lines = [
                 (box, text)
-                for one, text in zip(boxes, words.words, strict=True)
+                for one, text in zip(boxes, ocr.lines, strict=True)
                 if (box := whole_pixels(one[None], *size)) is not None
             ]
             regions = [
@@ -165,8 +165,8 @@ def _make_pages(
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=dice.choice([75, 85, 90, 95]))
             write_atomically(job.out / "images" / f"{name}.jpg", buffer.getvalue())
-            ocr = ocr_json(lines, *size).encode("utf-8")
-            write_atomically(job.out / "OCR" / f"{name}.json", ocr)
+            written = ocr_json(lines, *size).encode("utf-8")
+            write_atomically(job.out / "OCR" / f"{name}.json", written)
             pages.append(
                 {
                     "file_name": f"{name}.jpg",
