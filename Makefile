@@ -1,6 +1,8 @@
 # For a machine with Python 3.10+, make and a package index:
 #   make quickstart   the packed model at work and a fine-tuning, in less than five minutes on a CPU
 #   make test         the tests
+#   make model        the packed model anew, in some hours on one core, or RECIPE=gpu in some twenty
+#                     minutes on one GPU and 16 cores
 #   make pictures     the picture of the README anew
 #   make ablation     the tables of docs/ablation.md anew, in some three hours on two cores
 PYTHON ?= python3
@@ -11,7 +13,7 @@ STEPS ?= 60
 FAST_CPU := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 
 .PHONY: quickstart quickstart-predict quickstart-pages quickstart-before quickstart-train \
-	quickstart-after pictures ablation test test-slow lint format benchmarks docs clean
+	quickstart-after model pictures ablation test test-slow lint format benchmarks docs clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -61,6 +63,13 @@ pictures: .venv/installed
 	$(PREDICT) examples/pages --out output/pictures --overwrite
 	$(BIN)/python -m tools.side_by_side output/pictures/english.png output/pictures/chinese.png \
 		docs/pictures/pages.png
+
+# Goes on where it stopped. docs/model_card.md has the run that was packed.
+RECIPE ?= cpu
+model: .venv/installed
+	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python -m tools.packed_model make output/packed \
+		--recipe $(RECIPE)
+	@echo "Pack it:  cp -r output/packed/model lmv3det/assets/cdla"
 
 # Goes on where it stopped. Runs whose metrics are in docs/ablation/ are not made again.
 WORK := output/ablation

@@ -111,7 +111,7 @@ class Detector:
         where = choose_device(device)
         model, checkpoint = load_detector(path, where, overrides, trust_code=trust_code)
         tokenizer = checkpoint_page_tokenizer(checkpoint)
-        best = getattr(checkpoint, "thresholds", {})
+        best = checkpoint.thresholds
         config, categories = checkpoint.config, checkpoint.categories
         return cls(model, config, categories, tokenizer, where, best)
 
