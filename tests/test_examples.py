@@ -97,7 +97,7 @@ def test_head_from_a_config(examples, tmp_path: Path) -> None:
 
 def test_head_at_the_tiny_configs_width(examples) -> None:
     """48 channels, which 32 groups do not divide."""
-    words = ["roi.head=custom_head:ConvHead", "model.num_classes=3"]
+    words = ["roi.head=custom_head:ConvHead", "model.num_classes=3", "text.selection=first"]
     torch.manual_seed(0)
     detector = build_detector(load_config("tiny", words))
     losses = detector.train().losses(make_page())
