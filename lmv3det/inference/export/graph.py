@@ -10,6 +10,7 @@ Shapes: H×W the padded input, T tokens, N detections.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,9 @@ from torchvision.ops import batched_nms, roi_align
 from lmv3det.model import boxes as box_ops
 from lmv3det.model.cascade import Regions, StageOutput
 from lmv3det.model.detector import LayoutDetector
+from lmv3det.model.fusion import ROITextPooler
 from lmv3det.model.roi_pool import ROIPooler, assign_level
+from lmv3det.model.rpn import RPN
 
 
 class DetectorGraph(nn.Module):
@@ -75,6 +78,7 @@ class DetectorGraph(nn.Module):
         visual, text = model.backbone(images, input_ids, text_boxes, text_mask)
         maps, text_maps = model.pyramid(visual), None
         if model.fusion is not None:
+            assert text_boxes is not None
             height, width = images.shape[2:]
             padded = torch.stack([torch.as_tensor(width), torch.as_tensor(height)])
             fraction = image_size.flip(0).float() / padded.float()  # (x, y) of page over input
@@ -88,7 +92,7 @@ class DetectorGraph(nn.Module):
         Each level is filled up with anchors of logit -inf, so that it always has enough for a
         fixed k; `isfinite` drops them again.
         """
-        rpn = self.model.rpn
+        rpn = cast(RPN, self.model.rpn)
         logits, deltas = rpn.head(pyramid)
         boxes, scores, levels = [], [], []
         count = rpn.pre_nms[1]
@@ -138,8 +142,7 @@ class DetectorGraph(nn.Module):
 
     def pool_text(self, text_maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """M×F text features of the regions, as `ROITextPooler`."""
-        pooler = self.model.cascade.text_pooler
-        assert pooler is not None
+        pooler = cast(ROITextPooler, self.model.cascade.text_pooler)
         parts = [
             projection(pool(part, [text_map], boxes).mean(dim=(2, 3)))
             for part, projection, text_map in zip(
