@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmv3det.checkpoint.file import load_checkpoint
+from lmv3det.checkpoint.file import load_checkpoint, save_checkpoint
 from lmv3det.checkpoint.loading import load_detector
 from lmv3det.cli.app import main
 from lmv3det.errors import InputError
@@ -53,6 +53,12 @@ def with_text(tmp_path_factory) -> tuple[Path, Path]:
         backbone={"vocab_size": encoder.vocab_size, "pad_token_id": encoder.pad_token_id},
     )
     source = tiny_checkpoint(folder / "model.pth", config, tokenizer_files=encoder.files())
+    checkpoint = load_checkpoint(source)
+    for name, value in checkpoint.weights.items():
+        if "relation.cls_score" in name or "relation.bbox_pred" in name:  # 0 before training
+            checkpoint.weights[name] = 0.05 * torch.randn(value.shape)
+    source = folder / "related.pth"
+    save_checkpoint(source, checkpoint)
     export_onnx(source, folder / "model.onnx", [LOW])
     return source, folder / "model.onnx"
 
@@ -138,8 +144,8 @@ def test_a_file_that_differs_is_not_written(image_only, tmp_path, monkeypatch):
     source, _ = image_only
     select = DetectorGraph.select
 
-    def moved(self, boxes, scores):
-        found, *rest = select(self, boxes, scores)
+    def moved(self, boxes, scores, real):
+        found, *rest = select(self, boxes, scores, real)
         return found + 0.2, *rest
 
     monkeypatch.setattr(DetectorGraph, "select", moved)

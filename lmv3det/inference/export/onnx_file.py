@@ -6,6 +6,7 @@ free. What the file holds beside it: see `lmv3det.inference.onnx_model`.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import warnings
@@ -157,7 +158,7 @@ def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> No
     # A copy: the exporter fuses batch norms into the weights of what it is given.
     graph = DetectorGraph(copy.deepcopy(model)).eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), _plain_attention(), torch.no_grad():
             warnings.simplefilter("ignore")  # of sizes that tracing fixes: the comparison tells
             torch.onnx.export(
                 graph,
@@ -175,6 +176,17 @@ def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> No
     written = onnx.load(os.fspath(path))
     onnx.helper.set_model_props(written, described)
     onnx.save(written, os.fspath(path))
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Torch's encoder layers compute by ordinary operators, not by one that ONNX lacks."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 def _noise(checkpoint: Checkpoint) -> Iterator[tuple[str, Batch]]:
