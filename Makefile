@@ -1,6 +1,8 @@
-# Two commands for a fresh machine with Python 3.10+, make and a package index:
+# Commands for a fresh machine with Python 3.10+, make and a package index:
 #   make quickstart   pages, training, evaluation, prediction, in some ten minutes on a CPU
 #   make test         the tests
+#   make model        the model that comes with the package, anew, in some hours on one core, or
+#                     RECIPE=gpu in some twenty minutes on one GPU and 16 cores
 #   make ablation     the tables of docs/ablation.md anew, in some three hours on two cores
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +11,7 @@ STEPS ?= 1200
 # Large blocks are kept and threads do not fight: about twice as fast on a CPU.
 FAST_CPU := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 
-.PHONY: quickstart ablation test test-slow lint format benchmarks docs clean
+.PHONY: quickstart model ablation test test-slow lint format benchmarks docs clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -31,6 +33,13 @@ quickstart: .venv/installed
 	@echo "Scores by class:  $(OUT)/evaluation/table.md"
 	@echo "Drawn detections: $(OUT)/predictions/*.png (from $(OUT)/predictions/detections.json)"
 	@echo "Training curves:  $(OUT)/run/pictures/"
+
+# Goes on where it stopped. docs/model_card.md has the run that was packed.
+RECIPE ?= cpu
+model: .venv/installed
+	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python -m tools.packed_model make output/packed \
+		--recipe $(RECIPE)
+	@echo "Pack it:  cp -r output/packed/model lmv3det/assets/cdla"
 
 # Goes on where it stopped. Runs whose metrics are in docs/ablation/ are not made again.
 WORK := output/ablation

@@ -70,7 +70,7 @@ def lines(folder: Path, file: str, state: str) -> OcrPage:
     if state == "words":
         return page
     if state == "boxes":
-        return OcrPage(page.boxes, [""] * len(page.words), page.width, page.height)
+        return OcrPage(page.boxes, [""] * len(page.lines), page.width, page.height)
     return OcrPage(np.zeros((0, 4)), [], page.width, page.height)
 
 
@@ -148,7 +148,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--pages", nargs="+", required=True, type=Path, metavar="DIR",
         help="folders of annotations.json, images/ and OCR/",
     )  # fmt: skip
-    parser.add_argument("--states", nargs="+", choices=STATES, default=list(STATES))
+    parser.add_argument(
+        "--states", nargs="*", choices=STATES, default=list(STATES),
+        help="states of text to measure the detector in; none leaves it out",
+    )  # fmt: skip
     parser.add_argument("--peer", action="store_true", help="measure rapid-layout too")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
     parser.add_argument("--most", type=int, help="first pages of each folder alone")
@@ -156,14 +159,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("output/layout_models"))
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    detector = Detector.load(*([options.model] if options.model else []), device="cpu")
+    detector = Detector.load(options.model, device="cpu") if options.states else None
     options.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for folder in options.pages:
         dataset = truth(folder, options.out)
         dataset.records = dataset.records[: options.most]
         name = f"{folder.name} ({len(dataset)})"
-        runs = {f"lmv3det, {state}": ours(detector, folder, state) for state in options.states}
+        runs = {}
+        if detector is not None:
+            runs = {f"lmv3det, {state}": ours(detector, folder, state) for state in options.states}
         if options.peer:
             runs[PEER] = peer()
         for title, find in runs.items():

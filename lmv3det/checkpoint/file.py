@@ -45,6 +45,7 @@ class Checkpoint:
         training: state of the run (optimizer, scheduler, scaler, random generators, data
             position, raw weights beside a moving average); empty in a model for use.
         libraries: versions that wrote the file.
+        thresholds: class name → the score threshold that an evaluation found best; may be empty.
     """
 
     weights: dict[str, Tensor]
@@ -54,6 +55,7 @@ class Checkpoint:
     step: int = 0
     training: dict[str, Any] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
 
 
 def library_versions() -> dict[str, str]:
@@ -79,6 +81,7 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
         "step": checkpoint.step,
         "training": checkpoint.training,
         "libraries": checkpoint.libraries or library_versions(),
+        "thresholds": checkpoint.thresholds,
     }
     write_torch(Path(path), content)
 
@@ -179,6 +182,7 @@ def load_checkpoint(
         step=content["step"],
         training=content["training"],
         libraries=content["libraries"],
+        thresholds=content.get("thresholds", {}),
     )
 
 

@@ -65,6 +65,7 @@ def save_pretrained(
             "categories": [{"id": c.id, "name": c.name} for c in checkpoint.categories],
             "step": checkpoint.step,
             "libraries": checkpoint.libraries or library_versions(),
+            "thresholds": checkpoint.thresholds,
         }
         write_json(draft / MARKER, about)
 
@@ -104,6 +105,7 @@ def from_pretrained(
             tokenizer_files=read_tokenizer(root / "tokenizer"),
             step=about["step"],
             libraries=about["libraries"],
+            thresholds=about.get("thresholds", {}),
         )
     except InputError:
         raise

@@ -85,7 +85,8 @@ def check_fields(content: Mapping[str, Any], source: object) -> None:
     """Check the types of what a checkpoint holds beside its weights.
 
     Args:
-        content: with `categories` and `step`, maybe `tokenizer_files`, `training`, `libraries`.
+        content: with `categories` and `step`, maybe `tokenizer_files`, `training`, `libraries`,
+            `thresholds`.
 
     Raises:
         InputError: one is of another type.
@@ -105,10 +106,13 @@ def check_fields(content: Mapping[str, Any], source: object) -> None:
             plain and isinstance(entry.get("name"), str), "categories", "a list of id and name each"
         )
     require(type(step) is int and step >= 0, "step", "a number of steps")
-    for key in ("training", "libraries", "tokenizer_files"):
+    for key in ("training", "libraries", "tokenizer_files", "thresholds"):
         mapping = content.get(key, {})
         named = isinstance(mapping, dict) and all(isinstance(name, str) for name in mapping)
         require(named, key, "a mapping of names")
+    scores = content.get("thresholds", {}).values()
+    plain = all(type(score) in (int, float) and 0 <= score <= 1 for score in scores)
+    require(plain, "thresholds", "scores from 0 to 1 by class")
     for name, data in content.get("tokenizer_files", {}).items():
         key = f"tokenizer file {name!r}"
         require(isinstance(data, Tensor), key, "a tensor of bytes")

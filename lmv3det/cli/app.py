@@ -26,7 +26,8 @@ from lmv3det.errors import InputError, printable
 
 COMMANDS = {
     "train": ("lmv3det.cli.train", "train a detector"),
-    "evaluate": ("lmv3det.evaluation.coco", "score a checkpoint on annotated pages"),
+    "evaluate": ("lmv3det.cli.evaluate", "score a checkpoint on annotated pages"),
+    "report": ("lmv3det.cli.report", "show where COCO results fail, in one HTML page"),
     "predict": ("lmv3det.cli.predict", "find the regions of images, folders and PDF files"),
     "ocr": ("lmv3det.cli.ocr", "read the text lines of images, folders and PDF files"),
     "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),

@@ -39,7 +39,7 @@ class CocoDataset:
     Args:
         annotations: COCO instances JSON.
         images: folder that `file_name` is relative to.
-        ocr: folder of the OCR files; None: `OCR` beside the image folder.
+        ocr: folder of the OCR files; None: `OCR` next to the image folder.
         with_text: read the OCR files too.
         strict: issues are an error.
         missing_ocr: a page without OCR file is an error, or a page without text (`empty`).
@@ -209,7 +209,7 @@ def _fit_lines(text: OcrPage, size: tuple[int, int], orientation: int) -> np.nda
 
 
 def _other_folder(images: Path, missing: Sequence[str]) -> str:
-    """A hint where the images lie beside or above the folder that was given."""
+    """A hint where the images lie below or above the folder that was given."""
     if not missing:
         return ""
     for folder in (images.parent, images.parent.parent, *sorted(images.glob("*/"))[:20]):

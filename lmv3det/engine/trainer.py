@@ -265,7 +265,7 @@ class Trainer:
         return distributed.from_main(done, self.world)
 
     def _evaluate(self) -> None:
-        from lmv3det.evaluation.coco import evaluate_detector
+        from lmv3det.evaluation.detector import evaluate_detector
 
         assert self.val_data is not None
         began = time.perf_counter()

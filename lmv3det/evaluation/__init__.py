@@ -1,4 +1,4 @@
-"""Scores of detections on annotated pages, their tables and drawings.
+"""Scores of detections on annotated pages, the kinds of their errors, tables and the report.
 
-Imports `visualization`, `data` and what is below; training and the ablation import it.
+Imports `inference`, `visualization`, `data` and what is below; training and the ablation import it.
 """

@@ -1,40 +1,21 @@
-"""`lmv3det evaluate`: COCO average precision of boxes and masks, in one process or several.
-
-The pages are shared out among the processes; each predicts its own, the first gathers and scores.
-"""
+"""COCO average precision of boxes and masks, and what else follows from the same matches."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
-import logging
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmv3det.errors import InputError
-from lmv3det.evaluation.tables import (
-    COLUMNS,
-    metrics_tables,
-)
-from lmv3det.files import JsonList, replacing, write_json
-from lmv3det.inference.results import boxes_xywh, encode_masks, in_page_pixels
+from lmv3det.evaluation.tables import COLUMNS
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-    from lmv3det.config import Config
     from lmv3det.data.categories import Category
     from lmv3det.data.coco import CocoDataset
-    from lmv3det.structures import Batch, Detections
-
-log = logging.getLogger(__name__)
+    from lmv3det.evaluation.classes import ClassMatch
 
 Result = dict[str, Any]
 """A COCO result: image_id, category_id, bbox [x, y, w, h], score, maybe segmentation (RLE)."""
@@ -57,6 +38,9 @@ class Evaluation:
         precision: by kind, 10 IoU thresholds × 101 recalls × classes, 0..1; -1 without truth.
         names: class names, in the order of the third axis of `precision`.
         mistakes: image id → missed regions and confident false detections at IoU 0.5.
+        thresholds: class name → the score threshold of the best F1 of its boxes at IoU 0.5;
+            classes that are never found are left out.
+        left_out: classes that were not scored: `{"checkpoint": names, "data": names}`.
     """
 
     metrics: dict[str, dict[str, Any]]
@@ -64,119 +48,15 @@ class Evaluation:
     precision: dict[str, np.ndarray] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     mistakes: dict[int, int] = field(default_factory=dict)
-
-
-def evaluate_detector(
-    model: nn.Module,
-    dataset: CocoDataset,
-    loader: Iterable[Batch],
-    categories: Sequence[Category],
-    device: torch.device | str,
-    *,
-    mask_threshold: float = 0.5,
-    precision: str = "auto",
-    progress: bool = True,
-) -> Evaluation | None:
-    """Score a detector on a data set.
-
-    Where torch.distributed is initialised every process must call this, with the loader of its
-    own share (`build_test_loader` with rank and world_size); the result is that of one process, as
-    long as a page's detections do not depend on the pages it is batched with.
-
-    Args:
-        model: a `LayoutDetector` on `device`; left in the mode it was in.
-        dataset: the annotated pages.
-        loader: batches of the pages of `dataset` that are this process's.
-        categories: the model's classes in the order of class indices; those of the data set must
-            be among them. Detections of others are dropped and counted in a warning.
-        device: where batches go.
-        mask_threshold: probability from which a pixel belongs to a mask.
-        precision: the setting of this name.
-        progress: show a bar (first process).
-
-    Returns:
-        The scores in the first process, None in the others.
-
-    Raises:
-        InputError: a page that cannot be read (in every process), categories that do not fit.
-    """
-    from tqdm import tqdm
-
-    from lmv3det.data.categories import match_categories
-    from lmv3det.device import autocast
-
-    ids = np.full(len(categories), -1, dtype=np.int64)
-    ids[match_categories(categories, dataset.file_categories)] = [
-        category.id for category in dataset.file_categories
-    ]
-    rank, world_size = _rank_and_size()
-    share = len(range(rank, len(dataset), world_size))
-    bar = tqdm(total=share, desc="evaluate", unit="page", disable=not progress or rank > 0)
-    results: list[Result] = []
-    unknown, failure = 0, ""
-    with bar, _eval_mode(model):
-        try:
-            for batch in loader:
-                batch = batch.to(device, non_blocking=True)
-                with autocast(device, precision):
-                    found = model.predict(batch)  # type: ignore[operator]
-                for detections in in_page_pixels(found, batch.pages):
-                    known, outside = page_results(detections, ids, mask_threshold)
-                    results += known
-                    unknown += outside
-                bar.update(len(batch))
-        except InputError as error:
-            failure = str(error)
-    _raise_together(failure)
-    gathered = _gather((results, unknown))
-    if gathered is None:
-        return None
-    unknown = sum(part[1] for part in gathered)
-    if unknown:
-        names = [c.name for c, known in zip(categories, ids, strict=True) if known < 0]
-        log.warning(
-            "%s: %d detections are of classes that it does not have (%s), and are left out",
-            dataset.annotations, unknown, ", ".join(names),
-        )  # fmt: skip
-    place = {record.image_id: number for number, record in enumerate(dataset.records)}
-    results = [result for part in gathered for result in part[0]]
-    results.sort(key=lambda result: place[result["image_id"]])
-    has_masks = getattr(model, "mask_head", None) is not None
-    return score(dataset, results, KINDS if has_masks else KINDS[:1])
-
-
-def page_results(
-    detections: Detections, category_ids: np.ndarray, mask_threshold: float
-) -> tuple[list[Result], int]:
-    """COCO results of a page.
-
-    Args:
-        detections: in page pixels, `page` set.
-        category_ids: class index → category id; -1 where a class has none.
-        mask_threshold: probability from which a pixel belongs to a mask.
-
-    Returns:
-        The results by falling score (boxes to 1/1000 pixel), and how many detections of classes
-        without a category were left out.
-    """
-    assert detections.page is not None
-    categories = category_ids[detections.classes.cpu().numpy()]
-    boxes = boxes_xywh(detections, decimals=3)
-    # Eight digits keep the order of float32 scores.
-    scores = detections.scores.double().cpu().numpy().round(8).tolist()
-    masks = [] if detections.masks is None else encode_masks(detections, mask_threshold)
-    results: list[Result] = [
-        {"image_id": detections.page.image_id, "category_id": c, "bbox": box, "score": s}
-        for c, box, s in zip(categories.tolist(), boxes, scores, strict=True)
-    ]
-    for result, mask in zip(results, masks, strict=bool(masks)):
-        result["segmentation"] = mask
-    known = [result for result in results if result["category_id"] >= 0]
-    return known, len(results) - len(known)
+    thresholds: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
 
 
 def score(
-    dataset: CocoDataset, results: Sequence[Result], kinds: Sequence[str] = KINDS
+    dataset: CocoDataset,
+    results: Sequence[Result],
+    kinds: Sequence[str] = KINDS,
+    classes: ClassMatch | None = None,
 ) -> Evaluation:
     """COCO average precision of results on the pages of a data set, by pycocotools.
 
@@ -185,24 +65,15 @@ def score(
             number of detections and count neither way.
         results: with the data set's image and category ids; for `segm` each with a segmentation.
         kinds: of `bbox` and `segm`.
+        classes: which of the data set's classes are scored, and which as one; None: all.
     """
-    from pycocotools.cocoeval import COCOeval
-
-    truth = _coco(dataset, [_with_mask(a) for r in dataset.records for a in r.annotations])
-    ids = [category.id for category in dataset.file_categories]
-    names = _unique_names(dataset.file_categories)
-    counts = dict.fromkeys(ids, 0)
-    for annotation in truth.dataset["annotations"]:
-        counts[annotation["category_id"]] += not annotation["iscrowd"]
-    found = _coco(dataset, [_as_annotation(n, r) for n, r in enumerate(results, start=1)])
-    evaluation = Evaluation({}, list(results), names=names)
+    problem = Problem(dataset, results, classes)
+    evaluation = Evaluation({}, list(results), names=problem.names)
+    if classes is not None:
+        evaluation.left_out = classes.left_out
     for kind in kinds:
-        coco = COCOeval(truth, found, kind)
-        coco.params.imgIds = [record.image_id for record in dataset.records]
-        coco.params.catIds = ids
-        coco.params.areaRng, coco.params.areaRngLbl = coco.params.areaRng[:1], ["all"]
+        coco = problem.match(kind)
         with contextlib.redirect_stdout(io.StringIO()):
-            coco.evaluate()
             coco.accumulate()
         precision = coco.eval["precision"][..., 0, -1]  # IoU thresholds × recalls × classes
         recall = coco.eval["recall"][..., 0, -1]  # IoU thresholds × classes
@@ -210,29 +81,128 @@ def score(
         evaluation.metrics[kind] = {
             **_summary(precision, recall),
             "per_class": {
-                name: {**_summary(precision[..., k], recall[..., k]), "count": counts[key]}
-                for k, (key, name) in enumerate(zip(ids, names, strict=True))
+                name: {**_summary(precision[..., k], recall[..., k]), "count": problem.counts[k]}
+                for k, name in enumerate(problem.names)
             },
         }
         if kind == "bbox":
-            evaluation.mistakes = _mistakes(coco.evalImgs)
+            matches = [match for match in coco.evalImgs if match is not None]
+            image_ids = [record.image_id for record in dataset.records]
+            evaluation.mistakes = _mistakes(matches, image_ids)
+            evaluation.thresholds = _thresholds(matches, problem.names, problem.counts)
     return evaluation
 
 
-def _coco(dataset: CocoDataset, annotations: list[dict[str, Any]]) -> Any:
-    from pycocotools.coco import COCO
+class Problem:
+    """Truth and results as pycocotools takes them.
 
-    coco = COCO()
-    coco.dataset = {
-        "images": [
-            {"id": r.image_id, "width": r.width, "height": r.height} for r in dataset.records
-        ],
-        "categories": [{"id": c.id, "name": c.name} for c in dataset.file_categories],
-        "annotations": annotations,
-    }
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco.createIndex()
-    return coco
+    It takes 0 for "no match" and puts ids into float64 arrays, so pages, classes and regions get
+    numbers from 1 in place of their ids. The area of a region is that of its box as a fraction of
+    the page.
+
+    Args:
+        dataset: the truth.
+        results: COCO results with the data set's ids.
+        classes: as for `score`.
+
+    Attributes:
+        names: of the classes.
+        counts: regions of each class, crowds left out.
+        truth: the annotations; number k from 1 is `truth[k - 1]`.
+        found: the results, likewise, without those of classes that are not scored.
+    """
+
+    def __init__(
+        self, dataset: CocoDataset, results: Sequence[Result], classes: ClassMatch | None = None
+    ) -> None:
+        scored = classes.scored if classes is not None else dataset.file_categories
+        if classes is not None:
+            number = classes.of_category
+        else:
+            number = {category.id: k for k, category in enumerate(scored)}
+        self.names = _unique_names(scored)
+        self.pages = [(record.width, record.height) for record in dataset.records]
+        page = {record.image_id: k for k, record in enumerate(dataset.records, start=1)}
+        self.truth = [
+            self._numbered(_with_mask(annotation), page[record.image_id], number)
+            for record in dataset.records
+            for annotation in record.annotations
+            if annotation["category_id"] in number
+        ]
+        self.found = [
+            self._numbered({**result, "iscrowd": 0}, page[result["image_id"]], number)
+            for result in results
+            if result["category_id"] in number
+        ]
+        self.counts = [0] * len(scored)
+        for annotation in self.truth:
+            self.counts[annotation["category_id"] - 1] += not annotation["iscrowd"]
+
+    def _numbered(self, entry: dict[str, Any], page: int, number: dict[int, int]) -> dict[str, Any]:
+        width, height = self.pages[page - 1]
+        area = entry["bbox"][2] * entry["bbox"][3] / (width * height)
+        category = number[entry["category_id"]] + 1
+        return {**entry, "image_id": page, "category_id": category, "area": area}
+
+    def match(
+        self, kind: str = "bbox", areas: Sequence[tuple[float, float]] = ((0, np.inf),)
+    ) -> Any:
+        """A `COCOeval` that has matched detections with regions.
+
+        Args:
+            kind: bbox or segm.
+            areas: ranges of areas as fractions of the page; regions outside of one are ignored.
+        """
+        from pycocotools.cocoeval import COCOeval
+
+        coco = COCOeval(self._coco(self.truth), self._coco(self.found), kind)
+        coco.params.imgIds = list(range(1, len(self.pages) + 1))
+        coco.params.catIds = list(range(1, len(self.names) + 1))
+        coco.params.areaRng = [list(area) for area in areas]
+        coco.params.areaRngLbl = [str(k) for k in range(len(areas))]
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco.evaluate()
+        return coco
+
+    def _coco(self, annotations: list[dict[str, Any]]) -> Any:
+        from pycocotools.coco import COCO
+
+        coco = COCO()
+        coco.dataset = {
+            "images": [
+                {"id": number, "width": width, "height": height}
+                for number, (width, height) in enumerate(self.pages, start=1)
+            ],
+            "categories": [{"id": number} for number in range(1, len(self.names) + 1)],
+            "annotations": [
+                {**annotation, "id": number}
+                for number, annotation in enumerate(annotations, start=1)
+            ],
+        }
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco.createIndex()
+        return coco
+
+
+def best_threshold(scores: np.ndarray, correct: np.ndarray, regions: int) -> float | None:
+    """The score threshold with the best F1 = 2 · correct / (detections + regions).
+
+    Args:
+        scores: N scores of a class's detections, 0..1.
+        correct: N bool, whether each found a region.
+        regions: how many there are.
+
+    Returns:
+        A number of 4 decimals just below the least score that is kept; of several as good ones the
+        highest. None where no detection is correct.
+    """
+    if not np.any(correct):
+        return None
+    order = np.argsort(-scores, kind="stable")
+    scores, hits = scores[order], np.cumsum(correct[order])
+    f1 = 2 * hits / (np.arange(1, len(scores) + 1) + regions)
+    f1[:-1][scores[:-1] == scores[1:]] = -1  # a threshold keeps all of the same score or none
+    return max(0.0, float(np.ceil(scores[np.argmax(f1)] * 1e4 - 1) / 1e4))
 
 
 def _with_mask(annotation: dict[str, Any]) -> dict[str, Any]:
@@ -242,13 +212,8 @@ def _with_mask(annotation: dict[str, Any]) -> dict[str, Any]:
     return {**annotation, "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]]}
 
 
-def _as_annotation(number: int, result: Result) -> dict[str, Any]:
-    area = result["bbox"][2] * result["bbox"][3]
-    return {**result, "id": number, "area": area, "iscrowd": 0}
-
-
 def _unique_names(categories: Sequence[Category]) -> list[str]:
-    """The names, with the id behind those that several categories have."""
+    """The names, with the id after those that several categories have."""
     names = [category.name for category in categories]
     return [f"{c.name} ({c.id})" if names.count(c.name) > 1 else c.name for c in categories]
 
@@ -261,166 +226,39 @@ def _summary(precision: np.ndarray, recall: np.ndarray) -> dict[str, float | Non
     }
 
 
-def _mistakes(matches: Iterable[dict[str, Any] | None]) -> dict[int, int]:
-    """Image id → missed regions and confident false detections at IoU 0.5."""
+def _mistakes(matches: Iterable[dict[str, Any]], image_ids: Sequence[int]) -> dict[int, int]:
+    """Image id → missed regions and confident false detections at IoU 0.5.
+
+    Args:
+        matches: pycocotools' `evalImgs`, one for each class and page that has regions or
+            detections; `image_id` is a page's number from 1.
+        image_ids: of the pages.
+    """
     counts: dict[int, int] = {}
-    for match in matches:  # one for each class and page that has regions or detections
-        if match is None:
-            continue
+    for match in matches:
         missed = (match["gtMatches"][IOU_50] == 0) & (np.asarray(match["gtIgnore"]) == 0)
         false = (match["dtMatches"][IOU_50] == 0) & ~match["dtIgnore"][IOU_50].astype(bool)
         false &= np.asarray(match["dtScores"]) >= CONFIDENT
-        key = int(match["image_id"])
+        key = image_ids[match["image_id"] - 1]
         counts[key] = counts.get(key, 0) + int(missed.sum() + false.sum())
     return counts
 
 
-@contextlib.contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards every module is in the mode it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def _rank_and_size() -> tuple[int, int]:
-    import torch.distributed as dist
-
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
-
-
-def _raise_together(failure: str) -> None:
-    """Raise the first failure in every process, so that none waits for another for ever."""
-    import torch.distributed as dist
-
-    failures: list[Any] = [failure] * _rank_and_size()[1]
-    if len(failures) > 1:
-        dist.all_gather_object(failures, failure)
-    for found in filter(None, failures):
-        raise InputError(found)
-
-
-def _gather(value: Any) -> list[Any] | None:
-    """The values of all processes in the first, None in the others."""
-    import torch.distributed as dist
-
-    rank, world_size = _rank_and_size()
-    if world_size == 1:
-        return [value]
-    values: list[Any] | None = [None] * world_size if rank == 0 else None
-    dist.gather_object(value, values)
-    return values
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `lmv3det evaluate`."""
-    parser.add_argument("checkpoint", help="checkpoint, such as output/best.pth")
-    parser.add_argument("--annotations", help="COCO JSON (default: data.val of the checkpoint)")
-    parser.add_argument("--images", help="folder of the page images")
-    parser.add_argument("--ocr", help="folder of the OCR files (default: OCR beside the images)")
-    parser.add_argument("--out", default="evaluation", help="folder to write to (%(default)s)")
-    parser.add_argument("--trust-code", action="store_true",
-                        help="import the classes of yours that the checkpoint names")  # fmt: skip
-    parser.add_argument("--worst", type=int, default=4, help="worst pages to draw (%(default)s)")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="settings, such as test.batch_size=4"
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """`lmv3det evaluate`, also under torchrun.
-
-    Writes metrics.json, detections.json, table.md, precision-recall curves and drawings of the
-    worst pages, and prints the table.
-    """
-    from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
-    from lmv3det.data.coco import CocoDataset
-    from lmv3det.data.loader import build_test_loader
-    from lmv3det.device import choose_precision, describe
-    from lmv3det.engine.distributed import start
-
-    model, checkpoint = load_detector(
-        args.checkpoint, "cpu", args.overrides, trust_code=args.trust_code
-    )
-    config = checkpoint.config
-    annotations, images, ocr = _data(args, config)
-    dataset = CocoDataset(
-        annotations,
-        images,
-        ocr,
-        with_text=config.text.selection != "none",
-        strict=config.data.strict,
-        missing_ocr=config.data.missing_ocr,
-        malformed_ocr=config.data.malformed_ocr,
-        categories=checkpoint.categories,
-        quiet=int(os.environ.get("RANK", 0)) > 0,
-    )
-    encoder = checkpoint_page_tokenizer(checkpoint)
-    Path(args.out).mkdir(parents=True, exist_ok=True)  # a fault here is told before the work
-    with start(config.device, config.distributed_timeout) as world:
-        if world.is_main:
-            precision = choose_precision(config.precision, world.device)
-            log.info("on %s", describe(world.device, precision))
-        loader = build_test_loader(config, dataset, encoder, rank=world.rank, world_size=world.size)
-        evaluation = evaluate_detector(
-            model.to(world.device),
-            dataset,
-            loader,
-            checkpoint.categories,
-            world.device,
-            mask_threshold=config.test.mask_threshold,
-            precision=config.precision,
-        )
-        if evaluation is not None:
-            write_evaluation(evaluation, dataset, Path(args.out), args.worst)
-            print(metrics_tables(evaluation.metrics))
-    return 0
-
-
-def write_evaluation(
-    evaluation: Evaluation, dataset: CocoDataset, folder: Path, worst: int = 0
-) -> None:
-    """Write metrics.json, detections.json, table.md, pr_curves.png (boxes), pr_curves_segm.png
-    (masks), and drawings of the `worst` pages with the most mistakes into pages/."""
-    from lmv3det.visualization.curves import draw_precision_recall
-    from lmv3det.visualization.detections import draw_worst
-
-    write_json(folder / "metrics.json", evaluation.metrics)
-    with JsonList(folder / "detections.json") as entries:
-        for result in evaluation.detections:
-            entries.append(result)
-    with replacing(folder / "table.md") as path:
-        path.write_text(metrics_tables(evaluation.metrics) + "\n", encoding="utf-8")
-    for kind, precision in evaluation.precision.items():
-        name = "pr_curves.png" if kind == "bbox" else f"pr_curves_{kind}.png"
-        draw_precision_recall(
-            folder / name, precision[IOU_50], evaluation.names, f"{kind}, IoU 0.5"
-        )
-    if worst > 0:
-        results, mistakes = evaluation.detections, evaluation.mistakes
-        draw_worst(folder / "pages", dataset, results, mistakes, worst)
-
-
-def _data(args: argparse.Namespace, config: Config) -> tuple[str, str, str | None]:
-    """Annotations, images and OCR folder: as given, or those of the checkpoint's config."""
-    split = config.data.val
-    if (args.annotations is None) != (args.images is None):
-        given, other = ("images", "annotations") if args.images else ("annotations", "images")
-        raise InputError(f"--{given} is given without --{other}; give both")
-    if args.annotations is not None:
-        return args.annotations, args.images, args.ocr
-    mend = "give --annotations FILE --images DIR (and --ocr DIR for a model with text)"
-    for key in ("annotations", "images"):
-        path = getattr(split, key)
-        if path is None:
-            raise InputError(f"{args.checkpoint}: its config has no data.val.{key}; {mend}")
-        if not Path(path).exists():
-            raise InputError(f"{args.checkpoint}: its data.val.{key}, {path}, is not here; {mend}")
-    assert split.annotations is not None and split.images is not None
-    return split.annotations, split.images, args.ocr or split.ocr
+def _thresholds(
+    matches: Iterable[dict[str, Any]], names: Sequence[str], regions: Sequence[int]
+) -> dict[str, float]:
+    """`best_threshold` of each class, from pycocotools' `evalImgs`."""
+    scores: list[list[np.ndarray]] = [[] for _ in names]
+    correct: list[list[np.ndarray]] = [[] for _ in names]
+    for match in matches:
+        counted = ~match["dtIgnore"][IOU_50].astype(bool)
+        scores[match["category_id"] - 1].append(np.asarray(match["dtScores"])[counted])
+        correct[match["category_id"] - 1].append(match["dtMatches"][IOU_50][counted] > 0)
+    thresholds = {}
+    for k, name in enumerate(names):
+        if not scores[k]:
+            continue
+        best = best_threshold(np.concatenate(scores[k]), np.concatenate(correct[k]), regions[k])
+        if best is not None:
+            thresholds[name] = best
+    return thresholds

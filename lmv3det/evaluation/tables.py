@@ -1,13 +1,12 @@
-"""Files of results: tables as Markdown that also reads well on a terminal, pictures."""
+"""Tables of results, as Markdown that also reads well on a terminal."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from lmv3det.errors import printable
 
 COLUMNS = ("AP", "AP50", "AP75", "AR100")
 
@@ -20,9 +19,10 @@ def number(value: float | None) -> str:
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """An aligned Markdown table: the first column to the left, figures to the right.
 
-    Wide (Chinese, Japanese, Korean) characters count as two columns.
+    Wide (Chinese, Japanese, Korean) characters count as two columns; line breaks and control
+    characters are escaped.
     """
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    cells = [[printable(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
     widths = [max(3, *map(_width, column)) for column in zip(*cells, strict=True)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     lines = [

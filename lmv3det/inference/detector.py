@@ -135,7 +135,7 @@ class Detector:
             InputError: a tokenizer that cannot be used.
         """
         tokenizer = checkpoint_page_tokenizer(checkpoint)
-        best = getattr(checkpoint, "thresholds", {})
+        best = checkpoint.thresholds
         config, categories = checkpoint.config, checkpoint.categories
         return cls(model, config, categories, tokenizer, device, best)
 

@@ -125,7 +125,7 @@ def metadata(checkpoint: Checkpoint) -> dict[str, str]:
         "version": str(VERSION),
         "config": to_yaml(checkpoint.config),
         "categories": json.dumps(names, ensure_ascii=False),
-        "thresholds": json.dumps(getattr(checkpoint, "thresholds", {}), ensure_ascii=False),
+        "thresholds": json.dumps(checkpoint.thresholds, ensure_ascii=False),
     }
     for name, content in checkpoint.tokenizer_files.items():
         try:
@@ -213,7 +213,7 @@ def load_onnx(
     content: dict[str, Any] = {"step": 0}
     try:
         content["categories"] = json.loads(own["categories"])
-        thresholds = json.loads(own.get("thresholds", "{}"))
+        content["thresholds"] = json.loads(own.get("thresholds", "{}"))
         values = parse_yaml(own["config"])
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: what it says about itself is damaged ({error})") from None
@@ -232,9 +232,8 @@ def load_onnx(
         config,
         [Category(entry["id"], entry["name"]) for entry in content["categories"]],
         content["tokenizer_files"],
+        thresholds=content["thresholds"],
     )
-    if hasattr(checkpoint, "thresholds"):
-        checkpoint.thresholds = thresholds
     model = OnnxModel(session, config.test.score_threshold, config.backbone.pad_token_id)
     wanted = {"images", "image_size"}
     if config.text.selection != "none":

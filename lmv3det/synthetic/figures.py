@@ -84,11 +84,19 @@ class Canvas:
         """A pen."""
         return f'stroke(paint: {self.paint(base)}, thickness: {width:.2f}pt, dash: "{dash}")'
 
-    def label(self, x: float, y: float, text: str, side: float = 0.5, angle: int = 0) -> None:
+    def label(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        side: float = 0.5,
+        angle: int = 0,
+        base: Colour = BLACK,
+    ) -> None:
         """Words, their own unit, level with y; ``side`` of their width lies left of x, 0 to 1."""
         code = self.marks.unit(self.region, self.size, upright=angle == 0)
         self.parts.append(
-            f"lab({x:.2f}, {y:.2f}, {side}, {angle}, {self.size:.2f}, {colour(code)}, "
+            f"lab({x:.2f}, {y:.2f}, {side}, {angle}, {self.size:.2f}, {colour(code, base)}, "
             f"{quoted(text)})"
         )
 

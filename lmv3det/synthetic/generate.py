@@ -61,7 +61,8 @@ def generate(
             where some regions look alike and only their words tell them apart.
         share: with ``text_matters``, how many of the regions that could be look-alikes are,
             0 to 1.
-        language: of the pages; ``mixed`` tosses for every page.
+        language: of the pages; ``mixed`` tosses for every page (of ``papers``, every third is
+            Chinese).
         corpus: UTF-8 text file, a paragraph a line, for the running text; else it is made up.
         degrade: pages as printed and scanned; JPEG files. Boxes move with the paper.
         dpi: resolution, 30 to 600; ``None`` makes every page ``height`` pixels high.

@@ -19,13 +19,13 @@ ReadingOrder = Literal["as_is", "two_column", "auto"]
 BINS = 200
 """Bins of the histogram over the page's text width."""
 WIDE = 0.6
-"""A line wider than this share of the text width cannot stand in one of two columns."""
+"""A line wider than this fraction of the text width cannot be in one of two columns."""
 GUTTER_RANGE = (0.35, 0.65)
-"""Where a gutter is looked for, as shares of the text width."""
+"""Where a gutter is looked for, as fractions of the text width."""
 GUTTER_DEPTH = 0.4
-"""The most text across a gutter, as a share of the thinner column's."""
+"""The max text across a gutter, as a fraction of the thinner column's."""
 COLUMN_TEXT = 0.2
-"""The least text of a column, as a share of the text of wide lines."""
+"""The min text of a column, as a fraction of the text of wide lines."""
 
 
 def reading_order(boxes: np.ndarray, page_width: float, mode: ReadingOrder = "auto") -> np.ndarray:
@@ -69,9 +69,9 @@ def find_gutter(boxes: np.ndarray) -> float | None:
     """The x of the gutter of a page in two columns, or None for a page in one.
 
     The histogram holds, for each x, the height of text that covers it, wide lines left out (they
-    stand above or below columns, and are most of the text of a page in one). A gutter is its
+    are above or below columns, and are most of the text of a page in one). A gutter is its
     lowest place near the middle, if both sides are columns: covered by far more text than the
-    gutter, and by enough text beside that of the wide lines.
+    gutter, and by enough text compared with that of the wide lines.
 
     Args:
         boxes: L×4 lines, x0 y0 x1 y1.

@@ -322,8 +322,8 @@ def _load(name: str, shown: str) -> Any:
         )
     except Exception as error:  # damaged files raise almost anything, plain Exception included
         reason = " ".join(str(error).split())[:200]
-        mend = "is the network there?" if on_hub else f"give a tokenizer's folder, or {_TRAIN}"
-        raise InputError(f"text.tokenizer: {shown} is no tokenizer ({reason}); {mend}") from None
+        fix = "is the network there?" if on_hub else f"give a tokenizer's folder, or {_TRAIN}"
+        raise InputError(f"text.tokenizer: {shown} is no tokenizer ({reason}); {fix}") from None
 
 
 def build_page_tokenizer(config: Config) -> PageTokenizer | None:

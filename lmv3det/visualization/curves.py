@@ -1,6 +1,6 @@
 """Curves: precision over recall, losses and average precision over the steps of a run.
 
-Not by pyplot, whose global state belongs to the program that calls us.
+They do without pyplot, whose global state belongs to the program that calls us.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from lmv3det.errors import printable
 from lmv3det.files import replacing
+from lmv3det.visualization.fonts import properties
 from lmv3det.visualization.regions import color
+
+_LEGEND_ROWS = 25
 
 
 def draw_precision_recall(
@@ -27,17 +31,23 @@ def draw_precision_recall(
         names: of the classes.
         title: of the picture.
     """
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    columns = 1 + (len(names) - 1) // _LEGEND_ROWS
+    figure = Figure(figsize=(6.5 + 2 * columns, 5), layout="constrained")
     axes = figure.subplots()
     recalls = np.linspace(0, 1, len(precision))
     for k, (name, curve) in enumerate(zip(names, precision.T, strict=True)):
         if (curve > -1).any():
             rgb = np.array(color(k)) / 255
-            axes.plot(recalls, curve, color=rgb, label=f"{name} {100 * curve.mean():.1f}")
+            label = f"{printable(name)} {100 * curve.mean():.1f}"
+            axes.plot(recalls, curve, color=rgb, label=label)
     axes.set(xlabel="recall", ylabel="precision", title=title, xlim=(0, 1.01), ylim=(0, 1.01))
     axes.grid(alpha=0.3)
     if axes.lines:
-        axes.legend(loc="lower left", fontsize="small")
+        fonts = properties([str(line.get_label()) for line in axes.lines])
+        fonts.set_size("small")
+        legend = figure.legend(loc="outside right upper", prop=fonts, ncols=columns)
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a $ in a class name is a $
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
@@ -60,7 +70,7 @@ def draw_training(entries: Sequence[dict[str, Any]], path: Path) -> None:
     if steps:
         left.set_yscale("log")
         left.legend(fontsize="x-small", ncols=2)
-    left.set(xlabel="step", title="losses")
+    left.set(xlabel="step", ylabel="loss", title="losses")
     for kind in ("bbox", "segm"):
         for key in ("AP", "AP50"):
             points = [(e["step"], e["evaluation"].get(kind, {}).get(key)) for e in scores]

@@ -1,4 +1,4 @@
-"""Detections drawn over their pages, alone or beside the truth."""
+"""Detections drawn over their pages, alone or next to the truth."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from lmv3det.visualization.regions import draw_regions
 if TYPE_CHECKING:
     from lmv3det.data.coco import CocoDataset
     from lmv3det.structures import Detections
+
+GAP = 8
 
 
 def draw_detections(
@@ -51,7 +53,7 @@ def picture_of_detections(
     return draw_regions(image, boxes, labels, classes.tolist())
 
 
-def draw_beside_truth(
+def draw_with_truth(
     dataset: CocoDataset,
     index: int,
     results: Iterable[dict[str, Any]],
@@ -99,7 +101,7 @@ def draw_worst(
     mistakes: dict[int, int],
     count: int,
 ) -> list[Path]:
-    """Draw the pages with the most mistakes beside their truth.
+    """Draw the pages with the most mistakes next to their truth.
 
     Args:
         folder: pictures `<number>_<image stem>.png` are written to it, the worst page first.
@@ -114,18 +116,17 @@ def draw_worst(
     for number, (image_id, _) in enumerate(worst, start=1):
         index = place[image_id]
         paths.append(folder / f"{number}_{Path(dataset.records[index].file_name).stem}.png")
-        draw_beside_truth(dataset, index, results, paths[-1])
+        draw_with_truth(dataset, index, results, paths[-1])
     return paths
 
 
 def save_side_by_side(pictures: Sequence[Image.Image], path: Path) -> None:
-    """Write pictures of any sizes beside each other into one file."""
-    gap = 8
-    width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
+    """Write pictures of any sizes side by side into one file, `GAP` pixels apart."""
+    width = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
     joined = Image.new("RGB", (width, max(picture.height for picture in pictures)), "black")
     left = 0
     for picture in pictures:
         joined.paste(picture, (left, 0))
-        left += picture.width + gap
+        left += picture.width + GAP
     with replacing(path) as temporary:
         joined.save(temporary)

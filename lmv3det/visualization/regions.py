@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import colorsys
-import functools
-import importlib.util
-import logging
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from lmv3det.structures import Polygons
+from lmv3det.visualization.labels import MAX_LABELS, Box, Placer, draw_label, make_label
 
-log = logging.getLogger(__name__)
-
-# Twelve colours that stay apart on white paper, for most sets of classes.
+# Twelve colours that are easy to tell apart on white paper.
 _PALETTE = (
     (214, 39, 40),
     (31, 119, 180),
@@ -35,23 +29,9 @@ _PALETTE = (
 _LINE_COLOR = (120, 150, 190)
 _PARTS = 8
 """A union of more polygons (of a mask's rectangles) is drawn without the lines between them."""
+_THIN = 12
+"""An outline is at most this part of the shorter side of its region."""
 _GOLDEN = 0.618033988749895
-_CJK_FONTS = (
-    "NotoSansCJK*",
-    "NotoSansSC*",
-    "SourceHanSans*",
-    "wqy-*",
-    "DroidSansFallback*",
-    "msyh*",
-    "simhei*",
-    "PingFang*",
-    "STHeiti*",
-    "NotoSerifCJK*",
-    "NotoSerifSC*",
-)
-_FONT_PACKAGE = "pylopdf_fonts_zh_cn"
-
-Box = tuple[float, float, float, float]
 
 
 def color(index: int) -> tuple[int, int, int]:
@@ -73,7 +53,8 @@ def draw_regions(
 ) -> Image.Image:
     """A copy of a page with its regions outlined, tinted and labelled in their class's colour.
 
-    Labels stand where they cover least: in the margin or beside their region where there is room.
+    A label is put where it covers least of the page's text, of the regions and of other labels:
+    next to its region where there is room. At most `MAX_LABELS` are drawn.
 
     Args:
         image: the page, H×W×3 uint8 RGB or PIL.
@@ -103,79 +84,41 @@ def draw_regions(
             draw.polygon(points, fill=(*color(int(class_indices[index])), 36))
     for box in np.asarray(() if line_boxes is None else line_boxes).reshape(-1, 4):
         draw.rectangle(_ordered(box), outline=(*_LINE_COLOR, 200))
+    # A thin region keeps a thin outline, or nothing would be seen of what it holds.
+    sides = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
+    widths = np.clip(sides / _THIN, 1, line).round().astype(int).tolist()
     for index in order:
         edge = (*color(int(class_indices[index])), 255)
         if len(outlines[index]) > _PARTS:
-            draw.rectangle(_ordered(boxes[index]), outline=edge, width=line)
+            draw.rectangle(_ordered(boxes[index]), outline=edge, width=widths[index])
             continue
         for points in _points(outlines[index]):
-            draw.line([*points, points[0]], fill=edge, width=line, joint="curve")
-    page = Image.alpha_composite(page.convert("RGBA"), tint).convert("RGB")
-    _draw_labels(ImageDraw.Draw(page), page.size, boxes, labels, class_indices)
-    return page
+            draw.line([*points, points[0]], fill=edge, width=widths[index], joint="curve")
+    drawn = Image.alpha_composite(page.convert("RGBA"), tint).convert("RGB")
+    _draw_labels(drawn, page, boxes, labels, class_indices)
+    return drawn
 
 
 def _draw_labels(
-    draw: ImageDraw.ImageDraw,
-    size: tuple[int, int],
+    drawn: Image.Image,
+    page: Image.Image,
     boxes: np.ndarray,
     labels: Sequence[str],
     class_indices: Sequence[int],
 ) -> None:
-    height = max(11, round(min(size) / 55))
-    taken = np.zeros((0, 4))
-    for index, label in enumerate(labels):
-        if not label:
-            continue
-        font = _font(height, label.isascii())
-        left, top, right, bottom = draw.textbbox((0, 0), label, font=font)
-        width, tall = right - left + 4, bottom - top + 4
-        place = _label_place(boxes, index, (width, tall), size, taken)
-        rgb = color(int(class_indices[index]))
-        draw.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=rgb)
-        ink = "white" if np.dot(rgb, (0.299, 0.587, 0.114)) < 150 else "black"
-        draw.text((place[0] + 2 - left, place[1] + 2 - top), label, fill=ink, font=font)
-        taken = np.concatenate([taken, [place]])
-
-
-def _label_place(
-    boxes: np.ndarray,
-    index: int,
-    label: tuple[float, float],
-    size: tuple[int, int],
-    taken: np.ndarray,
-) -> Box:
-    """Of places round a box and within it, the one that covers least of labels and regions."""
-    x0, y0, x1, y1 = boxes[index]
-    width, tall = label
-    corners = [
-        (x0, y0 - tall),
-        (x1 - width, y0 - tall),
-        (x0 - width, y0),
-        (x1, y0),
-        (x0, y1),
-        (x0 - width, y1 - tall),
-        (x1, y1 - tall),
-        (x1 - width, y0),
-        (x0, y0),
-        (x1 - width, y1 - tall),
-    ]
-    best, least = None, np.inf
-    for x, y in corners:
-        x = min(max(x, 0), max(size[0] - width, 0))
-        y = min(max(y, 0), max(size[1] - tall, 0))
-        place = np.array([x, y, x + width, y + tall])
-        cost = 20 * _overlap(place, taken) + _overlap(place, boxes)
-        if cost < least - 1e-9:
-            best, least = (x, y, x + width, y + tall), cost
-    assert best is not None
-    return best
-
-
-def _overlap(box: np.ndarray, others: np.ndarray) -> float:
-    """Area that a box shares with others, summed."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    return float((high - low).clip(min=0).prod(axis=1).sum())
+    """Draw the labels, those of the largest regions where there are more than `MAX_LABELS`."""
+    size = max(11, round(min(page.size) / 60))
+    chosen = [index for index, label in enumerate(labels) if label]
+    if len(chosen) > MAX_LABELS:
+        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        chosen = sorted(sorted(chosen, key=lambda index: -areas[index])[:MAX_LABELS])
+    if not chosen:
+        return
+    placer, draw = Placer(page, boxes), ImageDraw.Draw(drawn)
+    for index in chosen:
+        label = make_label(labels[index], size)
+        place = placer.place(boxes[index], (label.width, label.height))
+        draw_label(draw, label, place, color(int(class_indices[index])))
 
 
 def _ordered(box: np.ndarray) -> Box:
@@ -191,33 +134,3 @@ def _points(outline: Polygons) -> list[list[tuple[float, float]]]:
 def _corners(box: np.ndarray) -> np.ndarray:
     x0, y0, x1, y1 = box
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-
-
-@functools.lru_cache(maxsize=32)
-def _font(height: int, ascii_only: bool) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    path = None if ascii_only else _cjk_font()
-    if path is None:
-        return ImageFont.load_default(height)
-    return ImageFont.truetype(str(path), height)
-
-
-@functools.lru_cache(maxsize=1)
-def _cjk_font() -> Path | None:
-    """A font with Chinese letters, from the system or the package `pylopdf-fonts-zh-cn`."""
-    folders = [Path.home() / ".local/share/fonts", Path.home() / ".fonts"]
-    if sys.platform == "win32":
-        folders.append(Path("C:/Windows/Fonts"))
-    elif sys.platform == "darwin":
-        folders += [Path("/System/Library/Fonts"), Path("/Library/Fonts")]
-    else:
-        folders += [Path("/usr/local/share/fonts"), Path("/usr/share/fonts")]
-    package = importlib.util.find_spec(_FONT_PACKAGE)
-    if package is not None and package.submodule_search_locations:
-        folders += [Path(folder) for folder in package.submodule_search_locations]
-    for pattern in _CJK_FONTS:
-        for folder in folders:
-            for path in sorted(folder.rglob(pattern)):
-                if path.suffix.lower() in (".ttf", ".ttc", ".otf"):
-                    return path
-    log.warning("no font with Chinese letters found (install fonts-noto-cjk): labels lack them")
-    return None

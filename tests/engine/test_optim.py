@@ -215,3 +215,13 @@ def test_reach_all_visits_every_parameter_and_changes_nothing():
     assert unused.grad is None
     fill_missing_gradients([used, unused])
     assert used.grad.item() == 6 and unused.grad is not None and unused.grad.item() == 0
+
+
+def test_wsd_stays_at_the_peak_and_then_falls_to_0() -> None:
+    solver = SolverConfig(steps=100, warmup_steps=10, warmup_factor=0.0, schedule="wsd",
+                          decay_steps=20)  # fmt: skip
+    rates = [rate_factor(step, solver) for step in (0, 5, 10, 80, 85, 90, 95, 100)]
+    quarter = 0.5 * (1 + math.cos(math.pi / 4))
+    assert rates == pytest.approx([0, 0.5, 1, 1, quarter, 0.5, 1 - quarter, 0], abs=1e-12)
+    endless = SolverConfig(steps=100, warmup_steps=0, schedule="wsd")
+    assert [rate_factor(step, endless) for step in (0, 50, 99)] == [1, 1, 1]

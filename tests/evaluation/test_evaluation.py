@@ -1,12 +1,8 @@
-"""Average precision: perfect and wrong detections, crowds, masks, ids, processes, the command."""
+"""Average precision: perfect and wrong detections, crowds, masks, ids, thresholds."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,19 +10,17 @@ import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from tiny_detector import CATEGORIES, tiny_checkpoint, tiny_config
+from tiny_detector import CATEGORIES, tiny_config
 from torch import nn
 
-from lmv3det.checkpoint.file import Checkpoint, save_checkpoint
-from lmv3det.checkpoint.loading import load_detector
-from lmv3det.cli import main
 from lmv3det.data.categories import Category
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.loader import build_test_loader
 from lmv3det.errors import InputError
-from lmv3det.evaluation.coco import evaluate_detector, score
-from lmv3det.model.detector import build_detector
-from lmv3det.structures import Detections
+from lmv3det.evaluation.classes import match_classes
+from lmv3det.evaluation.coco import best_threshold, score
+from lmv3det.evaluation.detector import evaluate_detector, page_results
+from lmv3det.structures import Detections, Page
 
 
 class Oracle(nn.Module):
@@ -208,105 +202,117 @@ def test_an_annotated_size_that_is_not_the_files(tiny_data):
     assert evaluation.detections[0]["bbox"] == pytest.approx([8, 10, 40, 20], abs=5e-3)
 
 
-@pytest.fixture
-def command(tiny_data, tmp_path, capsys):
-    """Runs `lmv3det evaluate` on the tiny data; returns (code, stdout, stderr)."""
-    checkpoint = tiny_checkpoint(tmp_path / "model.pth")
-
-    def run(*words: str, data: bool = True):
-        given = ["--annotations", tiny_data.annotations, "--images", tiny_data.images]
-        words = ("evaluate", str(checkpoint), *map(str, given if data else ()), *words)
-        code = main([*words, "--out", str(tmp_path / "out")])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def test_command_writes_files_and_prints_the_table(command, tmp_path):
-    code, out, err = command("test.score_threshold=0.2", "--worst", "1")
-    assert code == 0, err
-    assert "| Table" in out and "| Text" in out and "Masks" in out
-    metrics = json.loads((tmp_path / "out/metrics.json").read_text())
-    assert set(metrics) == {"bbox", "segm"}
-    assert metrics["bbox"]["per_class"]["Text"]["count"] == 3
-    results = json.loads((tmp_path / "out/detections.json").read_text())
-    assert {"image_id", "category_id", "bbox", "score", "segmentation"} == set(results[0])
-    assert min(result["score"] for result in results) >= 0.2
-    assert (tmp_path / "out/table.md").read_text().strip() == out.strip()
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"pr_curves.png", "pr_curves_segm.png"} <= names
-    assert len(list((tmp_path / "out/pages").iterdir())) == 1
-    code, out, err = command("test.score_threshold=0.99", "model.mask_on=false")
-    assert code == 0, err
-    assert json.loads((tmp_path / "out/detections.json").read_text()) == []
-    assert set(json.loads((tmp_path / "out/metrics.json").read_text())) == {"bbox"}
-
-
 @pytest.mark.parametrize(
-    ("words", "data", "message"),
+    ("categories", "images"),
     [
-        ((), False, "its config has no data.val.annotations; give --annotations"),
-        (("--annotations", "x.json"), False, "without --images"),
-        (("--annotations", "x.json", "--images", "."), False, "x.json: no such annotation file"),
-        (("test.score_treshold=0.1",), True, "did you mean"),
-        (("score_threshold",), True, "not key=value"),
-        (("test.score_threshold=2",), True, "from 0 to 1"),
-        (("neck.out_channels=32",), True, "neck.out_channels=32: such settings need a new"),
-        (("model.num_classes=5",), True, "names 2 classes"),
-        (("device=cuda:77",), True, "cuda:77"),
+        ({7: -1, 3: -7}, {}),
+        ({7: 0, 3: -1}, {10: -1, 11: 0, 12: -5}),
+        ({7: 2**63 - 1, 3: -(2**63)}, {10: 2**63 - 1, 13: -(2**63)}),
     ],
 )
-def test_command_says_what_is_wrong_in_one_line(command, words, data, message):
-    code, out, err = command(*words, data=data)
-    assert (code, out) == (1, "")
-    assert err.startswith("lmv3det evaluate: ") and err.count("\n") == 1
-    assert message in err
+def test_ids_are_names_not_numbers(tiny_data, categories, images):
+    """Whatever the ids are, the scores are the same."""
+    content = tiny_data.content
+    for category in content["categories"]:
+        category["id"] = categories[category["id"]]
+    for image in content["images"]:
+        image["id"] = images.get(image["id"], image["id"])
+    for annotation in content["annotations"]:
+        annotation["category_id"] = categories[annotation["category_id"]]
+        annotation["image_id"] = images.get(annotation["image_id"], annotation["image_id"])
+    dataset = tiny_dataset(tiny_data)
+    evaluation = evaluate(Oracle(dataset), dataset)
+    assert evaluation.metrics["bbox"]["AP"] == pytest.approx(100)
+    assert [r["category_id"] for r in evaluation.detections if r["image_id"] == 12] or images
+    assert {r["category_id"] for r in evaluation.detections} == set(categories.values())
+    assert {r["image_id"] for r in evaluation.detections} <= {r["id"] for r in content["images"]}
+    assert set(evaluation.mistakes) == {r["image_id"] for r in evaluation.detections}
 
 
-def test_validation_data_of_the_config_is_used_and_missed(tiny_data, tmp_path, capsys):
-    split = {"annotations": str(tiny_data.annotations), "images": str(tiny_data.images)}
-    config = tiny_config(data={"workers": 0, "val": split})
-    checkpoint = tiny_checkpoint(tmp_path / "model.pth", config)
-    words = ["evaluate", str(checkpoint), "--out", str(tmp_path / "out"), "--worst", "0"]
-    assert main(words) == 0
-    assert not (tmp_path / "out/pages").exists()
-    tiny_data.annotations.unlink()
-    assert main(words) == 1
-    assert "annotations.json, is not here; give --annotations" in capsys.readouterr().err
+class Float32Only(torch.Tensor):
+    """A tensor on a device without float64, as Apple's GPUs are."""
+
+    def double(self):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
 
 
-def test_damaged_checkpoint(tmp_path):
-    config = tiny_config()
-    weights = build_detector(config).state_dict()
-    name = next(iter(weights))
-    del weights[name]
-    save_checkpoint(tmp_path / "less.pth", Checkpoint(weights, config, CATEGORIES))
-    with pytest.raises(InputError, match=f"{name} is missing.*damaged"):
-        load_detector(tmp_path / "less.pth")
-    with pytest.raises(InputError, match="no such checkpoint"):
-        load_detector(tmp_path / "none.pth")
+def test_results_need_no_float64_on_the_device():
+    found = Detections(
+        torch.tensor([[1.0, 2, 11, 22]]).as_subclass(Float32Only),
+        torch.tensor([0.7]).as_subclass(Float32Only),
+        torch.tensor([1]),
+        (30, 40),
+        torch.ones(1, 28, 28).as_subclass(Float32Only),
+        page=Page("a.png", 40, 30, 5),
+    )
+    (result,) = page_results(found, [3, 7], 0.5)
+    assert (result["image_id"], result["category_id"]) == (5, 7)
+    assert result["bbox"] == pytest.approx([1, 2, 10, 20])
+    assert result["score"] == pytest.approx(0.7)
+    assert coco_mask.area(result["segmentation"]) == 200
 
 
-def test_two_processes_score_like_one(tiny_data, tmp_path):
-    """Also with an odd number of pages, where a process has fewer."""
-    tiny_data.content["images"] = tiny_data.content["images"][:3]
-    tiny_data.content["annotations"] = tiny_data.content["annotations"][:5]
-    tiny_data.save()
-    checkpoint = tiny_checkpoint(tmp_path / "model.pth")
-    root = Path(__file__).resolve().parents[2]
-    words = [str(root / "evaluate.py"), str(checkpoint), "--worst", "0"]
-    words += ["--annotations", str(tiny_data.annotations), "--images", str(tiny_data.images)]
-    assert main(["evaluate", *words[1:], "--out", str(tmp_path / "one")]) == 0
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
-              "--master_addr", "127.0.0.1", "--master_port", "0", "--standalone"]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [*launch, *words, "--out", str(tmp_path / "two")],
-        env=environment, capture_output=True, text=True, timeout=600, cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    for name in ("metrics.json", "detections.json"):
-        one, two = ((tmp_path / folder / name).read_text() for folder in ("one", "two"))
-        assert one == two
-    assert json.loads(one)  # there are detections
-    assert done.stdout.count("| all") == 2  # boxes and masks, from one process
+def test_best_threshold_is_that_of_every_threshold_tried():
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        count = int(generator.integers(1, 30))
+        scores = generator.integers(0, 12, count) / 16  # many are equal
+        correct = generator.random(count) < 0.5
+        regions = int(correct.sum() + generator.integers(0, 5))
+        tried = {t: _f1(scores, correct, regions, t) for t in scores}
+        best = best_threshold(scores, correct, regions)
+        if not correct.any():
+            assert best is None
+        else:
+            assert _f1(scores, correct, regions, best) == pytest.approx(max(tried.values()))
+    assert best_threshold(np.zeros(0), np.zeros(0, bool), 3) is None
+
+
+def _f1(scores, correct, regions, threshold):
+    kept = scores >= threshold
+    return 2 * (kept & correct).sum() / (kept.sum() + regions)
+
+
+def test_thresholds_by_class(tiny_data):
+    """Text is found at 0.8 and 0.6, a false one lies between; Table is never found."""
+    dataset = tiny_dataset(tiny_data)
+    boxes = [([4, 5, 20, 10], 0.8), ([30, 50, 5, 5], 0.7), ([10, 20, 5, 5], 0.6)]
+    results = [{"image_id": 10, "category_id": 7, "bbox": box, "score": s} for box, s in boxes]
+    # 3 regions: F1 is 2/4 at 0.8, 2/5 at 0.7, 4/6 at 0.6.
+    assert score(dataset, results, ["bbox"]).thresholds == {"Text": pytest.approx(0.5999)}
+    assert score(dataset, [], ["bbox"]).thresholds == {}
+
+
+def test_classes_taken_as_one(tiny_data):
+    """Tables as text: the truth and the detections of both are one class."""
+    dataset = CocoDataset(tiny_data.annotations, tiny_data.images)
+    categories = [Category(1, "Table"), Category(2, "Paragraph")]
+    classes = match_classes(
+        categories, dataset.file_categories, {"Table": "Text", "Paragraph": "Text"}
+    )
+    loader = build_test_loader(tiny_config(), dataset, None)
+    evaluation = evaluate_detector(
+        Oracle(dataset), dataset, loader, categories, "cpu", progress=False, classes=classes
+    )
+    assert list(evaluation.metrics["bbox"]["per_class"]) == ["Text"]
+    assert evaluation.metrics["bbox"]["per_class"]["Text"]["count"] == 5
+    assert evaluation.metrics["bbox"]["AP"] == pytest.approx(100)
+    assert {r["category_id"] for r in evaluation.detections} == {7}
+
+
+def test_classes_that_the_model_lacks_are_not_scored(tiny_data, caplog):
+    dataset = CocoDataset(tiny_data.annotations, tiny_data.images)
+    categories = [Category(1, "table"), Category(2, "Figure")]
+
+    classes = match_classes(categories, dataset.file_categories)
+    loader = build_test_loader(tiny_config(), dataset, None)
+    evaluation = evaluate_detector(
+        Oracle(dataset), dataset, loader, categories, "cpu", progress=False, classes=classes
+    )
+    assert list(evaluation.metrics["bbox"]["per_class"]) == ["Table"]
+    assert evaluation.metrics["bbox"]["AP"] == pytest.approx(100)
+    assert evaluation.left_out == {"checkpoint": ["Figure"], "data": ["Text"]}
+    assert "3 detections are of classes that it does not have (Figure)" in caplog.text

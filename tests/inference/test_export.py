@@ -42,7 +42,7 @@ def image_only(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def with_text(tmp_path_factory) -> tuple[Path, Path]:
-    """The same of a model that reads text, fuses it and has a relation module."""
+    """The same of a model with text, its fusion, position biases and a relation module."""
     folder = tmp_path_factory.mktemp("with_text")
     train_tokenizer(["one two three", "four five six"] * 20, folder / "tokenizer", 300, "bpe")
     encoder = PageTokenizer(folder / "tokenizer")
@@ -50,12 +50,21 @@ def with_text(tmp_path_factory) -> tuple[Path, Path]:
         text={"selection": "first"},
         fusion={"kind": "gated"},
         relation={"enabled": True},
-        backbone={"vocab_size": encoder.vocab_size, "pad_token_id": encoder.pad_token_id},
+        backbone={
+            "vocab_size": encoder.vocab_size,
+            "pad_token_id": encoder.pad_token_id,
+            "relative_bias": True,
+            "spatial_bias": True,
+        },
     )
     source = tiny_checkpoint(folder / "model.pth", config, tokenizer_files=encoder.files())
     checkpoint = load_checkpoint(source)
+    biases = [name for name in checkpoint.weights if "_bias" in name and "backbone" in name]
+    assert len(biases) == 3
     for name, value in checkpoint.weights.items():
-        if "relation.cls_score" in name or "relation.bbox_pred" in name:  # 0 before training
+        if name.endswith(("_bias.weight", "_bias_x.weight", "_bias_y.weight")):  # 0 at first
+            checkpoint.weights[name] = torch.randn(value.shape)
+        if "relation.cls_score" in name or "relation.bbox_pred" in name:
             checkpoint.weights[name] = 0.05 * torch.randn(value.shape)
     source = folder / "related.pth"
     save_checkpoint(source, checkpoint)

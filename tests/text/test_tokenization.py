@@ -310,3 +310,29 @@ def test_roberta_ids_are_those_of_layoutlmv3s_tokenizer():
     assert (
         build_page_tokenizer(replace(config(folder), backbone=load_config().backbone)) is not None
     )
+
+
+def test_a_line_without_words_is_left_out_or_unknown(folder):
+    words = ["alpha beta", "", "  "]
+    plain = PageTokenizer(folder)(words, BOXES, SIZE)
+    assert plain.ids.tolist() == [5, 6]
+    boxes_too = PageTokenizer(folder, unknown_words=True)(words, BOXES, SIZE)
+    assert boxes_too.ids.tolist() == [5, 6, 3, 3]
+    assert boxes_too.boxes[2:].tolist() == [[100, 150, 900, 200], [100, 250, 500, 300]]
+    lines = PageTokenizer(folder, selection="sentence", unknown_words=True)(words, BOXES, SIZE)
+    assert lines.ids.tolist() == [[5, 6], [3, 1], [3, 1]]
+
+
+def test_unknown_words_need_an_unknown_token(tmp_path):
+    folder = write_tokenizer(tmp_path / "tokenizer")
+    file = folder / "tokenizer_config.json"
+    content = json.loads(file.read_text())
+    del content["unk_token"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="no unknown token"):
+        build_page_tokenizer(config(folder, "text.unknown_words=true"))
+
+
+def test_words_cannot_be_dropped_where_lines_without_words_are(folder):
+    with pytest.raises(InputError, match="unknown_words=true"):
+        config(folder, "text.word_dropout=0.5")

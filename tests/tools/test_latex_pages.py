@@ -198,6 +198,15 @@ def test_the_seed_decides_and_work_is_gone_on_with(made, tmp_path):
 
 
 @needs_latex
+@pytest.mark.slow
+def test_several_processes_make_the_same_pages(made, tmp_path):
+    other = tmp_path / "other"
+    command.generate(other, 5, seed=4, degrade=0.0, workers=2)
+    names = ["annotations.json", *(f"images/{f.name}" for f in (made / "images").iterdir())]
+    assert all((other / name).read_bytes() == (made / name).read_bytes() for name in names)
+
+
+@needs_latex
 def test_another_data_set_is_left_alone(made):
     with pytest.raises(InputError, match="other settings"):
         command.generate(made, 5, seed=5, degrade=0.0)

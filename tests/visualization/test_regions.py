@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lmv3det.visualization.regions import _label_place, color, draw_regions
+from lmv3det.visualization.labels import Placer
+from lmv3det.visualization.regions import color, draw_regions
 
 WHITE = np.full((300, 400, 3), 255, dtype=np.uint8)
 
@@ -54,22 +55,59 @@ def test_text_lines_show_within_regions():
     assert [80, 100] in changed.tolist() and [200, 320] in changed.tolist()
 
 
+def overlap(box, other):
+    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:], other[2:])
+    return (high - low).clip(min=0).prod()
+
+
 def test_labels_avoid_regions_and_each_other():
     boxes = np.array([[50.0, 60, 200, 160], [50, 160, 200, 260], [50, 260, 200, 290]])
-    taken = np.zeros((0, 4))
-    for index in range(3):
-        place = np.array(_label_place(boxes, index, (30, 14), (400, 300), taken))
-        for other in np.concatenate([boxes, taken]):
-            low, high = np.maximum(place[:2], other[:2]), np.minimum(place[2:], other[2:])
-            assert (high - low).min() <= 0
-        taken = np.concatenate([taken, [place]])
+    placer = Placer(Image.fromarray(WHITE), boxes)
+    places = [np.array(placer.place(box, (30, 14))) for box in boxes]
+    for index, place in enumerate(places):
+        assert not any(overlap(place, other) for other in [*boxes, *places[:index]])
+
+
+def test_labels_of_small_regions_are_next_to_them_and_not_on_text():
+    """A page number between lines of text: its label goes where the page is empty."""
+    page = WHITE.copy()
+    page[100:112, 20:190] = page[140:152, 20:380] = 0  # text above left, and below
+    number = np.array([200.0, 118, 208, 126])
+    placer = Placer(Image.fromarray(page), number[None])
+    place = np.array(placer.place(number, (60, 16)))
+    assert overlap(place, number) == 0
+    x0, y0, x1, y1 = place.round().astype(int)
+    assert (page[y0:y1, x0:x1] == 255).all()
+    assert max(x0 - 208, 200 - x1, y0 - 126, 118 - y1) <= 2  # next to it
 
 
 def test_labels_stay_on_the_page():
     boxes = np.array([[0.0, 0, 400, 300], [395, 295, 400, 300]])
-    for index in range(2):
-        x0, y0, x1, y1 = _label_place(boxes, index, (60, 20), (400, 300), np.zeros((0, 4)))
+    placer = Placer(Image.fromarray(WHITE), boxes)
+    for box in boxes:
+        x0, y0, x1, y1 = placer.place(box, (60, 20))
         assert x0 >= 0 and y0 >= 0 and x1 <= 400 and y1 <= 300
+
+
+def test_thin_regions_have_thin_outlines():
+    page = np.full((1600, 1200, 3), 255, dtype=np.uint8)
+    out = np.asarray(
+        draw_regions(page, [[100, 100, 900, 112], [100, 300, 900, 700]], ["", ""], [0, 0])
+    )
+    edge = (out == color(0)).all(axis=2)
+    assert edge[90:125, 500].sum() == 2  # above and below, a pixel each
+    assert edge[290:710, 500].sum() == 6  # three pixels each
+
+
+def test_a_page_of_100_000_regions():
+    """Labels are bounded, and no step compares all regions with all."""
+    generator = np.random.default_rng(0)
+    corner = generator.random((100_000, 2)) * [390, 290]
+    boxes = np.concatenate([corner, corner + 5], axis=1)
+    boxes[7] = [0, 0, 300, 200]
+    names = [f"region {index}" for index in range(100_000)]
+    out = draw_regions(WHITE, boxes, names, [0] * 100_000)
+    assert out.size == (400, 300)
 
 
 def test_label_larger_than_the_page():

@@ -88,7 +88,12 @@ def _claim(job: Job) -> None:
         for name in ("images", "OCR", ".documents", ".pictures"):
             (job.out / name).mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(settings).encode())
-    elif json.loads(file.read_text("utf-8")) != settings:
+        return
+    try:
+        same = json.loads(file.read_text("utf-8")) == settings
+    except ValueError:
+        same = False
+    if not same:
         raise InputError(f"{file}: made with other settings than {settings}; name another folder")
 
 
@@ -107,8 +112,9 @@ def _documents(job: Job, workers: int) -> Iterator[int]:
     import multiprocessing
 
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for start in count(step=4 * workers):
-            yield from pool.imap(_make, [(job, start + i) for i in range(4 * workers)])
+        # A batch may go a little beyond what is asked for.
+        for start in count(step=2 * workers):
+            yield from pool.imap(_make, [(job, start + i) for i in range(2 * workers)])
 
 
 def _write_annotations(out: Path, pages: list[dict[str, Any]]) -> Path:

@@ -35,7 +35,9 @@ def ieee(r: random.Random, make: Make) -> Document:
     option = r.choice(options)
     one = "onecolumn" in option
     body = make(Look(1, 470.0, 2200) if one else Look(2, 252.0, 6300))
-    preamble = [rf"\documentclass[{option}]{{IEEEtran}}", PACKAGES, THEOREMS]
+    # The class's own description lists want to know their widest label.
+    lists = r"\let\description\LaTeXdescription\let\enddescription\endLaTeXdescription"
+    preamble = [rf"\documentclass[{option}]{{IEEEtran}}", lists, PACKAGES, THEOREMS]
     people = names(body)
     running = ""
     if option.startswith("journal"):

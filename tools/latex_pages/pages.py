@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from tools.latex_pages.body import Body
 from tools.latex_pages.document import Document
 from tools.latex_pages.journals import CLASSES
 from tools.latex_pages.read import Found, Unclear, regions_of
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 VERSION = 3
 """Grows whenever the same seed gives other pages."""
@@ -121,6 +124,7 @@ def _make_pages(
     pages: list[dict[str, Any]],
     faults: list[str],
 ) -> None:
+    """Write a document's pages; those that are unclear are left out and named in ``faults``."""
     import pypdfium2
 
     # A document's pages are drawn and scanned alike.
@@ -129,52 +133,40 @@ def _make_pages(
     finer = rng.choice([1, 1, 2])
     with pypdfium2.PdfDocument(pdf) as opened:
         for index in range(len(opened)):
-            page = opened[index]
-            own = random.Random(rng.getrandbits(64))
+            page, dice = opened[index], random.Random(rng.getrandbits(64))
             try:
                 found = regions_of(page, document.body.regions, document.body.look.columns)
+                dpi = int(longest * 72 / max(page.get_size()))
+                ocr = PdfText().read_pdf(pdf, index, dpi)
+                size = (ocr.width, ocr.height)
+                image = page.render(scale=dpi / 72 * finer).to_pil().convert("RGB")
+                if finer > 1:
+                    image = image.resize(size)
+                found = _in_pixels(found, dpi / 72, image)
             except Unclear as error:
                 faults.append(f"page {index + 1}: {error}")
                 continue
-            dpi = int(longest * 72 / max(page.get_size()))
-            image = page.render(scale=dpi / 72 * finer).to_pil().convert("RGB")
-            words = PdfText().read_pdf(pdf, index, dpi)
-            size = (words.width, words.height)
-            if finer > 1:
-                image = image.resize(size)
-            found = [(name, boxes * dpi / 72) for name, boxes in found]
-            try:
-                grey = np.asarray(image.convert("L"))
-                found = [
-                    (name, _inked(boxes, grey) if name == "Figure" else boxes)
-                    for name, boxes in found
-                ]
-                _check(found)
-            except Unclear as error:
-                faults.append(f"page {index + 1}: {error}")
-                continue
-            boxes = words.boxes
+            boxes = ocr.boxes
             if scanned:
-                image, matrix = scan(image, own)
-                found = [(name, move_boxes(part, matrix)) for name, part in found]
+                image, matrix = scan(image, dice)
+                found = [(kind, move_boxes(part, matrix)) for kind, part in found]
                 boxes = move_boxes(boxes, matrix) if len(boxes) else boxes
             lines = [
                 (box, text)
-                for one, text in zip(boxes, words.words, strict=True)
+                for one, text in zip(boxes, ocr.lines, strict=True)
                 if (box := whole_pixels(one[None], *size)) is not None
             ]
-            name = f"d{number:06d}_{index + 1:02d}"
-            buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=own.choice([75, 85, 90, 95]))
-            write_atomically(job.out / "images" / f"{name}.jpg", buffer.getvalue())
-            write_atomically(
-                job.out / "OCR" / f"{name}.json", ocr_json(lines, *size).encode("utf-8")
-            )
             regions = [
                 {"category": kind, "box": box}
                 for kind, part in found
                 if (box := whole_pixels(part, *size)) is not None
             ]
+            name = f"d{number:06d}_{index + 1:02d}"
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=dice.choice([75, 85, 90, 95]))
+            write_atomically(job.out / "images" / f"{name}.jpg", buffer.getvalue())
+            written = ocr_json(lines, *size).encode("utf-8")
+            write_atomically(job.out / "OCR" / f"{name}.json", written)
             pages.append(
                 {
                     "file_name": f"{name}.jpg",
@@ -186,6 +178,19 @@ def _make_pages(
                     "regions": regions,
                 }
             )
+
+
+def _in_pixels(found: list[Found], scale: float, image: Image.Image) -> list[Found]:
+    """Regions in pixels of the page's image; pictures as far as their ink reaches.
+
+    Raises:
+        Unclear: a picture without ink, or regions that lie on each other.
+    """
+    grey = np.asarray(image.convert("L"))
+    scaled = [(kind, boxes * scale) for kind, boxes in found]
+    scaled = [(kind, _inked(part, grey) if kind == "Figure" else part) for kind, part in scaled]
+    _check(scaled)
+    return scaled
 
 
 def _inked(boxes: np.ndarray, grey: np.ndarray) -> np.ndarray:

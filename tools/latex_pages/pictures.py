@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def picture(folder: Path, seed: int, index: int) -> tuple[str, float]:
         aspect *= (grid[0] / grid[1]) ** 0.7
     path = folder / f"p{index:04d}.{'jpg' if image else 'pdf'}"
     if not path.exists():
-        part = folder / f".{path.name}"
+        part = folder / f".{os.getpid()}-{path.name}"
         if image:
             _image(part, rng, aspect)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmv3det.synthetic.figures import Canvas, shortened
+from lmv3det.synthetic.figures import WHITE, Canvas, shortened
 from lmv3det.synthetic.papers.diagrams import DIAGRAMS
 from lmv3det.synthetic.papers.photos import PHOTOS
 from lmv3det.synthetic.papers.plots import plot
@@ -22,6 +22,11 @@ def picture(c: Canvas, x: float, y: float, w: float, h: float, kind: int | None 
     c.image(x, y, w, h, make(noise, *size))
     if r.random() < 0.2 and w > 60:
         c.rec(x + w * 0.78, y + h - 8, w * 0.16, 2, (0xF0, 0xF0, 0xF0))
+    if r.random() < 0.3 and w > c.size * 6 and h > c.size * 4:
+        room = int(w / c.size / (1.0 if c.prose.language == "zh" else 0.6)) - 2
+        word = r.choice([r.choice("ABCDEabcde"), shortened(c.prose.figure_word_label(), room)])
+        top = r.random() < 0.7
+        c.label(x + 3, y + c.size if top else y + h - c.size, word, 0, base=WHITE)
     if r.random() < 0.12 and w > 60:
         c.rec(x + w * 0.3, y + h * 0.4, w * 0.2, h * 0.2, None, 0.8)
     if r.random() < 0.12:

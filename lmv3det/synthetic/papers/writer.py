@@ -46,7 +46,11 @@ class PaperWriter(PaperFurniture):
             w = width * share
             h = min(w * r.choice([0.4, 0.6, 0.75, 0.75, 0.9, 1.2]), height * 0.85)
             parts = [self.drawn_figure(w, h), self.caption(kind)]
-            if r.random() < 0.06:
+            if share <= 0.65 and width > 250 and r.random() < 0.2:
+                level = r.choice(["top", "bottom", "horizon"])
+                beside = f"columns: ({w:.1f}pt, 1fr), column-gutter: {s.size:.1f}pt"
+                parts = [f"#grid({beside}, align: {level}, [{parts[0]}], [{parts[1]}])"]
+            elif r.random() < 0.06:
                 parts.reverse()
         else:
             parts = [self.caption(kind), tables.table(self, width, height * 0.8)]

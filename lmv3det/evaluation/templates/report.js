@@ -1,0 +1,143 @@
+"use strict";
+const byId = (id) => document.getElementById(id);
+const root = document.documentElement;
+const grid = byId("grid"), dialog = byId("dialog");
+const figures = [...grid.querySelectorAll("figure")];
+const names = JSON.parse(byId("names").textContent);
+const rows = JSON.parse(byId("rows").textContent);
+
+byId("theme").addEventListener("click", () => {
+  const dark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+});
+
+// Layers and runs are classes of the grid; threshold and class filters hide single rectangles.
+const hidden = new Set();
+function filter(boxes) {
+  const least = Number(byId("threshold").value);
+  for (const box of boxes) {
+    const low = box.dataset.s !== undefined && Number(box.dataset.s) < least;
+    box.classList.toggle("off", low || hidden.has(box.dataset.c));
+  }
+}
+function update() {
+  byId("score").textContent = Number(byId("threshold").value).toFixed(2);
+  filter(grid.querySelectorAll("rect[data-c]"));
+  if (dialog.open) enlarge(current);
+}
+byId("controls").addEventListener("input", (event) => {
+  const { layer, class: number } = event.target.dataset;
+  if (layer) grid.classList.toggle("no-" + layer, !event.target.checked);
+  if (number) event.target.checked ? hidden.delete(number) : hidden.add(number);
+  if (event.target.name === "run") {
+    grid.classList.remove("run-0", "run-1");
+    grid.classList.add("run-" + event.target.value);
+  }
+  update();
+});
+
+let current = 0;
+function enlarge(place) {
+  current = (place + figures.length) % figures.length;
+  const figure = figures[current];
+  const sheet = figure.querySelector(".sheet").cloneNode(true);
+  const svg = sheet.querySelector("svg");
+  const size = svg.viewBox.baseVal.width / 65;
+  const holder = byId("enlarged");
+  holder.className = grid.className.replace("grid-pages", "");
+  holder.replaceChildren(sheet);
+  const alone = grid.classList.contains("no-prediction");
+  for (const box of svg.querySelectorAll("rect[data-c]")) {
+    const truth = box.dataset.s === undefined;
+    if (getComputedStyle(box).display === "none") continue;
+    if (truth && !alone && !box.classList.contains("missed")) continue;
+    const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    const [x, y, width] = ["x", "y", "width"].map((name) => Number(box.getAttribute(name)));
+    const kind = box.dataset.k;
+    text.setAttribute("class", "c" + box.dataset.c);
+    text.setAttribute("x", truth ? x + width : Math.max(x, 0));
+    text.setAttribute("y", Math.max(y - size * 0.15, size));
+    text.setAttribute("text-anchor", truth ? "end" : "start");
+    text.setAttribute("font-size", size);
+    text.textContent = names[box.dataset.c] + (truth ? "" : " " + Number(box.dataset.s).toFixed(2));
+    if (truth && !alone) text.textContent += ": missed";
+    if (kind && kind !== "correct") text.textContent += ": " + kind;
+    svg.append(text);
+  }
+  byId("dialog-title").textContent = figure.querySelector("figcaption b").textContent;
+  const caption = figure.querySelector("figcaption").innerText.split("\n").slice(1).join("; ");
+  byId("dialog-text").textContent = caption;
+}
+// The controls go along into the dialog, and back to their place before the pages.
+const controls = byId("controls");
+function open(place) {
+  if (!dialog.open) {
+    byId("enlarged").before(controls);
+    dialog.showModal();
+  }
+  enlarge(place);
+}
+figures.forEach((figure, place) =>
+  figure.querySelector(".open").addEventListener("click", () => open(place)));
+byId("close").addEventListener("click", () => dialog.close());
+byId("previous").addEventListener("click", () => enlarge(current - 1));
+byId("next").addEventListener("click", () => enlarge(current + 1));
+dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+dialog.addEventListener("close", () => {
+  grid.before(controls);
+  figures[current].querySelector(".open").focus();
+});
+dialog.addEventListener("keydown", (event) => {
+  if (event.target.matches("input")) return;
+  if (event.key === "ArrowLeft") enlarge(current - 1);
+  if (event.key === "ArrowRight") enlarge(current + 1);
+});
+
+// A link to a page that is shown enlarges it.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a.to-page");
+  const place = link ? figures.indexOf(byId(link.hash.slice(1))) : -1;
+  if (place < 0) return;
+  event.preventDefault();
+  open(place);
+});
+
+// The table of all pages, 50 rows at a time.
+const step = 50;
+let first = 0, found = rows;
+function fill() {
+  const body = byId("table").tBodies[0];
+  body.replaceChildren(...found.slice(first, first + step).map((row) => {
+    const line = document.createElement("tr"), head = document.createElement("th");
+    head.scope = "row";
+    if (row.at(-1)) {
+      const link = document.createElement("a");
+      link.className = "to-page";
+      link.href = "#page-" + row[0];
+      link.textContent = row[1];
+      head.append(link);
+    } else head.textContent = row[1];
+    line.append(head, ...row.slice(2, -1).map((value) => {
+      const cell = document.createElement("td");
+      cell.textContent = value;
+      return cell;
+    }));
+    return line;
+  }));
+  const last = Math.min(first + step, found.length);
+  byId("range").textContent = found.length
+    ? `${first + 1} to ${last} of ${found.length}` : "no such file";
+  byId("before").disabled = first === 0;
+  byId("after").disabled = last >= found.length;
+}
+byId("before").addEventListener("click", () => { first -= step; fill(); });
+byId("after").addEventListener("click", () => { first += step; fill(); });
+byId("find").addEventListener("input", (event) => {
+  const part = event.target.value.toLowerCase();
+  found = rows.filter((row) => row[1].toLowerCase().includes(part));
+  first = 0;
+  fill();
+});
+fill();

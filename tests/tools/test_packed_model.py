@@ -1,0 +1,78 @@
+"""The making of the packed model, in small: pages, stages, a branch for the release, the folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # tools/ is not installed
+
+from lmv3det.checkpoint.file import load_checkpoint
+from lmv3det.config import load_config
+from lmv3det.errors import InputError
+from lmv3det.inference.detector import Detector
+from tools import packed_model
+from tools.packed_model import RECIPES, Recipe, Stage, export, make, release
+
+SMALL = (
+    "data.workers=0",
+    "input.min_size_train=[64]",
+    "input.min_size_test=64",
+    "input.crop=0",
+    "backbone.hidden_size=24",
+    "backbone.heads=2",
+    "backbone.intermediate_size=24",
+    "backbone.coordinate_size=4",
+    "backbone.shape_size=4",
+    "backbone.stem_channels=[8,8,8]",
+    "backbone.vocab_size=400",
+    "neck.out_channels=8",
+    "roi.fc_dim=16",
+    "solver.batch_size=1",
+    "solver.warmup_steps=0",
+    "solver.amp=off",
+)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    pytest.importorskip("typst")
+    sets = {"a": (0.5, {"seed": 1, "language": "en"}), "b": (0.5, {"seed": 2, "language": "en"})}
+    stages = (Stage(1, ()), Stage(2, ("input.min_size_train=[96]",)))
+    return Recipe(sets, 4, stages, 2, SMALL)
+
+
+def test_from_pages_to_a_model_that_predicts(recipe: Recipe, tmp_path: Path) -> None:
+    model = make(tmp_path, recipe)
+    assert load_checkpoint(tmp_path / "run/last.pth").step == 2
+    branch = load_checkpoint(tmp_path / "release/last.pth")
+    assert branch.step == 4 and branch.config.input.min_size_train == [96]
+    detector = Detector.load(model, device="cpu")
+    assert str(tmp_path) not in (model / "config.yaml").read_text()
+    assert detector.names[0] == "Text" and detector.uses_text
+    page = next((tmp_path / "pages/a/images").iterdir())
+    (found,) = detector.predict(page, tmp_path / "pages/a/OCR")
+    assert found.page.file == str(page)
+    with pytest.raises(InputError, match="is there already"):
+        release(tmp_path / "run/last.pth", tmp_path, 2)
+
+
+def test_a_model_that_is_too_large_is_not_left(recipe, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(packed_model, "LARGEST", 1000)
+    with pytest.raises(InputError, match="more than 1000"):
+        make(tmp_path, recipe)
+    assert not (tmp_path / "model").exists()
+    monkeypatch.undo()
+    export(load_checkpoint(tmp_path / "release/last.pth"), tmp_path / "model")
+    assert (tmp_path / "model/model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_name_settings_that_exist(name: str) -> None:
+    recipe = RECIPES[name]
+    ends = [stage.last_step for stage in recipe.stages]
+    assert ends == sorted(set(ends)) and sum(s for s, _ in recipe.sets.values()) == 1
+    for stage in recipe.stages:
+        load_config(packed_model.CONFIG, [*recipe.overrides, *stage.overrides])
