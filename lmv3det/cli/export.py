@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lmv3det.errors import InputError, printable
 
-FORMATS = {"onnx": ".onnx"}
+FORMATS = {"onnx": ".onnx", "torchscript": ".ts"}
 """Format → suffix of its files."""
 
 
@@ -38,8 +38,10 @@ def run(args: argparse.Namespace) -> int:
     if out.is_dir():
         raise InputError(f"--out {out}: a folder; give a file")
     from lmv3det.inference.export.onnx_file import export_onnx
+    from lmv3det.inference.export.torchscript_file import export_torchscript
 
-    done = export_onnx(
+    export = export_onnx if args.format == "onnx" else export_torchscript
+    done = export(
         source,
         out,
         args.overrides,

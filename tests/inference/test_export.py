@@ -166,6 +166,23 @@ def test_a_file_that_differs_is_not_written(image_only, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
 
 
+def test_torchscript_predicts_as_the_checkpoint(with_text, tmp_path):
+    source, _ = with_text
+    out = tmp_path / "model.ts"
+    assert main(["export", str(source), LOW, "--format", "torchscript", "--out", str(out)]) == 0
+    model, _ = load_detector(source, "cpu", [LOW])
+    names = dict.fromkeys(["lmv3det.categories", "lmv3det.tokenizer/tokenizer.json"], "")
+    script = torch.jit.load(out, _extra_files=names)
+    assert b"Table" in names["lmv3det.categories"] and names["lmv3det.tokenizer/tokenizer.json"]
+    images, ids = torch.randn(1, 3, 64, 128), torch.randint(5, 50, (1, 9))
+    boxes = torch.tensor([[100, 100, 300, 200]]).expand(1, 9, 4)
+    (wanted,) = model.predict(Batch(images, [(60, 120)], ids, boxes))
+    with torch.no_grad():
+        mask = torch.ones(1, 9, dtype=torch.bool)
+        found = script(images, torch.tensor([60, 120]), ids, boxes, mask)
+    assert_same(wanted, Detections(*found, (60, 120)))
+
+
 def test_comparison_finds_what_lacks_and_forgives_the_edge():
     def page(*rows):
         boxes = torch.tensor([row[:4] for row in rows]).reshape(-1, 4)

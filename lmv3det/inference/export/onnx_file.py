@@ -10,11 +10,12 @@ import contextlib
 import copy
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,6 @@ from lmv3det.files import replacing
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.export.graph import DetectorGraph
 from lmv3det.inference.onnx_model import (
-    OnnxModel,
     load_onnx,
     metadata,
     page_inputs,
@@ -68,6 +68,13 @@ class Difference:
     score: float
 
 
+class Exportable(Protocol):
+    """What is compared with the detector: a file that was read back."""
+
+    def predict(self, batch: Batch) -> list[Detections]:
+        """As `LayoutDetector.predict`."""
+
+
 @dataclass
 class Exported:
     """What `export_onnx` did.
@@ -108,6 +115,35 @@ def export_onnx(
             `export` is not installed.
     """
     require_packages("onnx", "onnxruntime")
+    return export_checked(
+        write_graph,
+        lambda path: load_onnx(path)[0],
+        source,
+        out,
+        overrides,
+        pages=pages,
+        ocr=ocr,
+        trust_code=trust_code,
+    )
+
+
+def export_checked(
+    write: Callable[[LayoutDetector, Checkpoint, Path], None],
+    load: Callable[[Path], Exportable],
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    overrides: Sequence[str] = (),
+    *,
+    pages: Sequence[str] = (),
+    ocr: Any = None,
+    trust_code: bool = False,
+) -> Exported:
+    """`export_onnx` for any format.
+
+    Args:
+        write: writes the file.
+        load: reads it back.
+    """
     out = Path(out)
     given, _ = load_detector(source, "cpu", overrides, trust_code=trust_code)
     left_out_masks = given.mask_head is not None
@@ -115,8 +151,8 @@ def export_onnx(
     model, checkpoint = load_detector(source, "cpu", settings, trust_code=trust_code)
     batches = _page_batches(model, checkpoint, pages, ocr) if pages else _noise(checkpoint)
     with replacing(out) as temporary:
-        write_graph(model, checkpoint, temporary)
-        other, _ = load_onnx(temporary)
+        write(model, checkpoint, temporary)
+        other = load(temporary)
         differences = [
             _difference(name, model, other, batch, checkpoint) for name, batch in batches
         ]
@@ -128,6 +164,13 @@ def export_onnx(
                     f"{MAX_SCORE} are let pass)"
                 )
     return Exported(out, differences, left_out_masks)
+
+
+def example_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """The arguments of a generated page with text, by name, in the order of `DetectorGraph`."""
+    _, example = next(_noise(checkpoint))
+    dims = {} if example.input_ids is None else {"input_ids": example.input_ids.dim()}
+    return page_inputs(example, 0, dims, checkpoint.config.backbone.pad_token_id)
 
 
 def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> None:
@@ -144,13 +187,8 @@ def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> No
     import onnx
 
     described = metadata(checkpoint)
-    uses_text = checkpoint.config.text.selection != "none"
-    _, example = next(_noise(checkpoint))
-    names = ["images", "image_size", "input_ids", "text_boxes", "text_mask"][
-        : 5 if uses_text else 2
-    ]
-    dims = {} if example.input_ids is None else {"input_ids": example.input_ids.dim()}
-    arrays = page_inputs(example, 0, dims, checkpoint.config.backbone.pad_token_id)
+    arrays = example_arrays(checkpoint)
+    names = list(arrays)
     outputs = ["boxes", "scores", "classes"]
     axes = {name: dict(AXES[name]) for name in [*names, *outputs] if name in AXES}
     if arrays.get("input_ids", arrays["image_size"]).ndim == 3:
@@ -228,7 +266,7 @@ def _page_batches(
 
 
 def _difference(
-    name: str, model: LayoutDetector, other: OnnxModel, batch: Batch, checkpoint: Checkpoint
+    name: str, model: LayoutDetector, other: Exportable, batch: Batch, checkpoint: Checkpoint
 ) -> Difference:
     (wanted,), (found,) = model.predict(batch), other.predict(batch)
     test = checkpoint.config.test
