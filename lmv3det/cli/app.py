@@ -31,6 +31,7 @@ COMMANDS = {
     "predict": ("lmv3det.cli.predict", "find the regions of images, folders and PDF files"),
     "ocr": ("lmv3det.cli.ocr", "read the text lines of images, folders and PDF files"),
     "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
+    "export": ("lmv3det.cli.export", "write a detector as an ONNX or TorchScript file"),
     "check": ("lmv3det.cli.check", "look for issues in a data set"),
     "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
     "train-tokenizer": ("lmv3det.cli.train_tokenizer", "make a tokenizer from OCR files"),

@@ -15,6 +15,7 @@ from lmv3det.device import autocast, choose_device, choose_precision
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
 from lmv3det.inference.detections import PageDetections
+from lmv3det.inference.onnx_model import OnnxModel, load_onnx
 from lmv3det.inference.results import in_page_pixels
 from lmv3det.inference.samples import batches_of, page_samples
 from lmv3det.inference.selection import Selection, check_count
@@ -24,6 +25,7 @@ from lmv3det.text.ocr_json import OcrPage
 if TYPE_CHECKING:
     import torch
 
+    from lmv3det.checkpoint.file import Checkpoint
     from lmv3det.config import Config
     from lmv3det.data.categories import Category
     from lmv3det.model.detector import LayoutDetector
@@ -58,7 +60,7 @@ class Detector:
 
     def __init__(
         self,
-        model: LayoutDetector,
+        model: LayoutDetector | OnnxModel,
         config: Config,
         categories: Sequence[Category],
         page_tokenizer: PageTokenizer | None = None,
@@ -94,7 +96,8 @@ class Detector:
         """A detector from a checkpoint.
 
         Args:
-            path: `.pth` of ours, or a folder that `save_pretrained` wrote; None takes the model
+            path: `.pth` of ours, a folder that `save_pretrained` wrote, or `.onnx` that
+                `lmv3det export` wrote (CPU alone; few settings can be set); None takes the model
                 that comes with the package.
             device: auto, cpu, cuda, cuda:N or mps.
             overrides: settings as on the command line, such as `["input.min_size_test=640"]` or
@@ -108,12 +111,33 @@ class Detector:
             path = default_model_folder()
         if not isinstance(path, (str, os.PathLike)):
             raise InputError(f"the checkpoint is a {type(path).__name__}; give its path")
-        where = choose_device(device)
-        model, checkpoint = load_detector(path, where, overrides, trust_code=trust_code)
+        model: LayoutDetector | OnnxModel
+        if Path(path).suffix == ".onnx":
+            if device not in ("auto", "cpu"):
+                raise InputError(f"{path}: an ONNX file runs on the CPU, not on device {device}")
+            where = choose_device("cpu")
+            model, checkpoint = load_onnx(path, overrides)
+        else:
+            where = choose_device(device)
+            model, checkpoint = load_detector(path, where, overrides, trust_code=trust_code)
+        return cls.of_checkpoint(model, checkpoint, where)
+
+    @classmethod
+    def of_checkpoint(
+        cls,
+        model: LayoutDetector | OnnxModel,
+        checkpoint: Checkpoint,
+        device: torch.device | str = "cpu",
+    ) -> Detector:
+        """A detector from a model that is built already, and the checkpoint it came with.
+
+        Raises:
+            InputError: a tokenizer that cannot be used.
+        """
         tokenizer = checkpoint_page_tokenizer(checkpoint)
         best = checkpoint.thresholds
         config, categories = checkpoint.config, checkpoint.categories
-        return cls(model, config, categories, tokenizer, where, best)
+        return cls(model, config, categories, tokenizer, device, best)
 
     @classmethod
     def from_pretrained(

@@ -127,4 +127,5 @@ class RelativeBias(nn.Module):
         """positions: …×L int64 → bias …×h×L×L (not yet divided by √d)."""
         distance = positions.unsqueeze(-2) - positions.unsqueeze(-1)  # …×L×L: key minus query
         buckets = relative_bucket(distance, self.weight.shape[1], self.max_distance)
-        return F.embedding(buckets, self.weight.t()).movedim(-1, -3)
+        bias = F.embedding(buckets, self.weight.t())  # …×L×L×h
+        return bias.transpose(-1, -2).transpose(-2, -3)  # ONNX has no movedim from the end

@@ -10,6 +10,7 @@ Shapes: H×W the padded input, T tokens, N detections.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +18,11 @@ from torch import Tensor, nn
 from torchvision.ops import batched_nms, roi_align
 
 from lmv3det.model import boxes as box_ops
-from lmv3det.model.cascade import Regions, StageOutput
 from lmv3det.model.detector import LayoutDetector
+from lmv3det.model.fusion import ROITextPooler
+from lmv3det.model.relation import RelationModule, box_geometry
 from lmv3det.model.roi_pool import ROIPooler, assign_level
+from lmv3det.model.rpn import RPN
 
 
 class DetectorGraph(nn.Module):
@@ -57,9 +60,9 @@ class DetectorGraph(nn.Module):
             score.
         """
         pyramid, text_maps = self.features(images, image_size, input_ids, text_boxes, text_mask)
-        proposals = self.proposals(pyramid, image_size)  # M×4
+        proposals, real = self.proposals(pyramid, image_size)  # M×4, M
         boxes, scores = self.score(pyramid, text_maps, proposals, image_size)
-        return self.select(boxes, scores)
+        return self.select(boxes, scores, real)
 
     def features(
         self,
@@ -75,6 +78,7 @@ class DetectorGraph(nn.Module):
         visual, text = model.backbone(images, input_ids, text_boxes, text_mask)
         maps, text_maps = model.pyramid(visual), None
         if model.fusion is not None:
+            assert text_boxes is not None
             height, width = images.shape[2:]
             padded = torch.stack([torch.as_tensor(width), torch.as_tensor(height)])
             fraction = image_size.flip(0).float() / padded.float()  # (x, y) of page over input
@@ -82,13 +86,15 @@ class DetectorGraph(nn.Module):
             maps, text_maps = model.fusion(maps, text, boxes, text_mask)
         return model.fpn(maps), text_maps
 
-    def proposals(self, pyramid: Sequence[Tensor], image_size: Tensor) -> Tensor:
-        """The proposals M×4 of the page, as `RPN.proposals` and `select_proposals`.
+    def proposals(self, pyramid: Sequence[Tensor], image_size: Tensor) -> tuple[Tensor, Tensor]:
+        """The proposals M×4 of the page, as `RPN.proposals` and `select_proposals`, and which are
+        real (M bool).
 
         Each level is filled up with anchors of logit -inf, so that it always has enough for a
-        fixed k; `isfinite` drops them again.
+        fixed k; `isfinite` drops them again. A page without proposals has one that is not real,
+        because onnxruntime cannot reshape empty tensors.
         """
-        rpn = self.model.rpn
+        rpn = cast(RPN, self.model.rpn)
         logits, deltas = rpn.head(pyramid)
         boxes, scores, levels = [], [], []
         count = rpn.pre_nms[1]
@@ -106,7 +112,12 @@ class DetectorGraph(nn.Module):
         all_boxes = box_ops.clip(all_boxes, image_size)
         row = (finite & box_ops.not_empty(all_boxes)).nonzero()[:, 0]
         kept = batched_nms(all_boxes[row], all_scores[row], all_levels[row], rpn.nms_threshold)
-        return all_boxes[row[kept[: rpn.post_nms[1]]]]
+        found = all_boxes[row[kept[: rpn.post_nms[1]]]]
+        none = (torch.ones_like(all_scores[row]).sum() == 0).reshape(1)
+        every = torch.ones_like(found[:, 0]) > 0
+        used = torch.cat([every, none]).nonzero()[:, 0]
+        boxes_and_filler = torch.cat([found, found.new_zeros(1, 4)])
+        return boxes_and_filler[used], torch.cat([every, ~none])[used]
 
     def score(
         self,
@@ -118,7 +129,6 @@ class DetectorGraph(nn.Module):
         """Boxes M×4 of the last stage and mean probabilities M×(C+1), as `CascadeHeads.predict`."""
         cascade = self.model.cascade
         boxes, probabilities = proposals, []
-        batch_index = torch.zeros_like(proposals[:, 0], dtype=torch.int64)
         for number, (head, predictor) in enumerate(
             zip(cascade.heads, cascade.predictors, strict=True)
         ):
@@ -127,31 +137,31 @@ class DetectorGraph(nn.Module):
             if cascade.text_pooler is not None:
                 extra.append(self.pool_text(text_maps or [], boxes))
             logits, deltas = predictor(features, *extra)
-            stage = StageOutput(Regions(boxes, batch_index), logits, deltas, features)
-            last = number == len(cascade.heads) - 1
-            if last and cascade.relation is not None:
-                stage = cascade.relation(stage, [(image_size[0], image_size[1])])
-            probabilities.append(stage.logits.float().softmax(-1))
-            moved = box_ops.decode(boxes, stage.deltas.float(), cascade.box_weights[number])
+            if number == len(cascade.heads) - 1 and cascade.relation is not None:
+                relation = cast(RelationModule, cascade.relation)
+                refined = relate(relation, features, boxes, image_size)  # M×E
+                logits = logits + relation.cls_score(refined)
+                deltas = deltas + relation.bbox_pred(refined)
+            probabilities.append(logits.float().softmax(-1))
+            moved = box_ops.decode(boxes, deltas.float(), cascade.box_weights[number])
             boxes = box_ops.clip(moved, image_size)
         return boxes, torch.stack(probabilities).mean(0)
 
     def pool_text(self, text_maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """M×F text features of the regions, as `ROITextPooler`."""
-        pooler = self.model.cascade.text_pooler
-        assert pooler is not None
+        pooler = cast(ROITextPooler, self.model.cascade.text_pooler)
         parts = [
-            projection(pool(part, [text_map], boxes).mean(dim=(2, 3)))
+            projection(pool(cast(ROIPooler, part), [text_map], boxes).mean(dim=(2, 3)))
             for part, projection, text_map in zip(
                 pooler.poolers, pooler.projections, text_maps, strict=True
             )
         ]
         return F.relu(torch.stack(parts).sum(0))
 
-    def select(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def select(self, boxes: Tensor, scores: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """From scored regions to detections, as `select_detections`."""
         cascade = self.model.cascade
-        finite = boxes.isfinite().all(1) & scores.isfinite().all(1)
+        finite = boxes.isfinite().all(1) & scores.isfinite().all(1) & real
         foreground = scores[:, :-1]  # M×C
         candidates = (foreground > cascade.score_threshold) & finite.unsqueeze(1)
         index = candidates.flatten().nonzero()[:, 0]
@@ -171,6 +181,19 @@ def grid_anchors(cell: Tensor, features: Tensor, stride: int) -> Tensor:
     x, y = torch.broadcast_tensors(x * stride, y.unsqueeze(1) * stride)  # H×W each
     shift = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)
     return (shift + cell).reshape(-1, 4)
+
+
+def relate(relation: RelationModule, features: Tensor, boxes: Tensor, image_size: Tensor) -> Tensor:
+    """M×E features of regions after attention among them, as `RelationModule` for one page.
+
+    Args:
+        features: M×F. boxes: M×4 pixels. image_size: 2, (height, width).
+    """
+    geometry = box_geometry(boxes, image_size.unsqueeze(0))
+    x = (relation.features(features) + relation.geometry(geometry.to(features.dtype))).unsqueeze(0)
+    for layer in relation.layers:
+        x = layer(x)
+    return x[0]
 
 
 def pool(pooler: ROIPooler, pyramid: Sequence[Tensor], boxes: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""`lmv3det export`: a detector as a file for other runtimes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lmv3det.errors import InputError, printable
+
+FORMATS = {"onnx": ".onnx", "torchscript": ".ts"}
+"""Format → suffix of its files."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `lmv3det export`."""
+    add = parser.add_argument
+    add("ckpt", metavar="CKPT", help="checkpoint, such as output/best.pth, or a folder of a model")
+    add("overrides", nargs="*", metavar="key=value", help="settings that the file keeps, such as "
+        "test.score_threshold=0.01")  # fmt: skip
+    add("--format", choices=FORMATS, default="onnx", help="of the file (%(default)s)")
+    add("--out", type=Path, metavar="FILE", help="file to write (default: CKPT with the suffix of "
+        "the format)")  # fmt: skip
+    add("--check", nargs="+", default=[], metavar="PAGE", help="images, folders or PDF files on "
+        "which the file is compared with the checkpoint (default: noise)")  # fmt: skip
+    add("--ocr", metavar="DIR|NAME", help="text of these pages, as in lmv3det predict")
+    add("--trust-code", action="store_true",
+        help="import the classes of yours that the checkpoint names")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lmv3det export`: write the file, and print how far it is from the checkpoint."""
+    source, suffix = Path(args.ckpt), FORMATS[args.format]
+    if not source.exists():
+        raise InputError(f"{source}: no such checkpoint")
+    out = args.out or source.with_name(source.name.removesuffix(".pth") + suffix)
+    if out.suffix != suffix:
+        raise InputError(f"--out {out}: its name must end in {suffix}, by which it is recognised")
+    if out.is_dir():
+        raise InputError(f"--out {out}: a folder; give a file")
+    from lmv3det.inference.export.onnx_file import export_onnx
+    from lmv3det.inference.export.torchscript_file import export_torchscript
+
+    export = export_onnx if args.format == "onnx" else export_torchscript
+    done = export(
+        source,
+        out,
+        args.overrides,
+        pages=args.check,
+        ocr=args.ocr,
+        trust_code=args.trust_code,
+    )
+    for one in done.differences:
+        print(
+            f"{printable(one.page)}: {one.detections} detections; at most {one.pixels:.2g} px and "
+            f"{one.score:.2g} in score from the checkpoint"
+        )
+    if done.left_out_masks:
+        print("the mask head is left out: the file finds boxes, not masks")
+    print(printable(str(done.path)))
+    return 0

@@ -1,0 +1,303 @@
+"""A detector as an ONNX file that describes itself, compared with the detector before it is kept.
+
+The graph is `DetectorGraph`, traced by `torch.onnx.export`; page sizes and numbers of tokens are
+free. What the file holds beside it: see `lmv3det.inference.onnx_model`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lmv3det.checkpoint.file import Checkpoint
+from lmv3det.checkpoint.loading import load_detector
+from lmv3det.errors import InputError
+from lmv3det.files import replacing
+from lmv3det.inference.detector import Detector
+from lmv3det.inference.export.graph import DetectorGraph
+from lmv3det.inference.onnx_model import (
+    load_onnx,
+    metadata,
+    page_inputs,
+    require_packages,
+)
+from lmv3det.inference.samples import page_samples
+from lmv3det.inference.text_source import choose_text, page_text
+from lmv3det.model.detector import LayoutDetector
+from lmv3det.structures import Batch, Detections
+
+OPSET = 17
+MAX_PIXELS, MAX_SCORE = 0.1, 1e-3
+"""Largest differences from the detector that a file may have."""
+AXES = {
+    "images": {2: "height", 3: "width"},
+    "input_ids": {1: "tokens"},  # and of 1×T×K ids {2: "pieces"}
+    "text_boxes": {1: "tokens"},
+    "text_mask": {1: "tokens"},
+    "boxes": {0: "detections"},
+    "scores": {0: "detections"},
+    "classes": {0: "detections"},
+}
+"""The dimensions that are free."""
+
+
+@dataclass
+class Difference:
+    """How far a page's detections are from the detector's.
+
+    Attributes:
+        page: its name.
+        detections: what the detector found.
+        pixels: largest difference of a box side, in pixels of the input.
+        score: largest difference of a score.
+    """
+
+    page: str
+    detections: int
+    pixels: float
+    score: float
+
+
+class Exportable(Protocol):
+    """What is compared with the detector: a file that was read back."""
+
+    def predict(self, batch: Batch) -> list[Detections]:
+        """As `LayoutDetector.predict`."""
+
+
+@dataclass
+class Exported:
+    """What `export_onnx` did.
+
+    Attributes:
+        path: the file.
+        differences: page by page.
+        left_out_masks: the detector has a mask head, which the file lacks.
+    """
+
+    path: Path
+    differences: list[Difference]
+    left_out_masks: bool
+
+
+def export_onnx(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    overrides: Sequence[str] = (),
+    *,
+    pages: Sequence[str] = (),
+    ocr: Any = None,
+    trust_code: bool = False,
+) -> Exported:
+    """Write a detector as an ONNX file, and compare the two.
+
+    Args:
+        source: a checkpoint, or a folder that `save_pretrained` wrote.
+        out: the file, which is replaced when the comparison has passed, else left as it was.
+        overrides: settings that the graph takes, such as `test.score_threshold=0.01`.
+        pages: images, folders or PDF files to compare on; none: noise of three sizes.
+        ocr: the pages' text, as in `Detector.predict`.
+        trust_code: as in `load_detector`.
+
+    Raises:
+        InputError: a checkpoint that cannot be used or exported; pages that cannot be read;
+            detections that differ by more than `MAX_PIXELS` or `MAX_SCORE`; a package of the extra
+            `export` is not installed.
+    """
+    require_packages("onnx", "onnxruntime")
+    return export_checked(
+        write_graph,
+        lambda path: load_onnx(path)[0],
+        source,
+        out,
+        overrides,
+        pages=pages,
+        ocr=ocr,
+        trust_code=trust_code,
+    )
+
+
+def export_checked(
+    write: Callable[[LayoutDetector, Checkpoint, Path], None],
+    load: Callable[[Path], Exportable],
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    overrides: Sequence[str] = (),
+    *,
+    pages: Sequence[str] = (),
+    ocr: Any = None,
+    trust_code: bool = False,
+) -> Exported:
+    """`export_onnx` for any format.
+
+    Args:
+        write: writes the file.
+        load: reads it back.
+    """
+    out = Path(out)
+    given, _ = load_detector(source, "cpu", overrides, trust_code=trust_code)
+    left_out_masks = given.mask_head is not None
+    settings = [*overrides, "model.mask_on=false", "precision=fp32"]
+    model, checkpoint = load_detector(source, "cpu", settings, trust_code=trust_code)
+    batches = _page_batches(model, checkpoint, pages, ocr) if pages else _noise(checkpoint)
+    with replacing(out) as temporary:
+        write(model, checkpoint, temporary)
+        other = load(temporary)
+        differences = [
+            _difference(name, model, other, batch, checkpoint) for name, batch in batches
+        ]
+        for one in differences:
+            if not (one.pixels <= MAX_PIXELS and one.score <= MAX_SCORE):
+                raise InputError(
+                    f"{out}: not written, because on {one.page} the graph is {one.pixels:.3g} px "
+                    f"and {one.score:.3g} in score from the detector (at most {MAX_PIXELS} and "
+                    f"{MAX_SCORE} are let pass)"
+                )
+    return Exported(out, differences, left_out_masks)
+
+
+def example_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """The arguments of a generated page with text, by name, in the order of `DetectorGraph`."""
+    _, example = next(_noise(checkpoint))
+    dims = {} if example.input_ids is None else {"input_ids": example.input_ids.dim()}
+    return page_inputs(example, 0, dims, checkpoint.config.backbone.pad_token_id)
+
+
+def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> None:
+    """Trace the detector and write its graph with its metadata.
+
+    Args:
+        model: in evaluation mode, on the CPU; not changed.
+        checkpoint: its config, classes and tokenizer.
+        path: the file.
+
+    Raises:
+        InputError: the model cannot be traced, or its tokenizer is no text.
+    """
+    import onnx
+
+    described = metadata(checkpoint)
+    arrays = example_arrays(checkpoint)
+    names = list(arrays)
+    outputs = ["boxes", "scores", "classes"]
+    axes = {name: dict(AXES[name]) for name in [*names, *outputs] if name in AXES}
+    if arrays.get("input_ids", arrays["image_size"]).ndim == 3:
+        axes["input_ids"][2] = "pieces"
+    # A copy: the exporter fuses batch norms into the weights of what it is given.
+    graph = DetectorGraph(copy.deepcopy(model)).eval()
+    try:
+        with warnings.catch_warnings(), _plain_attention(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of sizes that tracing fixes: the comparison tells
+            torch.onnx.export(
+                graph,
+                tuple(torch.from_numpy(arrays[name]) for name in names),
+                os.fspath(path),
+                opset_version=OPSET,
+                dynamo=False,
+                input_names=names,
+                output_names=outputs,
+                dynamic_axes=axes,
+            )
+    except (torch.onnx.errors.OnnxExporterError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"the detector cannot be written as ONNX ({reason})") from error
+    written = onnx.load(os.fspath(path))
+    onnx.helper.set_model_props(written, described)
+    onnx.save(written, os.fspath(path))
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Torch's encoder layers compute by ordinary operators, not by one that ONNX lacks."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def _noise(checkpoint: Checkpoint) -> Iterator[tuple[str, Batch]]:
+    """Generated pages: upright with text, wide with more of it, square without any."""
+    config = checkpoint.config
+    generator = torch.Generator().manual_seed(0)
+    step, short = config.input.size_divisibility, config.input.min_size_test
+    for height, width, tokens in ((1.3, 1.0, 7), (0.8, 1.0, 40), (1.0, 1.0, 0)):
+        size = (int(short * height), int(short * width))
+        padded = [-(-side // step) * step for side in size]
+        images = torch.zeros(1, 3, *padded)
+        images[:, :, : size[0], : size[1]] = torch.randn(1, 3, *size, generator=generator)
+        batch = Batch(images, [size])
+        if config.text.selection != "none":
+            tokens = min(tokens, config.text.max_tokens)
+            shape = (1, tokens, 3) if config.text.selection == "sentence" else (1, tokens)
+            vocabulary = config.backbone.vocab_size
+            corners = torch.randint(0, 900, (1, tokens, 2), generator=generator)
+            extents = torch.randint(1, 100, (1, tokens, 2), generator=generator)
+            batch = replace(
+                batch,
+                input_ids=torch.randint(3, vocabulary, shape, generator=generator),
+                text_boxes=torch.cat([corners, corners + extents], dim=-1),
+            )
+        yield f"noise {size[0]}×{size[1]} with {tokens} tokens", batch
+
+
+def _page_batches(
+    model: LayoutDetector, checkpoint: Checkpoint, pages: Sequence[str], ocr: Any
+) -> Iterator[tuple[str, Batch]]:
+    """The given pages as `Detector` prepares them, one a batch."""
+    detector = Detector.of_checkpoint(model, checkpoint)
+    text = None
+    if detector.uses_text:
+        text = page_text(choose_text(ocr, detector.config), detector.config)
+    for sample in page_samples(list(pages), text):
+        name = f"{sample.page.file} page {sample.page.number + 1}"
+        yield name, detector.collate([detector.transform(sample)]).to("cpu")
+
+
+def _difference(
+    name: str, model: LayoutDetector, other: Exportable, batch: Batch, checkpoint: Checkpoint
+) -> Difference:
+    (wanted,), (found,) = model.predict(batch), other.predict(batch)
+    test = checkpoint.config.test
+    pixels, score = compare(wanted, found, test.score_threshold, test.detections_per_page)
+    return Difference(name, len(wanted), pixels, score)
+
+
+def compare(
+    wanted: Detections, found: Detections, threshold: float, limit: int
+) -> tuple[float, float]:
+    """The largest differences between two detectors on a page, in pixels and in score.
+
+    Each detection is compared with the nearest of its class on the other side. One whose score is
+    within `MAX_SCORE` of the threshold, or of the last one where there are `limit`, may lack there.
+
+    Returns:
+        Pixels and score; infinite where a detection has no fellow.
+    """
+    pixels = score = 0.0
+    for one, two in ((wanted, found), (found, wanted)):
+        floor = threshold + MAX_SCORE
+        if len(one) >= limit:
+            floor = max(floor, float(one.scores.min()) + MAX_SCORE)
+        one = one[one.scores > floor]
+        if len(one) == 0:
+            continue
+        if len(two) == 0:
+            return float("inf"), float("inf")
+        sides = (one.boxes[:, None] - two.boxes).abs().amax(-1)  # N×M
+        sides = sides.masked_fill(one.classes[:, None] != two.classes, float("inf"))
+        nearest: Tensor = sides.argmin(1)
+        pixels = max(pixels, float(sides.amin(1).max()))
+        score = max(score, float((one.scores - two.scores[nearest]).abs().max()))
+    return pixels, score

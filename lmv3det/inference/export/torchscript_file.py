@@ -1,0 +1,91 @@
+"""A detector as a TorchScript file, for C++ programs and others that have torch but not lmv3det."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lmv3det.checkpoint.file import Checkpoint
+from lmv3det.inference.export.graph import DetectorGraph
+from lmv3det.inference.export.onnx_file import Exported, example_arrays, export_checked
+from lmv3det.inference.onnx_model import metadata, page_inputs
+from lmv3det.model.detector import LayoutDetector
+from lmv3det.structures import Batch, Detections
+
+
+def export_torchscript(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    overrides: Sequence[str] = (),
+    *,
+    pages: Sequence[str] = (),
+    ocr: Any = None,
+    trust_code: bool = False,
+) -> Exported:
+    """Write a detector as a TorchScript file for the CPU, and compare the two.
+
+    Its extra files are what an ONNX file has as metadata. Arguments and errors are those of
+    `export_onnx`.
+    """
+    return export_checked(
+        write_script,
+        Script,
+        source,
+        out,
+        overrides,
+        pages=pages,
+        ocr=ocr,
+        trust_code=trust_code,
+    )
+
+
+def write_script(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> None:
+    """Trace the detector and write it with what describes it.
+
+    Args:
+        model: in evaluation mode, on the CPU; not changed.
+        checkpoint: its config, classes and tokenizer.
+        path: the file.
+    """
+    arrays = example_arrays(checkpoint)
+    described = {
+        **metadata(checkpoint),
+        "lmv3det.pad_token_id": str(checkpoint.config.backbone.pad_token_id),
+    }
+    graph = DetectorGraph(copy.deepcopy(model)).eval()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of sizes that tracing fixes: the comparison tells
+        arguments = tuple(map(torch.from_numpy, arrays.values()))
+        script = torch.jit.trace(graph, arguments, check_trace=False)
+        torch.jit.save(script, os.fspath(path), _extra_files=described)
+
+
+class Script:
+    """A TorchScript file that was read back.
+
+    Args:
+        path: of a file that `write_script` wrote.
+    """
+
+    def __init__(self, path: Path) -> None:
+        extra: dict[str, Any] = {"lmv3det.pad_token_id": ""}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.module = torch.jit.load(os.fspath(path), "cpu", _extra_files=extra)
+        self.pad_token_id = int(extra["lmv3det.pad_token_id"])
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> list[Detections]:
+        """As `LayoutDetector.predict`, for a batch of one page."""
+        ids = batch.input_ids
+        arrays = page_inputs(
+            batch, 0, {} if ids is None else {"input_ids": ids.dim()}, self.pad_token_id
+        )
+        boxes, scores, classes = self.module(*map(torch.from_numpy, arrays.values()))
+        return [Detections(boxes, scores, classes, batch.image_sizes[0])]
