@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from lmv3det.data.categories import plain_name
 from lmv3det.data.coco import CocoDataset
-from lmv3det.evaluation.coco import Evaluation, score, write_evaluation
+from lmv3det.evaluation.coco import Evaluation, score
+from lmv3det.evaluation.files import write_evaluation
 from lmv3det.files import write_json
 from lmv3det.inference.detector import Detector
 from lmv3det.text.ocr_json import OcrPage, ocr_path, read_ocr

@@ -77,7 +77,7 @@ def check_sizes(config: Config, source: object) -> None:
             raise InputError(
                 f"{source}: its {key} has {len(value)} entries; at most {MAX_LENGTH} are read"
             )
-        if key in MAX_SIZES and value > MAX_SIZES[key]:
+        if value is not None and key in MAX_SIZES and value > MAX_SIZES[key]:
             raise InputError(f"{source}: its {key} is {value}; at most {MAX_SIZES[key]} is read")
 
 

@@ -24,8 +24,8 @@ BoxLoss = Literal["smooth_l1", "giou", "diou", "ciou"]
 class ModelConfig:
     weights: str | None = None
     """Where training starts from: a checkpoint of ours, a detectron2 .pth of this architecture,
-    a Hugging Face LayoutLMv3 folder, or `hub:owner/name`, which needs the network. None: from
-    scratch."""
+    a Hugging Face LayoutLMv3 folder, `hub:owner/name`, which needs the network, or `default`, the
+    model that comes with the package. None: from scratch."""
     num_classes: int | None = None
     """Classes without background. None: as many as the training annotations have; 10, the classes
     of CDLA, where a detector is built without annotations."""

@@ -14,7 +14,7 @@ from lmv3det.checkpoint.untrusted import named_code
 from lmv3det.config import Config
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
-from lmv3det.engine.setup import check_files, shorten_warmup
+from lmv3det.engine.setup import check_files, shorten_warmup, use_default_model
 from lmv3det.engine.state import LAST, checkpoints, read_resumable, remove_leftovers
 from lmv3det.engine.trainer import Trainer
 from lmv3det.errors import InputError
@@ -50,6 +50,7 @@ def train(config: Config, *, resume: bool | str = False, trust_code: bool = Fals
     ):
         with distributed.failing_together(world):
             check_files(config)
+            use_default_model(config)
             if world.is_main:
                 _check_folder(folder, source, bool(resume))
                 stack.enter_context(lock_folder(folder, "a training"))

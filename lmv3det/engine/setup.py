@@ -13,6 +13,7 @@ from lmv3det.data.categories import Category
 from lmv3det.data.coco import CocoDataset
 from lmv3det.engine.distributed import World
 from lmv3det.errors import InputError
+from lmv3det.inference.default_model import default_model_folder
 from lmv3det.model.detector import LayoutDetector, build_detector
 from lmv3det.text.tokenization import PageTokenizer, build_page_tokenizer
 
@@ -44,6 +45,21 @@ def run_page_tokenizer(config: Config, checkpoint: Checkpoint | None) -> PageTok
     if config.text.tokenizer != checkpoint.config.text.tokenizer:
         log.info("text.tokenizer is not read: the run goes on with its own tokenizer")
     return checkpoint_page_tokenizer(dataclasses.replace(checkpoint, config=config))
+
+
+def use_default_model(config: Config) -> None:
+    """Name the model that comes with the package where `model.weights` is `default`, and its
+    tokenizer where `text.tokenizer` is not set.
+
+    Raises:
+        InputError: this installation has no model.
+    """
+    if config.model.weights != "default":
+        return
+    folder = default_model_folder()
+    config.model.weights = str(folder)
+    if config.text.tokenizer is None:
+        config.text.tokenizer = str(folder / "tokenizer")
 
 
 def check_files(config: Config) -> None:

@@ -75,7 +75,7 @@ class TestCode:
         out, page = str(tmp_path / "out"), str(tmp_path)
         for words in (
             ["evaluate", str(own_head), "--out", out],
-            ["predict", page, "--ckpt", str(own_head), "--out", out],
+            ["predict", page, "--ckpt", str(own_head), "--out", str(tmp_path / "drawn")],
             ["convert", str(own_head), "--to", "pretrained", "--out", out],
         ):
             if words[0] == "predict":

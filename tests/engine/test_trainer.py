@@ -22,11 +22,13 @@ from PIL import Image
 from training_helpers import tiny_config
 
 from lmv3det.checkpoint.file import load_checkpoint, read_torch, write_torch
+from lmv3det.checkpoint.folder import save_pretrained
 from lmv3det.checkpoint.loading import load_detector
 from lmv3det.cli import main
 from lmv3det.cli.train import run
 from lmv3det.config import load_config, to_yaml
 from lmv3det.device import choose_precision
+from lmv3det.engine import setup
 from lmv3det.engine.log import read_entries
 from lmv3det.engine.optim import rate_factor
 from lmv3det.engine.run import train
@@ -42,6 +44,7 @@ from lmv3det.engine.state import (
 from lmv3det.engine.trainer import Interrupted, Trainer
 from lmv3det.errors import InputError
 from lmv3det.files import LOCK, lock_folder
+from lmv3det.inference import default_model
 from lmv3det.inference.detector import Detector
 from lmv3det.model.detector import LayoutDetector
 
@@ -164,7 +167,7 @@ def test_what_a_run_leaves(finished):
     assert {"config.yaml", "last.pth", "best.pth", "metrics.jsonl", "pictures"} <= names
     assert {"step_3.pth", "step_4.pth"} <= names and "step_2.pth" not in names  # keep_last 2
     assert any(name.startswith("events.out.tfevents") for name in names)
-    assert {name for name in names if name.startswith(".")} == {LOCK}  # no temporary files
+    assert not {name for name in names if name.startswith(".")}  # no lock, no temporary files
     assert load_config(finished / "config.yaml").model.num_classes == 2
     for name in ("train_batch.png", "curves.png", "step_2/0.png", "step_4/2.png"):
         with Image.open(finished / "pictures" / name) as picture:
@@ -406,11 +409,11 @@ def test_a_run_evaluates_as_its_checkpoint_is_evaluated(tiny_data, tmp_path, mon
     seen = []
     original = LayoutDetector.predict
 
-    def watch(self, batch):
+    def watch(self, batch, score_threshold=None):
         device = batch.images.device.type
         enabled = torch.is_autocast_enabled(device)
         seen.append(torch.get_autocast_dtype(device) if enabled else torch.float32)
-        return original(self, batch)
+        return original(self, batch, score_threshold)
 
     monkeypatch.setattr(LayoutDetector, "predict", watch)
     config = tiny_config(
@@ -525,6 +528,41 @@ def test_a_resumed_run_keeps_its_tokenizer(tiny_data, tmp_path, tokenizer):
     after = load_checkpoint(tmp_path / "run" / "last.pth")
     assert after.tokenizer_files.keys() == before.tokenizer_files.keys()
     assert all(torch.equal(t, before.weights[name]) for name, t in after.weights.items())
+
+
+def test_the_default_model_is_a_start_with_its_tokenizer_and_classes_by_name(
+    tiny_data, tmp_path, tokenizer, monkeypatch
+):
+    """The run names Table and Text the other way round, and one class more."""
+    text = {"selection": "first", "tokenizer": str(tokenizer)}
+    config = tiny_config(tiny_data.root, tmp_path / "first", text=text)
+    train(config)
+    first = load_checkpoint(tmp_path / "first" / "last.pth")
+    save_pretrained(first, tmp_path / "packed")
+    monkeypatch.setattr(setup, "default_model_folder", lambda: tmp_path / "packed")
+    content = tiny_data.content
+    content["categories"] = [{"id": 5, "name": "Seal"}, *reversed(content["categories"])]
+    tiny_data.save()
+    sections = {"text": {"selection": "first"}, "model": {"weights": "default", "mask_on": False}}
+    config = tiny_config(tiny_data.root, tmp_path / "run", solver={"lr": 1e-9}, **sections)
+    train(config)
+    assert config.model.weights == "default", "the caller's config is left as it is"
+    second = load_checkpoint(tmp_path / "run" / "last.pth")
+    assert second.tokenizer_files.keys() == first.tokenizer_files.keys()
+    old, new = ({c.name: n for n, c in enumerate(c.categories)} for c in (first, second))
+    assert new.keys() - old.keys() == {"Seal"}
+    weight = "cascade.predictors.0.cls_score.weight"
+    for name in old:
+        torch.testing.assert_close(
+            second.weights[weight][new[name]], first.weights[weight][old[name]], atol=1e-5, rtol=0
+        )
+
+
+def test_an_installation_without_model_says_so(tiny_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(default_model, "DEFAULT_MODEL", "none")
+    config = tiny_config(tiny_data.root, tmp_path / "run", model={"weights": "default"})
+    with pytest.raises(InputError, match="no model of its own"):
+        train(config)
 
 
 def test_a_failing_evaluation_costs_no_steps(tiny_data, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -32,7 +33,7 @@ SMALL = (
     "roi.fc_dim=16",
     "solver.batch_size=1",
     "solver.warmup_steps=0",
-    "solver.amp=off",
+    "precision=fp32",
 )
 
 
@@ -50,6 +51,8 @@ def test_from_pages_to_a_model_that_predicts(recipe: Recipe, tmp_path: Path) -> 
     branch = load_checkpoint(tmp_path / "release/last.pth")
     assert branch.step == 4 and branch.config.input.min_size_train == [96]
     detector = Detector.load(model, device="cpu")
+    tokenizer = json.loads((model / "tokenizer/tokenizer_config.json").read_text())
+    assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast" and "is_local" not in tokenizer
     assert str(tmp_path) not in (model / "config.yaml").read_text()
     assert detector.names[0] == "Text" and detector.uses_text
     page = next((tmp_path / "pages/a/images").iterdir())
