@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
+from typing import Any
 
 from lmv3det.errors import InputError, printable
 
@@ -23,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--check", nargs="+", default=[], metavar="PAGE", help="images, folders or PDF files on "
         "which the file is compared with the checkpoint (default: noise)")  # fmt: skip
     add("--ocr", metavar="DIR|NAME", help="text of these pages, as in lmv3det predict")
+    add("--precision", choices=("fp32", "int8"), default="fp32", help="of the weights; int8 is for "
+        "--format onnx with --check (%(default)s)")  # fmt: skip
     add("--trust-code", action="store_true",
         help="import the classes of yours that the checkpoint names")  # fmt: skip
 
@@ -37,10 +41,14 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--out {out}: its name must end in {suffix}, by which it is recognised")
     if out.is_dir():
         raise InputError(f"--out {out}: a folder; give a file")
+    if args.precision == "int8" and args.format != "onnx":
+        raise InputError(f"--precision int8 goes with --format onnx, not with {args.format}")
     from lmv3det.inference.export.onnx_file import export_onnx
     from lmv3det.inference.export.torchscript_file import export_torchscript
 
-    export = export_onnx if args.format == "onnx" else export_torchscript
+    export: Any = export_torchscript
+    if args.format == "onnx":
+        export = functools.partial(export_onnx, precision=args.precision)
     done = export(
         source,
         out,

@@ -183,6 +183,21 @@ def test_torchscript_predicts_as_the_checkpoint(with_text, tmp_path):
     assert_same(wanted, Detections(*found, (60, 120)))
 
 
+def test_int8_is_smaller_and_needs_pages(tmp_path):
+    wide = tiny_config(roi={"fc_dim": 256})
+    source = tiny_checkpoint(tmp_path / "model.pth", wide)
+    with pytest.raises(InputError, match="--check"):
+        export_onnx(source, tmp_path / "none.onnx", precision="int8")
+    model, checkpoint = load_detector(source, "cpu", ["model.mask_on=false", LOW])
+    onnx_file.write_graph(model, checkpoint, tmp_path / "exact.onnx")
+    onnx_file.write_int8(model, checkpoint, tmp_path / "int8.onnx")
+    sizes = [(tmp_path / name).stat().st_size for name in ("exact.onnx", "int8.onnx")]
+    assert sizes[1] < 0.7 * sizes[0]
+    (wanted,) = Detector.load(tmp_path / "exact.onnx").predict(random_page(64, 64))
+    (found,) = Detector.load(tmp_path / "int8.onnx").predict(random_page(64, 64))
+    assert 0 < float((wanted.scores[0] - found.scores[0]).abs()) < 0.05
+
+
 def test_comparison_finds_what_lacks_and_forgives_the_edge():
     def page(*rows):
         boxes = torch.tensor([row[:4] for row in rows]).reshape(-1, 4)
@@ -190,14 +205,14 @@ def test_comparison_finds_what_lacks_and_forgives_the_edge():
         return Detections(boxes, scores, torch.tensor([int(r[5]) for r in rows]), (9, 9))
 
     one, edge = (0.0, 0.0, 5.0, 5.0, 0.9, 0), (1.0, 1.0, 3.0, 3.0, 0.3005, 1)
-    assert compare(page(one), page(one, edge), 0.3, 100) == (0, 0)
-    assert compare(page(one), page(one, edge), 0.2, 100)[0] == float("inf")
-    assert compare(page(one), page(), 0.3, 100)[0] == float("inf")
-    assert compare(page(), page(one), 0.3, 100)[0] == float("inf")
+    assert compare(page(one), page(one, edge), 0.3, 100, 1e-3) == (0, 0)
+    assert compare(page(one), page(one, edge), 0.2, 100, 1e-3)[0] == float("inf")
+    assert compare(page(one), page(), 0.3, 100, 1e-3)[0] == float("inf")
+    assert compare(page(), page(one), 0.3, 100, 1e-3)[0] == float("inf")
     other_class = (0.0, 0.0, 5.0, 5.0, 0.9, 1)
-    assert compare(page(one), page(other_class), 0.3, 100)[0] == float("inf")
+    assert compare(page(one), page(other_class), 0.3, 100, 1e-3)[0] == float("inf")
     moved = (0.0, 0.5, 5.0, 5.0, 0.8, 0)
-    assert compare(page(one), page(moved), 0.3, 100) == pytest.approx((0.5, 0.1))
+    assert compare(page(one), page(moved), 0.3, 100, 1e-3) == pytest.approx((0.5, 0.1))
 
 
 def test_misuse_is_told_in_one_line(image_only, tmp_path):

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
+import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,8 +40,8 @@ from lmv3det.model.detector import LayoutDetector
 from lmv3det.structures import Batch, Detections
 
 OPSET = 17
-MAX_PIXELS, MAX_SCORE = 0.1, 1e-3
-"""Largest differences from the detector that a file may have."""
+BOUNDS = {"fp32": (0.1, 1e-3), "int8": (5.0, 0.05)}
+"""Precision → largest differences from the detector that a file may have, in pixels and score."""
 AXES = {
     "images": {2: "height", 3: "width"},
     "input_ids": {1: "tokens"},  # and of 1×T×K ids {2: "pieces"}
@@ -98,6 +101,7 @@ def export_onnx(
     pages: Sequence[str] = (),
     ocr: Any = None,
     trust_code: bool = False,
+    precision: str = "fp32",
 ) -> Exported:
     """Write a detector as an ONNX file, and compare the two.
 
@@ -108,15 +112,18 @@ def export_onnx(
         pages: images, folders or PDF files to compare on; none: noise of three sizes.
         ocr: the pages' text, as in `Detector.predict`.
         trust_code: as in `load_detector`.
+        precision: fp32, or int8: weights of matrix products in 8 bits, which needs `pages`.
 
     Raises:
         InputError: a checkpoint that cannot be used or exported; pages that cannot be read;
-            detections that differ by more than `MAX_PIXELS` or `MAX_SCORE`; a package of the extra
+            detections that differ by more than `BOUNDS`; int8 without pages; a package of the extra
             `export` is not installed.
     """
     require_packages("onnx", "onnxruntime")
+    if precision == "int8" and not pages:
+        raise InputError("int8 is compared on pages of yours, not on noise: give them (--check)")
     return export_checked(
-        write_graph,
+        write_graph if precision == "fp32" else write_int8,
         lambda path: load_onnx(path)[0],
         source,
         out,
@@ -124,6 +131,7 @@ def export_onnx(
         pages=pages,
         ocr=ocr,
         trust_code=trust_code,
+        bounds=BOUNDS[precision],
     )
 
 
@@ -137,31 +145,36 @@ def export_checked(
     pages: Sequence[str] = (),
     ocr: Any = None,
     trust_code: bool = False,
+    bounds: tuple[float, float] = BOUNDS["fp32"],
 ) -> Exported:
     """`export_onnx` for any format.
 
     Args:
         write: writes the file.
         load: reads it back.
+        bounds: largest differences, in pixels and score.
     """
     out = Path(out)
-    given, _ = load_detector(source, "cpu", overrides, trust_code=trust_code)
-    left_out_masks = given.mask_head is not None
-    settings = [*overrides, "model.mask_on=false", "precision=fp32"]
+    settings = [*overrides, "precision=fp32"]
     model, checkpoint = load_detector(source, "cpu", settings, trust_code=trust_code)
+    left_out_masks = model.mask_head is not None
+    model.mask_head = None
+    without = dataclasses.replace(checkpoint.config.model, mask_on=False)
+    config = dataclasses.replace(checkpoint.config, model=without)
+    checkpoint = dataclasses.replace(checkpoint, config=config)
     batches = _page_batches(model, checkpoint, pages, ocr) if pages else _noise(checkpoint)
     with replacing(out) as temporary:
         write(model, checkpoint, temporary)
         other = load(temporary)
         differences = [
-            _difference(name, model, other, batch, checkpoint) for name, batch in batches
+            _difference(name, model, other, batch, checkpoint, bounds[1]) for name, batch in batches
         ]
         for one in differences:
-            if not (one.pixels <= MAX_PIXELS and one.score <= MAX_SCORE):
+            if not (one.pixels <= bounds[0] and one.score <= bounds[1]):
                 raise InputError(
                     f"{out}: not written, because on {one.page} the graph is {one.pixels:.3g} px "
-                    f"and {one.score:.3g} in score from the detector (at most {MAX_PIXELS} and "
-                    f"{MAX_SCORE} are let pass)"
+                    f"and {one.score:.3g} in score from the detector (at most {bounds[0]} and "
+                    f"{bounds[1]} are let pass)"
                 )
     return Exported(out, differences, left_out_masks)
 
@@ -216,6 +229,26 @@ def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> No
     onnx.save(written, os.fspath(path))
 
 
+def write_int8(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> None:
+    """`write_graph` with the weights of matrix products in 8 bits, a scale for each channel."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        exact = Path(folder) / "exact.onnx"
+        write_graph(model, checkpoint, exact)
+        logging.disable(logging.WARNING)  # it asks for preprocessing
+        try:
+            quantize_dynamic(
+                exact,
+                path,
+                op_types_to_quantize=["MatMul", "Gemm"],
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+
+
 @contextlib.contextmanager
 def _plain_attention() -> Iterator[None]:
     """Torch's encoder layers compute by ordinary operators, not by one that ONNX lacks."""
@@ -244,7 +277,7 @@ def _noise(checkpoint: Checkpoint) -> Iterator[tuple[str, Batch]]:
             vocabulary = config.backbone.vocab_size
             corners = torch.randint(0, 900, (1, tokens, 2), generator=generator)
             extents = torch.randint(1, 100, (1, tokens, 2), generator=generator)
-            batch = replace(
+            batch = dataclasses.replace(
                 batch,
                 input_ids=torch.randint(3, vocabulary, shape, generator=generator),
                 text_boxes=torch.cat([corners, corners + extents], dim=-1),
@@ -266,30 +299,35 @@ def _page_batches(
 
 
 def _difference(
-    name: str, model: LayoutDetector, other: Exportable, batch: Batch, checkpoint: Checkpoint
+    name: str,
+    model: LayoutDetector,
+    other: Exportable,
+    batch: Batch,
+    checkpoint: Checkpoint,
+    margin: float,
 ) -> Difference:
     (wanted,), (found,) = model.predict(batch), other.predict(batch)
     test = checkpoint.config.test
-    pixels, score = compare(wanted, found, test.score_threshold, test.detections_per_page)
+    pixels, score = compare(wanted, found, test.score_threshold, test.detections_per_page, margin)
     return Difference(name, len(wanted), pixels, score)
 
 
 def compare(
-    wanted: Detections, found: Detections, threshold: float, limit: int
+    wanted: Detections, found: Detections, threshold: float, limit: int, margin: float
 ) -> tuple[float, float]:
     """The largest differences between two detectors on a page, in pixels and in score.
 
     Each detection is compared with the nearest of its class on the other side. One whose score is
-    within `MAX_SCORE` of the threshold, or of the last one where there are `limit`, may lack there.
+    within `margin` of the threshold, or of the last one where there are `limit`, may lack there.
 
     Returns:
         Pixels and score; infinite where a detection has no fellow.
     """
     pixels = score = 0.0
     for one, two in ((wanted, found), (found, wanted)):
-        floor = threshold + MAX_SCORE
+        floor = threshold + margin
         if len(one) >= limit:
-            floor = max(floor, float(one.scores.min()) + MAX_SCORE)
+            floor = max(floor, float(one.scores.min()) + margin)
         one = one[one.scores > floor]
         if len(one) == 0:
             continue
