@@ -36,7 +36,7 @@ COMMANDS = {
     "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
     "train-tokenizer": ("lmv3det.cli.train_tokenizer", "make a tokenizer from OCR files"),
     "ablation": ("lmv3det.cli.ablation", "train several systems and print their table"),
-    "synthetic": ("lmv3det.synthetic", "make pages with exact annotations"),
+    "synthetic": ("lmv3det.cli.synthetic", "make pages with exact annotations"),
 }
 """Command → (module, one line of help)."""
 

@@ -1,9 +1,8 @@
-"""Synthetic pages: real typesetting, exact regions, exact words.
+"""Synthetic pages: real typesetting, exact regions, exact words. `generate` makes a data set.
 
-``generate`` makes a data set; ``add_arguments`` and ``run`` are the command
-``python -m lmv3det synthetic``.
+Imports `text`, `files` and `errors`.
 """
 
-from lmv3det.synthetic.generate import add_arguments, generate, run
+from lmv3det.synthetic.generate import generate
 
-__all__ = ["add_arguments", "generate", "run"]
+__all__ = ["generate"]

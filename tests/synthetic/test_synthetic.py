@@ -14,8 +14,9 @@ from PIL import Image
 
 pytest.importorskip("typst")
 
+from lmv3det.cli.synthetic import add_arguments, run
 from lmv3det.errors import InputError
-from lmv3det.synthetic import add_arguments, generate, run
+from lmv3det.synthetic import generate
 from lmv3det.synthetic import maker as maker_module
 from lmv3det.synthetic.chinese import ChineseProse
 from lmv3det.synthetic.degrade import move_boxes, scan
