@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
+from typing import Any
 
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.checkpoint.loading import build_with_weights, checkpoint_page_tokenizer
@@ -116,18 +117,20 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset, CocoDataset | N
         InputError: data that cannot be used, or another number of classes.
     """
     data, model = config.data, config.model
-    with_text = config.text.selection != "none"
+    options: dict[str, Any] = {
+        "with_text": config.text.selection != "none",
+        "strict": data.strict,
+        "missing_ocr": data.missing_ocr,
+        "malformed_ocr": data.malformed_ocr,
+        "quiet": quiet,
+    }
     assert data.train.annotations is not None and data.train.images is not None
     train = CocoDataset(
         data.train.annotations,
         data.train.images,
         data.train.ocr,
-        with_text=with_text,
-        strict=data.strict,
-        missing_ocr=data.missing_ocr,
-        malformed_ocr=data.malformed_ocr,
         keep_empty=data.keep_empty,
-        quiet=quiet,
+        **options,
     )
     number = len(train.categories)
     if model.num_classes not in (None, number):
@@ -144,12 +147,8 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset, CocoDataset | N
         data.val.annotations,
         data.val.images,
         data.val.ocr,
-        with_text=with_text,
-        strict=data.strict,
-        missing_ocr=data.missing_ocr,
-        malformed_ocr=data.malformed_ocr,
         categories=train.categories,
-        quiet=quiet,
+        **options,
     )
     return train, val
 
