@@ -41,6 +41,7 @@ class OnnxModel:
     Args:
         session: of a file that `lmv3det export` wrote.
         score_threshold: that of the file, below which it finds nothing.
+        classes: how many it names.
         pad_token_id: fills the one masked token of a page without text.
     """
 
@@ -50,9 +51,10 @@ class OnnxModel:
         self,
         session: onnxruntime.InferenceSession,
         score_threshold: float,
+        classes: int,
         pad_token_id: int = 1,
     ) -> None:
-        self.session = session
+        self.session, self.classes = session, classes
         self.score_threshold, self.pad_token_id = score_threshold, pad_token_id
         self.inputs = {value.name: len(value.shape) for value in session.get_inputs()}
 
@@ -76,9 +78,28 @@ class OnnxModel:
 
     def _page(self, batch: Batch, number: int, threshold: float) -> Detections:
         arrays = page_inputs(batch, number, self.inputs, self.pad_token_id)
-        boxes, scores, classes = map(torch.from_numpy, self.session.run(None, arrays))
+        boxes, scores, classes = map(torch.from_numpy, self._run(arrays))
         found = Detections(boxes, scores, classes, batch.image_sizes[number])
         return found[scores > threshold]
+
+    def _run(self, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Boxes N×4, scores N and classes N, of the types that `lmv3det export` gives them."""
+        try:
+            found = self.session.run(None, arrays)
+        except Exception as error:  # as in `open_session`
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"onnxruntime cannot run the ONNX file ({reason})") from None
+        number = len(found[0]) if np.ndim(found[0]) else 0
+        wanted = [((number, 4), np.float32), ((number,), np.float32), ((number,), np.int64)]
+        given = [(np.shape(value), np.asarray(value).dtype) for value in found]
+        if given != wanted or not all(np.isfinite(value).all() for value in found[:2]):
+            raise InputError("the ONNX file gives no boxes, scores and classes; export it again")
+        if number and not 0 <= found[2].min() <= found[2].max() < self.classes:
+            raise InputError(
+                f"the ONNX file finds class {found[2].max()}, but names {self.classes}; "
+                "export it again"
+            )
+        return found
 
 
 def page_inputs(
@@ -201,7 +222,10 @@ def load_onnx(
             graph holds.
     """
     session = open_session(path, threads)
-    stored = session.get_modelmeta().custom_metadata_map
+    try:
+        stored = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: what it says about itself is damaged ({error})") from None
     own = {k.removeprefix(PREFIX): v for k, v in stored.items() if k.startswith(PREFIX)}
     if not {"version", "config", "categories"} <= set(own):
         raise InputError(f"{path}: an ONNX file, but not one that lmv3det export wrote")
@@ -234,7 +258,12 @@ def load_onnx(
         content["tokenizer_files"],
         thresholds=content["thresholds"],
     )
-    model = OnnxModel(session, config.test.score_threshold, config.backbone.pad_token_id)
+    model = OnnxModel(
+        session,
+        config.test.score_threshold,
+        len(checkpoint.categories),
+        config.backbone.pad_token_id,
+    )
     wanted = {"images", "image_size"}
     if config.text.selection != "none":
         wanted |= {"input_ids", "text_boxes", "text_mask"}
