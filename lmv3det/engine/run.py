@@ -53,7 +53,7 @@ def train(config: Config, *, resume: bool | str = False, trust_code: bool = Fals
             use_default_model(config)
             if world.is_main:
                 _check_folder(folder, source, bool(resume))
-                stack.enter_context(lock_folder(folder, "a training"))
+                stack.enter_context(lock_folder(folder, "a training", ["pictures"]))
                 shorten_warmup(config)
         config.solver.warmup_steps = distributed.from_main(config.solver.warmup_steps, world)
         checkpoint = _read(source, config, world, trust_code) if resume else None

@@ -258,12 +258,11 @@ def load_onnx(
         content["tokenizer_files"],
         thresholds=content["thresholds"],
     )
-    model = OnnxModel(
-        session,
-        config.test.score_threshold,
-        len(checkpoint.categories),
-        config.backbone.pad_token_id,
-    )
+    score, pad = config.test.score_threshold, config.backbone.pad_token_id
+    try:
+        model = OnnxModel(session, score, len(checkpoint.categories), pad)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the names of its inputs are damaged ({error})") from None
     wanted = {"images", "image_size"}
     if config.text.selection != "none":
         wanted |= {"input_ids", "text_boxes", "text_mask"}

@@ -5,11 +5,12 @@ Shapes: L lines, T tokens, K word pieces of a line. Boxes are x0 y0 x1 y1.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +32,8 @@ WORD_STARTS = ("▁", "Ġ")
 """The bare word-start piece of SentencePiece and of byte-level BPE."""
 HUB = "hub:"
 """What a name on the Hugging Face hub begins with; nothing else is looked for there."""
+_MAX_ID = 10_000_000
+"""Of a token: to save a vocabulary, the library counts from 0 to the largest id."""
 _TRAIN = "train one with `lmv3det train-tokenizer OCR_DIR --out DIR`"
 
 
@@ -144,13 +147,14 @@ class PageTokenizer:
         if self._files is not None:
             return dict(self._files)
         with tempfile.TemporaryDirectory() as folder:
-            self._get().tokenizer.save_pretrained(folder)
+            self.save(folder)
             paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
             return {p.name: torch.from_numpy(np.fromfile(p, dtype=np.uint8)) for p in paths}
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the tokenizer into a folder that `AutoTokenizer` loads."""
-        self._get().tokenizer.save_pretrained(os.fspath(folder))
+        with _faults_of(self.tokenizer, OSError):
+            self._get().tokenizer.save_pretrained(os.fspath(folder))
 
     @property
     def pad_token_id(self) -> int:
@@ -262,7 +266,8 @@ class _Tokenizer:
     def __init__(self, name: str, shown: str | None = None) -> None:
         # Pages are small; threads would only warn and deadlock in forked workers.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        self.tokenizer = _load(name, shown or name)
+        self.shown = shown or name
+        self.tokenizer = _load(name, self.shown)
         self.fast = getattr(self.tokenizer, "backend_tokenizer", None)
         self.space = ""
         if self.fast is not None:
@@ -275,15 +280,21 @@ class _Tokenizer:
         self.vocab_size = max(vocabulary.values(), default=-1) + 1
         self.unk_token_id = self.tokenizer.unk_token_id
         self.word_starts = {vocabulary[piece] for piece in WORD_STARTS if piece in vocabulary}
+        if self.vocab_size > _MAX_ID:
+            raise InputError(
+                f"text.tokenizer: {self.shown} has a token of id {self.vocab_size - 1}; ids below "
+                f"{_MAX_ID} are read"
+            )
         if self.vocab_size == 0 or self.tokenizer.pad_token_id is None:
             raise InputError(
-                f"text.tokenizer: {shown or name} has no vocabulary or no pad token; "
+                f"text.tokenizer: {self.shown} has no vocabulary or no pad token; "
                 f"give LayoutLMv3's tokenizer or {_TRAIN}"
             )
         self.pad_token_id = int(self.tokenizer.pad_token_id)
 
     def _encode_fast(self, lines: list[str]) -> list[Any]:
-        return self.fast.encode_batch(lines, add_special_tokens=False)  # type: ignore[union-attr]
+        with _faults_of(self.shown, TypeError):
+            return self.fast.encode_batch(lines, add_special_tokens=False)  # type: ignore[union-attr]
 
     def encode(self, lines: list[str]) -> list[list[int]]:
         """Ids of each line, in one call."""
@@ -292,12 +303,28 @@ class _Tokenizer:
             return self.tokenizer(lines, add_special_tokens=False)["input_ids"]
         try:
             encoded = self._encode_fast([self.space + line if line else line for line in lines])
-        except (TypeError, UnicodeEncodeError):
+        except (TypeError, InputError):
             for number, line in enumerate(lines):
                 if not is_unicode(line):
                     raise InputError(f"line {number}, {line!r:.80}: not valid Unicode") from None
             raise
         return [line.ids for line in encoded]
+
+
+@contextlib.contextmanager
+def _faults_of(shown: str, *kept: type[Exception], fix: str = "") -> Iterator[None]:
+    """What the libraries raise on a damaged tokenizer, which is almost anything, becomes an
+    `InputError`; `kept` errors are others' fault."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, (InputError, *kept)):
+            raise
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # but not a panic of the tokenizers library
+        reason = " ".join(str(error).split())[:200]
+        fix = fix or f"give a tokenizer's folder, or {_TRAIN}"
+        raise InputError(f"text.tokenizer: {shown} is no tokenizer ({reason}); {fix}") from None
 
 
 def _load(name: str, shown: str) -> Any:
@@ -316,14 +343,10 @@ def _load(name: str, shown: str) -> Any:
     from transformers import AutoTokenizer
 
     where = name.removeprefix(HUB) if on_hub else str(folder)
-    try:
+    with _faults_of(shown, fix="is the network there?" if on_hub else ""):
         return AutoTokenizer.from_pretrained(
             where, local_files_only=not on_hub, trust_remote_code=False
         )
-    except Exception as error:  # damaged files raise almost anything, plain Exception included
-        reason = " ".join(str(error).split())[:200]
-        fix = "is the network there?" if on_hub else f"give a tokenizer's folder, or {_TRAIN}"
-        raise InputError(f"text.tokenizer: {shown} is no tokenizer ({reason}); {fix}") from None
 
 
 def build_page_tokenizer(config: Config) -> PageTokenizer | None:
