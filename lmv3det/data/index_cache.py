@@ -143,7 +143,7 @@ def _content(path: Path, folder: Path) -> str:
         known = json.loads(note.read_text(encoding="utf-8"))
         if known["file"] == state:
             return str(known["content"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:

@@ -139,6 +139,9 @@ def test_a_cached_index_with_a_damaged_header_is_made_anew(tiny_data, tmp_path, 
     assert [record.file_name for record in dataset.records] == names
     assert len(dataset[0].boxes) == 3
     assert index.read_bytes() == whole
+    (note,) = (tmp_path / "cache").glob("*.json")
+    note.write_text(DEEP)
+    assert len(CocoDataset(tiny_data.annotations, tiny_data.images)) == len(names)
 
 
 @pytest.mark.parametrize("size", [(1, 1_000_001), (1_000_001, 2)])
