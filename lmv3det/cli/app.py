@@ -35,6 +35,7 @@ COMMANDS = {
     "check": ("lmv3det.cli.check", "look for issues in a data set"),
     "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
     "train-tokenizer": ("lmv3det.cli.train_tokenizer", "make a tokenizer from OCR files"),
+    "doctor": ("lmv3det.cli.doctor", "check the installation, and say what the commands will use"),
     "ablation": ("lmv3det.cli.ablation", "train several systems and print their table"),
     "synthetic": ("lmv3det.cli.synthetic", "make pages with exact annotations"),
 }
