@@ -69,6 +69,26 @@ def test_a_report_needs_nothing_else(report):
     assert "2 pages have fewer mistakes" in page  # a.png and b.png
 
 
+def test_two_runs_are_told_apart_in_one_table(report):
+    """What is of the second run says so; a class of few regions is marked."""
+    page = report("--names", "old", "new").read_text()
+    for heading in ("AP50, new", "threshold, new", "how many, old", "AP50 that it costs, new"):
+        assert f">{heading}</th>" in page, heading
+    assert page.count("Mistakes by kind</h2>") == 1 and page.count("how many, old") == 1
+    assert "Fewer than 10 regions" in page
+    alone = report(results=[report().parents[1] / "first.json"]).read_text()
+    assert ">AP50</th>" in alone and ">how many</th>" in alone
+
+
+def test_boxes_are_shown_from_the_thresholds_that_mistakes_are_counted_from(report):
+    page = report().read_text()
+    limits = json.loads(re.search(r'id="limits">(.*?)</script>', page).group(1))
+    boxes = re.findall(r'<rect class="p r(\d) c(\d)([^"]*)"[^>]*data-s="([\d.]+)"', page)
+    assert len(boxes) == 10 and len(limits) == 2
+    for run, label, classes, score in boxes:
+        assert (" off" in classes) == (float(score) < limits[int(run)][int(label)])
+
+
 def test_names_of_files_and_classes_are_text(report, tiny_data, runs):
     """They cannot add tags, break the script's data, or fake lines."""
     name = "</script><img src=x onerror=alert(1)>\n\x1b"
@@ -78,7 +98,7 @@ def test_names_of_files_and_classes_are_text(report, tiny_data, runs):
     tiny_data.save()
     page = report(results=runs[:1]).read_text()
     assert "<img src=x" not in page and "<b>a.png" not in page.replace("<b>&lt;b&gt;a.png", "")
-    assert page.count("</script>") == 3
+    assert page.count("</script>") == 4
     assert "&lt;b&gt;a.png" in page and r"\n\x1b" in page
 
 
@@ -220,8 +240,14 @@ def test_in_a_browser(report, tiny_data, browser, width, scheme):
             "b => b.filter(x => getComputedStyle(x).display != 'none').length"
         )
 
+    kept = visible("rect.p")  # from the threshold of each class on, as mistakes are counted
     page.locator("#threshold").fill("0")
     assert (visible("rect.t"), visible("rect.p"), visible("rect.l")) == (5, 5, 0)
+    page.locator("#threshold").fill("1")
+    assert visible("rect.p") == 0 and not page.locator("#own").is_checked()
+    page.locator("#own").check()
+    assert visible("rect.p") == kept > 0
+    page.locator("#threshold").fill("0")
     page.get_by_label("text lines").check()
     assert visible("rect.l") == 8
     page.get_by_label("truth", exact=True).uncheck()
