@@ -52,7 +52,9 @@ def attend_by_rows(
     the whole score matrix never exists.
 
     Args:
-        query, key, value: B×h×L×d.
+        query: B×h×L×d.
+        key: as `query`.
+        value: as `query`.
         mask: as in `Attention.forward`.
         dropout: probability to drop an attention weight; kept ones grow by 1 / (1 - dropout).
 

@@ -70,7 +70,8 @@ def scatter(
             float32 at least.
         boxes: B×T×4, x0 y0 x1 y1 on the 0..1000 grid, integers or floats.
         valid: B×T bool; other tokens are not read.
-        height, width: H and W of the grid.
+        height: H, rows of the grid.
+        width: W, its columns.
         reduce: `sum` or `mean`.
 
     Returns:
