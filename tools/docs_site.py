@@ -68,6 +68,13 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """A link to the notebook leads to its page, where the file itself is."""
+    if page.file.src_uri == "notebook.md":
+        return markdown
+    return markdown.replace(f"]({NOTEBOOK})", "](notebook.md)")
+
+
 def commands_page() -> str:
     """The list of commands."""
     rows = [f"| [`{name}`]({name}.md) | {line} |" for name, (_, line) in COMMANDS.items()]
