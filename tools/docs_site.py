@@ -36,6 +36,9 @@ PROSE = {
 COMMAND_LIST = {"Commands": "commands/index.md"}
 """The entry of `nav` below which the commands come."""
 
+OPTIONAL = {"serve.md", "batch.md", "hosts.md"}
+"""Pages that `nav` has a place for where they exist."""
+
 _run_notebook = True
 
 
@@ -46,13 +49,18 @@ def on_startup(command: str, **_: Any) -> None:
 
 
 def on_config(config: Any) -> Any:
-    """Put a page a command below the list of commands."""
+    """Put a page a command below the list of commands, and leave out what is not there yet."""
     pages = [{name: f"commands/{name}.md"} for name in COMMANDS]
-    for section in config.nav:
-        for entries in section.values():
-            if isinstance(entries, list) and COMMAND_LIST in entries:
-                whole = {"Commands": ["commands/index.md", *pages]}
-                entries[entries.index(COMMAND_LIST)] = whole
+    for entries in (part for section in config.nav for part in section.values()):
+        if not isinstance(entries, list):
+            continue
+        if COMMAND_LIST in entries:
+            whole = {"Commands": ["commands/index.md", *pages]}
+            entries[entries.index(COMMAND_LIST)] = whole
+        for entry in list(entries):
+            (page,) = entry.values()
+            if page in OPTIONAL and not (Path(config.docs_dir) / page).is_file():
+                entries.remove(entry)
     return config
 
 

@@ -18,6 +18,8 @@ BRINGS = {
     "paddle": "text of images, read by PaddleOCR",
     "tesseract": "text of images, read by the program tesseract",
     "export": "ONNX files: written, checked and run",
+    "serve": "a page and an API for the browser (lmv3det serve)",
+    "batch": "collections of any size, to Parquet files (lmv3det batch)",
     "synthetic": "pages with exact annotations (lmv3det synthetic)",
     "fonts": "Korean and Japanese letters in drawings",
     "browser": "tests of HTML pages in a browser",
