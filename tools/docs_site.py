@@ -57,11 +57,13 @@ def on_config(config: Any) -> Any:
         if COMMAND_LIST in entries:
             whole = {"Commands": ["commands/index.md", *pages]}
             entries[entries.index(COMMAND_LIST)] = whole
-        for entry in list(entries):
-            (page,) = entry.values()
-            if page in OPTIONAL and not (Path(config.docs_dir) / page).is_file():
-                entries.remove(entry)
+        entries[:] = [entry for entry in entries if _is_there(entry, config.docs_dir)]
     return config
+
+
+def _is_there(entry: dict[str, Any], folder: str) -> bool:
+    (page,) = entry.values()
+    return isinstance(page, list) or page not in OPTIONAL or (Path(folder) / page).is_file()
 
 
 def on_files(files: Any, config: Any) -> Any:
