@@ -184,5 +184,6 @@ def build_model(
             model, config.model.weights, config, categories=categories, trust_code=trust_code
         )
         if world.is_main:
-            log.info("%s", report)
+            for line in str(report).splitlines():
+                log.info("%s", line)
     return model

@@ -91,7 +91,6 @@ def site(tmp_path_factory) -> Path:
         pytest.skip("the extra docs is not installed")
     folder = tmp_path_factory.mktemp("site")
     build = f"""
-import tools.docs_site as hook
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
