@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--yaml", type=Path, metavar="FILE", help="with --publaynet: the detectron2 yaml of CKPT")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
     add("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"),
-        help="%(choices)s (%(default)s)")  # fmt: skip
+        help="of the network (%(default)s)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,8 +6,15 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lmv3det.doctor.findings import Finding
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from lmv3det.structures import Detections
 
 FOLDER = Path(__file__).parents[1] / "assets" / "doctor"
 """`arrays.npz`: a page and what the original detected on it; `page.png` and `page.json`: a
@@ -77,7 +84,8 @@ def check_parity(device: str) -> Iterator[Finding]:
         yield Finding("exactness", text, "broken", _other_device(chosen.type))
 
 
-def _detect(page, device, dtype):
+def _detect(page: np.ndarray, device: torch.device, dtype: torch.dtype) -> Detections:
+    """Detections on a page H×W×3 uint8, by the detector whose weights follow from their names."""
     import torch
 
     from lmv3det.config import from_dict
