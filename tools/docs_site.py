@@ -150,6 +150,9 @@ def notebook_pages(path: Path, *, run: bool) -> dict[str, str | bytes]:
             ExecutePreprocessor(timeout=SECONDS).preprocess(
                 notebook, {"metadata": {"path": folder}}
             )
+    for cell in notebook.cells:  # progress bars
+        outputs = cell.get("outputs", [])
+        outputs[:] = [output for output in outputs if output.get("name") != "stderr"]
     text, resources = MarkdownExporter().from_notebook_node(
         notebook, {"output_files_dir": "notebook_files"}
     )
