@@ -65,7 +65,7 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     resized = np.empty((*size, 3), dtype=np.uint8)
     for channel in range(3):
         plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
-        resized[..., channel] = plane.resize(width_height, Image.Resampling.BILINEAR)
+        resized[..., channel] = np.asarray(plane.resize(width_height, Image.Resampling.BILINEAR))
     return resized
 
 
