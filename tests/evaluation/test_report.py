@@ -89,6 +89,22 @@ def test_boxes_are_shown_from_the_thresholds_that_mistakes_are_counted_from(repo
         assert (" off" in classes) == (float(score) < limits[int(run)][int(label)])
 
 
+def test_the_axes_of_a_training_have_round_numbers():
+    from lmv3det.evaluation.run_report import _plot
+
+    plot = _plot("AP", {"AP": [(20, 43.7), (40, 71.9), (60, 73.1)]})
+    assert plot.x_ticks == [(0, "20"), (25, "30"), (50, "40"), (75, "50"), (100, "60")]
+    assert plot.y_ticks == [(0, "0"), (25, "20"), (50, "40"), (75, "60"), (100, "80")]
+    assert plot.series[0][2].endswith("100.0,8.6")  # 73.1 of 80
+    losses = _plot("losses", {"total": [(0, 2.1), (10, 0.0354)]}, log=True)
+    assert [label for _, label in losses.y_ticks] == ["0.05", "0.1", "0.2", "0.5", "1", "2"]
+    wide = _plot("losses", {"total": [(0, 1000.0), (10, 1e-5)]}, log=True)
+    assert [label for _, label in wide.y_ticks] == [
+        "1e-05", "0.0001", "0.001", "0.01", "0.1", "1", "10", "100", "1000",
+    ]  # fmt: skip
+    assert _plot("one step", {"lr": [(5, 0.0)]}).x_ticks
+
+
 def test_names_of_files_and_classes_are_text(report, tiny_data, runs):
     """They cannot add tags, break the script's data, or fake lines."""
     name = "</script><img src=x onerror=alert(1)>\n\x1b"
