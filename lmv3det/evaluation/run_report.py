@@ -134,10 +134,11 @@ def _plot(
     if log:
         y_ticks = [(v, f"{10**v:g}") for v in _log_ticks(low, high)]
     else:
-        values = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(min(low, 0.0), high)
+        locator = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])
+        values = [float(v) for v in locator.tick_values(min(low, 0.0), high)]
         low, high = values[0], values[-1]
-        y_ticks = [(v, f"{v:.6g}") for v in values.tolist()]
-    x_ticks = MaxNLocator(4, integer=True).tick_values(left, right).tolist()
+        y_ticks = [(v, f"{v:.6g}") for v in values]
+    x_ticks = [float(v) for v in MaxNLocator(4, integer=True).tick_values(left, right)]
     drawn = []
     for k, (name, points) in enumerate(filled.items()):
         x, y = (points[:, 0] - left) / (right - left), (points[:, 1] - low) / (high - low)
