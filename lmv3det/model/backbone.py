@@ -385,7 +385,8 @@ def visual_boxes(grid: tuple[int, int], device: torch.device | None = None) -> T
     y0, x0 = torch.meshgrid(rows[:-1], columns[:-1], indexing="ij")  # Hp×Wp
     y1, x1 = torch.meshgrid(rows[1:], columns[1:], indexing="ij")
     patches = torch.stack([x0, y0, x1, y1], dim=-1).flatten(0, 1)  # P×4
-    return torch.cat([patches.new_tensor([[1, 1, 999, 999]]), patches])
+    cls = torch.tensor([[1, 1, 999, 999]]).to(patches.device, non_blocking=True)
+    return torch.cat([cls, patches])
 
 
 def _initialise(module: nn.Module) -> None:

@@ -16,10 +16,13 @@ from torchvision.ops import (
     complete_box_iou_loss,
     distance_box_iou_loss,
     generalized_box_iou_loss,
+    nms,
 )
 
 SCALE_CLAMP = math.log(1000.0 / 16)
 """Largest dw and dh, so that exp() stays finite."""
+_AT_ONCE = 25_000
+"""Boxes that one suppression on a card takes: it keeps a bit for each pair, here 78 MB."""
 
 
 def encode(boxes: Tensor, targets: Tensor, weights: Sequence[float]) -> Tensor:
@@ -90,15 +93,56 @@ def nms_by_page(
     """Non-maximum suppression within the groups of each page, then each page's best `max_boxes`.
 
     Args:
-        boxes: N×4. scores: N. batch_index: N int64. group: N int64, such as the class or the level.
+        boxes: N×4. scores: N. batch_index: N int64, rising. group: N int64, such as the class or
+            the level.
 
     Returns:
-        For each page the kept indices into N, by falling score.
+        For each page the kept indices into N, by falling score. A card is waited for twice.
     """
     groups = group.max() + 1 if group.numel() else 1
-    # By falling score.
-    keep = batched_nms(boxes, scores, batch_index * groups + group, iou_threshold)
-    return [keep[batch_index[keep] == number][:max_boxes] for number in range(num_pages)]
+    group = batch_index * groups + group
+    if boxes.device.type == "cuda":
+        keep = _suppress_on_card(boxes, scores, batch_index, group, num_pages, iou_threshold)
+    else:
+        keep = batched_nms(boxes, scores, group, iou_threshold)  # by falling score
+    order = torch.argsort(batch_index[keep], stable=True)
+    counts = page_counts(batch_index[keep], num_pages)
+    return [part[:max_boxes] for part in keep[order].split(counts)]
+
+
+def page_counts(batch_index: Tensor, num_pages: int) -> list[int]:
+    """How many rows each page has. This waits for the device, once."""
+    pages = torch.arange(num_pages, device=batch_index.device)
+    return (batch_index == pages.unsqueeze(1)).sum(1).tolist()
+
+
+def _suppress_on_card(
+    boxes: Tensor,
+    scores: Tensor,
+    batch_index: Tensor,
+    group: Tensor,
+    num_pages: int,
+    iou_threshold: float,
+) -> Tensor:
+    """As `batched_nms`, which from 25 000 boxes on waits for a card once a group: here once for
+    some pages together. Groups are kept apart by moving them, in float64, where that is exact
+    enough.
+
+    Returns:
+        The kept indices; those of a page by falling score.
+    """
+    extent = boxes.double().max() + 1 if len(boxes) else 1.0
+    apart = boxes.double() + (group * extent).unsqueeze(1)
+    if len(boxes) <= _AT_ONCE:
+        return nms(apart, scores.double(), iou_threshold)
+    kept, first, last = [], 0, 0
+    for count in [*page_counts(batch_index, num_pages), _AT_ONCE + 1]:
+        if last + count - first > _AT_ONCE and last > first:
+            part = slice(first, last)
+            kept.append(nms(apart[part], scores[part].double(), iou_threshold) + first)
+            first = last
+        last += count
+    return torch.cat(kept)
 
 
 def smooth_l1_loss(pred: Tensor, target: Tensor, beta: float) -> Tensor:

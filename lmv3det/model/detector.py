@@ -102,13 +102,17 @@ class LayoutDetector(nn.Module):
     def _mask_loss(self, pyramid, sampled, targets: Sequence[Target]) -> Tensor:
         """The mask head's loss over the foreground of the first stage's sample."""
         assert self.mask_head is not None
-        foreground = sampled[(sampled.classes < self.cascade.num_classes).nonzero()[:, 0]]
         outlines: list[Polygons] = [
             outline for target in targets for outline in target.polygons or []
         ]
         if len(outlines) != sum(len(target.boxes) for target in targets):
             raise ValueError("the mask head trains on polygons; give one outline for each gt box")
-        chosen = [outlines[number] for number in foreground.gt_index.tolist()]
+        is_foreground = sampled.classes < self.cascade.num_classes
+        # One copy to the host: the ground truth of each region, -1 for background.
+        matched = torch.where(is_foreground, sampled.gt_index, -1).cpu()
+        rows = (matched >= 0).nonzero()[:, 0]
+        foreground = sampled[rows.to(sampled.classes.device, non_blocking=True)]
+        chosen = [outlines[number] for number in matched[rows].tolist()]
         return self.mask_head.loss(
             pyramid, foreground.boxes, foreground.batch_index, foreground.classes, chosen
         )
