@@ -321,7 +321,8 @@ class Detector:
     def _detect_batch(
         self, pages: list[tuple[Sample, Sample]], selection: Selection
     ) -> list[tuple[Sample, PageDetections]]:
-        batch = self.collate([resized for _, resized in pages]).to(self.device)
+        batch = self.collate([resized for _, resized in pages])
+        batch = batch.to(self.device, non_blocking=True)
         with autocast(self.device, self.precision):
             raw = self.model.predict(batch, score_threshold=selection.lowest)
         found = []

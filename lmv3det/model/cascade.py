@@ -333,9 +333,7 @@ def _without_empty(regions: Regions, num_pages: int) -> tuple[Regions, list[int]
     once."""
     kept = box_ops.not_empty(regions.boxes)
     # Empty ones are counted as of a page more.
-    counts = box_ops.page_counts(
-        torch.where(kept, regions.batch_index, num_pages), num_pages
-    )
+    counts = box_ops.page_counts(torch.where(kept, regions.batch_index, num_pages), num_pages)
     order = torch.argsort((~kept).to(torch.int8), stable=True)
     return regions[order[: sum(counts)]], counts
 
