@@ -119,9 +119,9 @@ def faster_score(dataset: CocoDataset, results: list[Result]) -> Any:
 
     problem = Problem(dataset, results)
     sides = []
-    for annotations in (problem.truth, problem.found):
+    for entries in (problem.truth, problem.found):
         coco = COCO()
-        coco.dataset = problem._coco(annotations).dataset
+        coco.dataset = problem._coco(entries).dataset
         coco.createIndex()
         sides.append(coco)
     evaluation = COCOeval_faster(*sides, "bbox")

@@ -32,7 +32,8 @@ class Row:
     `ratio` of its result is the baseline's seconds over ours. `target` is the least ratio wanted
     and `memory_target` the largest fraction of the baseline's peak memory; None where none is set.
     `case` is a function of `benchmarks.cases`, or `module:function` of another module of
-    `benchmarks`. Each side runs in `rounds` fresh processes, `repeats` times in each after `warm_up` runs.
+    `benchmarks`. Each side runs in `rounds` fresh processes, `repeats` times in each after
+    `warm_up` runs.
     """
 
     name: str

@@ -129,8 +129,17 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = self.attention_norm(x + self.drop_path(self.dropout(self.attention(x, mask))))
-        hidden = self.output(F.gelu(self.intermediate(x)))
+        hidden = self.intermediate(x)  # B×L×4C
+        if self.training and torch.is_grad_enabled():
+            # The activation is made again in the backward pass, not kept beside `hidden`.
+            options = {"use_reentrant": False, "preserve_rng_state": False}
+            hidden = checkpoint(self._activate, hidden, **options)
+        else:
+            hidden = self._activate(hidden)
         return self.output_norm(x + self.drop_path(self.dropout(hidden)))
+
+    def _activate(self, hidden: Tensor) -> Tensor:
+        return self.output(F.gelu(hidden))
 
 
 class LayoutLMv3(nn.Module):

@@ -74,19 +74,24 @@ class LayoutDetector(nn.Module):
         return losses
 
     @torch.no_grad()
-    def predict(self, batch: Batch, score_threshold: float | None = None) -> list[Detections]:
+    def predict(
+        self, batch: Batch, score_threshold: float | None = None, with_masks: bool = True
+    ) -> list[Detections]:
         """Detections of each page, boxes in pixels of the network input.
 
         Args:
             batch: the pages.
             score_threshold: detections at or below are dropped; None takes the cascade's.
+            with_masks: make the masks, where there is a mask head.
         """
         pyramid, text_maps = self.features(batch)
         proposals, _ = self.rpn(pyramid, batch.image_sizes)
         detections = self.cascade.predict(
             pyramid, proposals, batch.image_sizes, text_maps, score_threshold
         )
-        return detections if self.mask_head is None else self._with_masks(pyramid, detections)
+        if self.mask_head is None or not with_masks:
+            return detections
+        return self._with_masks(pyramid, detections)
 
     def features(self, batch: Batch) -> tuple[list[Tensor], list[Tensor] | None]:
         """p2 … p6 of a batch, and the text maps for the ROI heads where the fusion makes them."""
