@@ -33,7 +33,7 @@ PARITY = Path(__file__).parent.parent / "tests" / "parity"
 PRECISIONS = {"bf16": 0.05, "fp16": 0.01}
 """Relative error of maps and losses allowed against float32: a bfloat16 number has 8 bits, a
 float16 number 11, and twelve layers add up their rounding."""
-PREDICTION_WAITS, TRAINING_WAITS = 12, 14
+PREDICTION_WAITS, TRAINING_WAITS = 11, 13
 """How often a card may be waited for, whatever the number of pages (tests/model/test_readings.py
 names the places)."""
 

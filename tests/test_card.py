@@ -21,7 +21,7 @@ def test_operations_of_a_page_by_hand() -> None:
     for layers in (4, 5):
         backbone = {
             "hidden_size": hidden, "heads": 4, "intermediate_size": inner, "layers": layers,
-            "out_indices": [0, 1, 2, 3],
+            "out_indices": [0, 1, 2, 3], "coordinate_size": 10, "shape_size": 12,
         }  # fmt: skip
         costs.append(sheets.page_cost(from_dict({"backbone": backbone}), 128, 64))
     assert costs[1].attention_flops - costs[0].attention_flops == 4 * tokens**2 * hidden
