@@ -33,6 +33,17 @@ SCANS = (2339, 1654)
 def load_pages(side: str, pages: int, workers: int) -> Run:
     """The training loader alone, images normalised where they arrive; the baseline's loader
     processes normalise, and ship float32."""
+    if side == "baseline":
+        loading.Collate = _FloatCollate  # type: ignore[misc]
+    return _load(pages, workers, None)
+
+
+def load_reduced(side: str, pages: int, workers: int) -> Run:
+    """The training loader alone with `data.reduced_jpeg`; the baseline decodes whole images."""
+    return _load(pages, workers, 800 if side == "ours" else None)
+
+
+def _load(pages: int, workers: int, least_side: int | None) -> Run:
     annotations, images = page_files(pages)
     config = from_dict(
         {
@@ -41,9 +52,7 @@ def load_pages(side: str, pages: int, workers: int) -> Run:
             "input": {"min_size_train": [800], "max_size_train": 1333},
         }
     )
-    if side == "baseline":
-        loading.Collate = _FloatCollate  # type: ignore[misc]
-    dataset = CocoDataset(annotations, images)
+    dataset = CocoDataset(annotations, images, least_side=least_side)
     loader = loading.build_train_loader(
         config, dataset, None, pages_per_batch=4, with_polygons=False
     )

@@ -78,6 +78,7 @@ def _data_rows() -> list[Row]:
     ]  # fmt: skip
     return [
         Row("loader_pages", "shipped as float32", "data_cases:load_pages", (96, 2), 1.0, 1.0),
+        Row("loader_pages_reduced", "decoded whole", "data_cases:load_reduced", (96, 2), 1.2),
         Row("score_10000_pages", other, "data_cases:score_pages", (10_000,)),
         Row("checkpoint_write", "torch.save alone", "data_cases:write_checkpoint", (), 0.8,
             None, 2, 1, 2),
