@@ -47,7 +47,7 @@ def run_card(name: str, quick: bool, json_file: Path | None) -> int:
                 bad += not finding.holds
                 mark = "" if finding.holds else "  BEYOND THE BOUND"
                 print(
-                    f"  {finding.value:9.2e} (≤ {finding.bound:.0e})  {finding.name}{mark}",
+                    f"  {finding.value:9.3g} (≤ {finding.bound:.3g})  {finding.name}{mark}",
                     flush=True,
                 )
                 content["checks"].append(
