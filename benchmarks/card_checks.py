@@ -232,7 +232,7 @@ def waits(device: torch.device) -> Iterator[Finding]:
     operations that would wait."""
     torch.manual_seed(0)
     # So few boxes that a CPU suppresses them at once, as a card does.
-    few = {"rpn": {"pre_nms_train": 40, "pre_nms_test": 40}}
+    few = {"rpn": {"pre_nms_train": 40, "pre_nms_test": 40, "post_nms_test": 40}}
     detector = build_detector(from_dict(merge(SMALL, few))).to(device)
     for pages in (1, 4):
         batch = make_batch(pages).to(device)

@@ -132,8 +132,9 @@ class Layer(nn.Module):
         hidden = self.intermediate(x)  # B×L×4C
         if self.training and torch.is_grad_enabled():
             # The activation is made again in the backward pass, not kept beside `hidden`.
-            options = {"use_reentrant": False, "preserve_rng_state": False}
-            hidden = checkpoint(self._activate, hidden, **options)
+            hidden = checkpoint(
+                self._activate, hidden, use_reentrant=False, preserve_rng_state=False
+            )
         else:
             hidden = self._activate(hidden)
         return self.output_norm(x + self.drop_path(self.dropout(hidden)))
