@@ -458,3 +458,10 @@ def test_a_jpeg_is_decoded_reduced_where_that_is_enough(tmp_path) -> None:
         resized = np.asarray(Image.fromarray(whole).resize(shape[::-1], Image.Resampling.BOX))
         assert np.abs(reduced.astype(int) - resized).mean() < 1.5
     assert read_image(tmp_path / "page.png", least_side=50).shape == array.shape
+
+
+def test_large_images_are_resized_channel_by_channel_to_the_same_pixels(monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    at_once = pixels.resize_image(image, (37, 50))
+    monkeypatch.setattr(pixels, "_BAND", 1000)
+    np.testing.assert_array_equal(pixels.resize_image(image, (37, 50)), at_once)
