@@ -210,7 +210,9 @@ class Detections(_Tensors):
     def resized(self, image_size: tuple[int, int]) -> Detections:
         """The same detections in a frame of another (height, width), clipped to it."""
         (old_h, old_w), (new_h, new_w) = self.image_size, image_size
-        scale = self.boxes.new_tensor([new_w / old_w, new_h / old_h, new_w / old_w, new_h / old_h])
-        limit = self.boxes.new_tensor([new_w, new_h, new_w, new_h])
+        x, y = new_w / old_w, new_h / old_h
+        scale, limit = torch.tensor(
+            [[x, y, x, y], [new_w, new_h, new_w, new_h]], dtype=self.boxes.dtype
+        ).to(self.boxes.device, non_blocking=True)
         boxes = torch.minimum((self.boxes * scale).clamp(min=0), limit)
         return replace(self, boxes=boxes, image_size=image_size)

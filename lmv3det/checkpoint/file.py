@@ -29,7 +29,7 @@ FORMAT = "lmv3det checkpoint"
 VERSION = 1
 CONTENT = ("weights", "config", "categories", "tokenizer_files", "step", "training", "libraries")
 """What a checkpoint file holds beside `format` and `version`."""
-LIBRARIES = ("torch", "torchvision", "transformers", "timm", "numpy", "lmv3det")
+LIBRARIES = ("torch", "torchvision", "transformers", "numpy", "lmv3det")
 
 
 @dataclass

@@ -18,7 +18,9 @@ Arrays of N pages, R regions and their segmentations (`Packed`):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +60,11 @@ def index_coco(
     report = DataReport()
     lists: dict[str, Any] = {}
     try:
-        for key, begins, entries in read_lists(annotations, SECTIONS, progress):
-            if begins:
-                lists[key] = AnnotationList(writer) if key == "annotations" else []
-            lists[key].extend(entries)
+        with _no_collection():
+            for key, begins, entries in read_lists(annotations, SECTIONS, progress):
+                if begins:
+                    lists[key] = AnnotationList(writer) if key == "annotations" else []
+                lists[key].extend(entries)
     except FileNotFoundError:
         raise InputError(f"{annotations}: no such annotation file") from None
     except OSError as error:
@@ -85,6 +88,19 @@ def index_coco(
         "missing": pages.missing,
         "read": pages.read,
     }
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for cycles, of which JSON's values have none: with millions of them it
+    would take a good part of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _not_coco(path: Path, why: str) -> InputError:

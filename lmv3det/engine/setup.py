@@ -12,6 +12,7 @@ from lmv3det.checkpoint.loading import build_with_weights, checkpoint_page_token
 from lmv3det.config import Config
 from lmv3det.data.categories import Category
 from lmv3det.data.coco import CocoDataset
+from lmv3det.data.transforms import CROP_SHORT_SIDES
 from lmv3det.engine.distributed import World
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
@@ -105,6 +106,12 @@ def micro_batch_size(config: Config, world_size: int) -> int:
     return solver.batch_size // parts
 
 
+def _least_side(config: Config) -> int:
+    """Pixels of a page's shortest side that training needs at most."""
+    crop = max(CROP_SHORT_SIDES) if config.input.crop else 0
+    return max(*config.input.min_size_train, crop)
+
+
 def read_data(config: Config, quiet: bool) -> tuple[CocoDataset, CocoDataset | None]:
     """The training pages, and those for evaluation where the config names some.
 
@@ -130,6 +137,7 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset, CocoDataset | N
         data.train.images,
         data.train.ocr,
         keep_empty=data.keep_empty,
+        least_side=_least_side(config) if data.reduced_jpeg else None,
         **options,
     )
     number = len(train.categories)

@@ -169,6 +169,7 @@ class Detector:
         thresholds: Any = None,
         max_overlap: float | None = None,
         drop_nested: bool = False,
+        masks: bool = True,
         dpi: int = PDF_DPI,
         password: str | None = None,
     ) -> list[PageDetections]:
@@ -194,6 +195,7 @@ class Detector:
                 the one with the lower score is dropped, so that no region is of two classes; None
                 keeps both.
             drop_nested: drop regions that lie within another one.
+            masks: find masks too, where the model has a mask head; without them it is faster.
             dpi: resolution at which PDF pages are drawn.
             password: of encrypted PDF files.
 
@@ -215,6 +217,7 @@ class Detector:
                 thresholds=thresholds,
                 max_overlap=max_overlap,
                 drop_nested=drop_nested,
+                masks=masks,
                 dpi=dpi,
                 password=password,
             )
@@ -230,6 +233,7 @@ class Detector:
         batch_size: int | None = None,
         score_threshold: float | None = None,
         *,
+        masks: bool = True,
         dpi: int = PDF_DPI,
         password: str | None = None,
         **selection: Any,
@@ -248,7 +252,8 @@ class Detector:
             source = choose_text(ocr, self.config)
             text = page_text(source, self.config, dpi=dpi, password=password)
         samples = page_samples(pages, text, dpi=dpi, password=password)
-        return self._with_images(self.stream(samples, size, rules), dpi, password)
+        found = self.stream(samples, size, rules, masks=masks)
+        return self._with_images(found, dpi, password)
 
     def _with_images(
         self, found: Iterable[tuple[Sample, PageDetections]], dpi: int, password: str | None
@@ -275,6 +280,8 @@ class Detector:
         batch_size: int | None = None,
         selection: Selection | None = None,
         failed: Failed | None = None,
+        *,
+        masks: bool = True,
     ) -> Iterator[tuple[Sample, PageDetections]]:
         """Detections page by page, in order; no more than a batch of pages is held.
 
@@ -283,13 +290,14 @@ class Detector:
             batch_size: as in `predict`.
             selection: which detections are kept; None: those above the config's threshold.
             failed: is told of a page that raises an error, which is left out; None raises there.
+            masks: find masks too, where the model has a mask head.
         """
         size = check_count(batch_size or self.config.test.batch_size, "batch_size")
         rules = selection or self.selection()
         step = self.config.input.size_divisibility
         resized = self._resized(samples, failed)
         for batch in batches_of(resized, size, step, MAX_HELD_BYTES):
-            yield from self._detect(batch, rules, failed)
+            yield from self._detect(batch, rules, masks, failed)
 
     def _resized(
         self, samples: Iterable[Sample], failed: Failed | None
@@ -305,10 +313,14 @@ class Detector:
                 yield sample, resized
 
     def _detect(
-        self, pages: list[tuple[Sample, Sample]], selection: Selection, failed: Failed | None
+        self,
+        pages: list[tuple[Sample, Sample]],
+        selection: Selection,
+        masks: bool,
+        failed: Failed | None,
     ) -> list[tuple[Sample, PageDetections]]:
         try:
-            return self._detect_batch(pages, selection)
+            return self._detect_batch(pages, selection, masks)
         except Exception as error:
             if failed is None:
                 raise
@@ -316,14 +328,15 @@ class Detector:
                 failed(pages[0][0], error)
                 return []
         # One of them is at fault, or there is too little memory for all of them.
-        return [found for page in pages for found in self._detect([page], selection, failed)]
+        return [found for page in pages for found in self._detect([page], selection, masks, failed)]
 
     def _detect_batch(
-        self, pages: list[tuple[Sample, Sample]], selection: Selection
+        self, pages: list[tuple[Sample, Sample]], selection: Selection, masks: bool
     ) -> list[tuple[Sample, PageDetections]]:
-        batch = self.collate([resized for _, resized in pages]).to(self.device)
+        batch = self.collate([resized for _, resized in pages])
+        batch = batch.to(self.device, non_blocking=True)
         with autocast(self.device, self.precision):
-            raw = self.model.predict(batch, score_threshold=selection.lowest)
+            raw = self.model.predict(batch, selection.lowest, masks)
         found = []
         for (sample, _), one in zip(pages, in_page_pixels(raw, batch.pages), strict=True):
             lines = None

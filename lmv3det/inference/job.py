@@ -226,7 +226,9 @@ class _Job:
                 total=len(keys), initial=self.report.resumed, desc="predict", unit="page"
             )
             samples = self._samples(files, set(left), text)
-            stream = self.detector.stream(samples, batch_size, rules, self._failed)
+            stream = self.detector.stream(
+                samples, batch_size, rules, self._failed, masks=self.settings["masks"]
+            )
             with self.bar:
                 for sample, detections in stream:
                     self._write(journal, sample, detections)

@@ -56,12 +56,15 @@ class OnnxModel:
         self.score_threshold, self.pad_token_id = score_threshold, pad_token_id
         self.inputs = {value.name: len(value.shape) for value in session.get_inputs()}
 
-    def predict(self, batch: Batch, score_threshold: float | None = None) -> list[Detections]:
+    def predict(
+        self, batch: Batch, score_threshold: float | None = None, with_masks: bool = True
+    ) -> list[Detections]:
         """Detections of each page, boxes in pixels of the network input.
 
         Args:
             batch: the pages, normalised.
             score_threshold: detections at or below are dropped; None takes the file's.
+            with_masks: changes nothing, as these files find no masks.
 
         Raises:
             InputError: a threshold below the file's.

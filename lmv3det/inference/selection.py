@@ -114,10 +114,12 @@ class Selection:
         """N bool: which detections are kept."""
         import torch
 
-        limits = detections.scores.new_tensor(self.thresholds)
+        scores = detections.scores
+        limits = torch.tensor(self.thresholds, dtype=scores.dtype)
+        limits = limits.to(scores.device, non_blocking=True)
         keep = torch.ones(len(detections), dtype=torch.bool, device=detections.boxes.device)
         if len(limits):
-            keep = detections.scores > limits[detections.classes]
+            keep = scores > limits[detections.classes]
         if self.max_overlap is not None:
             keep[keep.nonzero()[:, 0]] = _not_covered(
                 detections.boxes[keep], detections.scores[keep], self.max_overlap
