@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
 from lmv3det.errors import InputError
 from lmv3det.files import is_unicode
+from lmv3det.structures import as_array
 from lmv3det.text.reading_order import ReadingOrder, reading_order
+from lmv3det.text.tokenizer_files import portable_files, read_tokenizer_files
 
 if TYPE_CHECKING:
+    import torch
+
     from lmv3det.config import Config
 
 log = logging.getLogger(__name__)
@@ -117,40 +121,56 @@ class PageTokenizer:
         self.drop_word_start = drop_word_start
         self.reading_order = reading_order
         self.unknown_words = unknown_words
-        self._files: dict[str, torch.Tensor] | None = None
+        self._files: dict[str, bytes] | None = None
         self._loaded: _Tokenizer | None = None
         self._warned = False
 
     @classmethod
-    def from_files(cls, files: Mapping[str, torch.Tensor], **options: Any) -> PageTokenizer:
-        """An encoder from the tokenizer files of a checkpoint, see `files`.
+    def from_files(
+        cls, files: Mapping[str, torch.Tensor | np.ndarray], **options: Any
+    ) -> PageTokenizer:
+        """An encoder from the tokenizer files of a checkpoint (uint8), see `files`.
 
         Raises:
             InputError: names or contents that are no tokenizer's.
         """
+        encoder = cls("the checkpoint's tokenizer", **options)
+        encoder._files = {}
         for name, content in files.items():
             plain = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", name)
-            if not plain or not isinstance(content, torch.Tensor) or content.dtype != torch.uint8:
+            known = isinstance(content, np.ndarray) or hasattr(content, "detach")
+            values = as_array(content) if plain and known else None
+            if values is None or values.dtype != np.uint8:
                 raise InputError(
                     f"checkpoint: tokenizer file {name!r} is not a plain file name with bytes; "
                     "the checkpoint is damaged or not ours"
                 )
-        encoder = cls("the checkpoint's tokenizer", **options)
-        encoder._files = dict(files)
+            encoder._files[name] = values.tobytes()
         return encoder
 
     def files(self) -> dict[str, torch.Tensor]:
         """The tokenizer's files by name, uint8: what a checkpoint keeps, and `from_files` reads."""
-        if self._files is not None:
-            return dict(self._files)
-        with tempfile.TemporaryDirectory() as folder:
-            self._get().tokenizer.save_pretrained(folder)
-            paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
-            return {p.name: torch.from_numpy(np.fromfile(p, dtype=np.uint8)) for p in paths}
+        import torch
+
+        return {
+            name: torch.from_numpy(np.frombuffer(content, dtype=np.uint8).copy())
+            for name, content in self._contents().items()
+        }
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the tokenizer into a folder that `AutoTokenizer` loads."""
-        self._get().tokenizer.save_pretrained(os.fspath(folder))
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name, content in self._contents().items():
+            (Path(folder) / name).write_bytes(content)
+
+    def _contents(self) -> dict[str, bytes]:
+        """The files by name, as every version of transformers reads them."""
+        if self._files is not None:
+            return portable_files(self._files)
+        with tempfile.TemporaryDirectory() as folder:
+            self._get().tokenizer.save_pretrained(folder)
+            paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
+            return portable_files({path.name: path.read_bytes() for path in paths})
 
     @property
     def pad_token_id(self) -> int:
@@ -221,7 +241,8 @@ class PageTokenizer:
             return counts
         if not self._warned:
             self._warned = True
-            worker = torch.utils.data.get_worker_info()
+            torch_data = sys.modules.get("torch.utils.data")  # not there: no loader process either
+            worker = torch_data and torch_data.get_worker_info()
             if worker is None or worker.id == 0:
                 log.warning(
                     "a page has %d tokens: the first lines in reading order are kept, up to "
@@ -247,7 +268,7 @@ class PageTokenizer:
             else:
                 with tempfile.TemporaryDirectory() as folder:
                     for name, content in self._files.items():
-                        (Path(folder) / name).write_bytes(content.numpy().tobytes())
+                        (Path(folder) / name).write_bytes(content)
                     self._loaded = _Tokenizer(folder, shown=self.tokenizer)
         return self._loaded
 
@@ -262,7 +283,7 @@ class _Tokenizer:
     def __init__(self, name: str, shown: str | None = None) -> None:
         # Pages are small; threads would only warn and deadlock in forked workers.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        self.tokenizer = _load(name, shown or name)
+        self.tokenizer = _load(name, shown or name, of_checkpoint=shown is not None)
         self.fast = getattr(self.tokenizer, "backend_tokenizer", None)
         self.space = ""
         if self.fast is not None:
@@ -300,8 +321,12 @@ class _Tokenizer:
         return [line.ids for line in encoded]
 
 
-def _load(name: str, shown: str) -> Any:
-    """The tokenizer of a folder, or of `hub:owner/name`."""
+def _load(name: str, shown: str, of_checkpoint: bool = False) -> Any:
+    """The tokenizer of a folder, or of `hub:owner/name`.
+
+    Files of a checkpoint were written by `save_pretrained`, and are read without transformers where
+    they say all.
+    """
     folder = Path(name).expanduser()
     on_hub = name.startswith(HUB)
     if not on_hub and not folder.exists():
@@ -313,13 +338,23 @@ def _load(name: str, shown: str) -> Any:
     if not on_hub and not folder.is_dir():
         raise InputError(f"text.tokenizer: {shown} is a file; give the folder that holds it")
 
-    from transformers import AutoTokenizer
-
     where = name.removeprefix(HUB) if on_hub else str(folder)
     try:
+        if of_checkpoint and (read := read_tokenizer_files(folder)) is not None:
+            return read
+        try:
+            from transformers import AutoTokenizer
+        except ImportError:
+            raise InputError(
+                f"text.tokenizer: {shown} is read by the package transformers, which is not "
+                "installed: `pip install transformers`"
+            ) from None
+
         return AutoTokenizer.from_pretrained(
             where, local_files_only=not on_hub, trust_remote_code=False
         )
+    except InputError:
+        raise
     except Exception as error:  # damaged files raise almost anything, plain Exception included
         reason = " ".join(str(error).split())[:200]
         fix = "is the network there?" if on_hub else f"give a tokenizer's folder, or {_TRAIN}"

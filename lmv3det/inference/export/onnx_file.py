@@ -9,38 +9,33 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import logging
+import functools
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.checkpoint.loading import load_detector
+from lmv3det.config import Config
 from lmv3det.errors import InputError
 from lmv3det.files import replacing
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.export.graph import DetectorGraph
-from lmv3det.inference.onnx_model import (
-    load_onnx,
-    metadata,
-    page_inputs,
-    require_packages,
-)
+from lmv3det.inference.onnx_model import load_onnx, metadata, require_packages, token_arrays
 from lmv3det.inference.samples import page_samples
 from lmv3det.inference.text_source import choose_text, page_text
 from lmv3det.model.detector import LayoutDetector
-from lmv3det.structures import Batch, Detections
+from lmv3det.structures import Batch, Detections, as_array
 
 OPSET = 17
-BOUNDS = {"fp32": (0.1, 1e-3), "int8": (5.0, 0.05)}
+BOUNDS = {"fp32": (0.1, 1e-3), "fp16": (1.0, 0.01), "int8": (5.0, 0.05)}
 """Precision → largest differences from the detector that a file may have, in pixels and score."""
 AXES = {
     "images": {2: "height", 3: "width"},
@@ -74,8 +69,8 @@ class Difference:
 class Exportable(Protocol):
     """What is compared with the detector: a file that was read back."""
 
-    def predict(self, batch: Batch) -> list[Detections]:
-        """As `LayoutDetector.predict`."""
+    def find(self, arrays: Mapping[str, np.ndarray]) -> Detections:
+        """The detections of a page, as `OnnxModel.find`."""
 
 
 @dataclass
@@ -112,18 +107,25 @@ def export_onnx(
         pages: images, folders or PDF files to compare on; none: noise of three sizes.
         ocr: the pages' text, as in `Detector.predict`.
         trust_code: as in `load_detector`.
-        precision: fp32, or int8: weights of matrix products in 8 bits, which needs `pages`.
+        precision: of the weights in the file: fp32, or fp16 or int8, which need `pages`.
 
     Raises:
         InputError: a checkpoint that cannot be used or exported; pages that cannot be read;
-            detections that differ by more than `BOUNDS`; int8 without pages; a package of the extra
-            `export` is not installed.
+            detections that differ by more than `BOUNDS`; fp16 or int8 without pages; a package of
+            the extra `export` is not installed.
     """
     require_packages("onnx", "onnxruntime")
-    if precision == "int8" and not pages:
-        raise InputError("int8 is compared on pages of yours, not on noise: give them (--check)")
+    if precision != "fp32" and not pages:
+        raise InputError(
+            f"{precision} is compared on pages of yours, not on noise: give them (--check)"
+        )
+    writers: dict[str, Callable[[LayoutDetector, Checkpoint, Path], None]] = {
+        "fp32": write_graph,
+        "fp16": functools.partial(write_small, bits=16),
+        "int8": functools.partial(write_small, bits=8),
+    }
     return export_checked(
-        write_graph if precision == "fp32" else write_int8,
+        writers[precision],
         lambda path: load_onnx(path)[0],
         source,
         out,
@@ -182,8 +184,7 @@ def export_checked(
 def example_arrays(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     """The arguments of a generated page with text, by name, in the order of `DetectorGraph`."""
     _, example = next(_noise(checkpoint))
-    dims = {} if example.input_ids is None else {"input_ids": example.input_ids.dim()}
-    return page_inputs(example, 0, dims, checkpoint.config.backbone.pad_token_id)
+    return batch_arrays(example, checkpoint.config)
 
 
 def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> None:
@@ -229,24 +230,18 @@ def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> No
     onnx.save(written, os.fspath(path))
 
 
-def write_int8(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> None:
-    """`write_graph` with the weights of matrix products in 8 bits, a scale for each channel."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+def write_small(model: LayoutDetector, checkpoint: Checkpoint, path: Path, bits: int) -> None:
+    """`write_graph` with the weights in 16 or 8 bits, see `shrink_weights`."""
+    import onnx
+
+    from lmv3det.inference.export.small_weights import shrink_weights
 
     with tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / "exact.onnx"
         write_graph(model, checkpoint, exact)
-        logging.disable(logging.WARNING)  # it asks for preprocessing
-        try:
-            quantize_dynamic(
-                exact,
-                path,
-                op_types_to_quantize=["MatMul", "Gemm"],
-                per_channel=True,
-                weight_type=QuantType.QInt8,
-            )
-        finally:
-            logging.disable(logging.NOTSET)
+        written = onnx.load(os.fspath(exact))
+    shrink_weights(written, bits)
+    onnx.save(written, os.fspath(path))
 
 
 @contextlib.contextmanager
@@ -298,6 +293,22 @@ def _page_batches(
         yield name, detector.collate([detector.transform(sample)]).to("cpu")
 
 
+def batch_arrays(batch: Batch, config: Config) -> dict[str, np.ndarray]:
+    """The graph's arguments of a batch of one page, normalised and without padding."""
+    (size,) = batch.image_sizes
+    arrays = {
+        "images": batch.images.float().numpy(),
+        "image_size": np.array(size, dtype=np.int64),
+    }
+    if config.text.selection == "none":
+        return arrays
+    ids, boxes = np.zeros((0,), np.int64), np.zeros((0, 4), np.int64)
+    if batch.input_ids is not None and batch.text_boxes is not None:
+        ids, boxes = batch.input_ids[0].numpy(), batch.text_boxes[0].numpy()
+    sentences = config.text.selection == "sentence"
+    return arrays | token_arrays(ids, boxes, config.backbone.pad_token_id, sentences)
+
+
 def _difference(
     name: str,
     model: LayoutDetector,
@@ -306,7 +317,7 @@ def _difference(
     checkpoint: Checkpoint,
     margin: float,
 ) -> Difference:
-    (wanted,), (found,) = model.predict(batch), other.predict(batch)
+    (wanted,), found = model.predict(batch), other.find(batch_arrays(batch, checkpoint.config))
     test = checkpoint.config.test
     pixels, score = compare(wanted, found, test.score_threshold, test.detections_per_page, margin)
     return Difference(name, len(wanted), pixels, score)
@@ -324,18 +335,19 @@ def compare(
         Pixels and score; infinite where a detection has no fellow.
     """
     pixels = score = 0.0
-    for one, two in ((wanted, found), (found, wanted)):
+    sides = [[as_array(v) for v in (p.boxes, p.scores, p.classes)] for p in (wanted, found)]
+    for (boxes, scores, classes), (others, their_scores, their_classes) in (sides, sides[::-1]):
         floor = threshold + margin
-        if len(one) >= limit:
-            floor = max(floor, float(one.scores.min()) + margin)
-        one = one[one.scores > floor]
-        if len(one) == 0:
+        if len(scores) >= limit:
+            floor = max(floor, float(scores.min()) + margin)
+        counted = scores > floor
+        if not counted.any():
             continue
-        if len(two) == 0:
+        if not len(others):
             return float("inf"), float("inf")
-        sides = (one.boxes[:, None] - two.boxes).abs().amax(-1)  # N×M
-        sides = sides.masked_fill(one.classes[:, None] != two.classes, float("inf"))
-        nearest: Tensor = sides.argmin(1)
-        pixels = max(pixels, float(sides.amin(1).max()))
-        score = max(score, float((one.scores - two.scores[nearest]).abs().max()))
+        far = np.abs(boxes[counted, None] - others).max(axis=-1)  # N×M
+        far[classes[counted, None] != their_classes] = np.inf
+        nearest = far.argmin(axis=1)
+        pixels = max(pixels, float(far.min(axis=1).max()))
+        score = max(score, float(np.abs(scores[counted] - their_scores[nearest]).max()))
     return pixels, score
