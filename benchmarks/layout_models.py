@@ -6,8 +6,8 @@ list, table, figure), a detector's classes are mapped by `CLASS_MAP`, and both s
 captions, equations and references are part of PubLayNet's text, headers and footers are not
 annotated there. Lists, which are no class of CDLA, are neither counted as truth nor found.
 
-With `--exported` the detector is measured as ONNX files too, their weights in 32, 16 and 8 bits, and
-their detections are compared with the detector's, one by one.
+With `--exported` the detector is measured as ONNX files too, their weights in 32, 16 and 8 bits,
+and their detections are compared with the detector's, one by one.
 """
 
 from __future__ import annotations

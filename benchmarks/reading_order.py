@@ -2,8 +2,8 @@
 
 Pages that `lmv3det synthetic` makes list their regions as they were written. Compared are the
 regions of running text (`FLOW`): where a figure or a caption stands among them says nothing of the
-order in which they are read. Once with the true regions, which measures the ordering alone, and once
-with those that a detector found (IoU 0.5 or more with a true one of its class).
+order in which they are read. Once with the true regions, which measures the ordering alone, and
+once with those that a detector found (IoU 0.5 or more with a true one of its class).
 """
 
 from __future__ import annotations

@@ -176,8 +176,9 @@ def test_labelmes_shapes(folder):
     assert dataset.report.counts == {
         "malformed shape": 4, "another file": 1, "unreadable file": 1,
     }  # fmt: skip
+    (folder / "empty").mkdir()
     with pytest.raises(InputError, match="no LabelMe file in this folder"):
-        CocoDataset(folder / "images" / "..", folder / "nowhere" / "..", quiet=True)
+        CocoDataset(folder / "empty", folder / "images", quiet=True)
 
 
 def test_cvats_shapes(folder):
