@@ -21,7 +21,7 @@ from lmv3det.errors import InputError
 from lmv3det.files import is_unicode
 from lmv3det.structures import as_array
 from lmv3det.text.reading_order import ReadingOrder, reading_order
-from lmv3det.text.tokenizer_files import portable_files, read_tokenizer_files
+from lmv3det.text.tokenizer_files import TRAIN, load_tokenizer, portable_files
 
 if TYPE_CHECKING:
     import torch
@@ -33,9 +33,6 @@ log = logging.getLogger(__name__)
 Selection = Literal["first", "all", "sentence"]
 WORD_STARTS = ("▁", "Ġ")
 """The bare word-start piece of SentencePiece and of byte-level BPE."""
-HUB = "hub:"
-"""What a name on the Hugging Face hub begins with; nothing else is looked for there."""
-_TRAIN = "train one with `lmv3det train-tokenizer OCR_DIR --out DIR`"
 
 
 @dataclass
@@ -283,7 +280,7 @@ class _Tokenizer:
     def __init__(self, name: str, shown: str | None = None) -> None:
         # Pages are small; threads would only warn and deadlock in forked workers.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        self.tokenizer = _load(name, shown or name, of_checkpoint=shown is not None)
+        self.tokenizer = load_tokenizer(name, shown or name, of_checkpoint=shown is not None)
         self.fast = getattr(self.tokenizer, "backend_tokenizer", None)
         self.space = ""
         if self.fast is not None:
@@ -299,7 +296,7 @@ class _Tokenizer:
         if self.vocab_size == 0 or self.tokenizer.pad_token_id is None:
             raise InputError(
                 f"text.tokenizer: {shown or name} has no vocabulary or no pad token; "
-                f"give LayoutLMv3's tokenizer or {_TRAIN}"
+                f"give LayoutLMv3's tokenizer or {TRAIN}"
             )
         self.pad_token_id = int(self.tokenizer.pad_token_id)
 
@@ -321,46 +318,6 @@ class _Tokenizer:
         return [line.ids for line in encoded]
 
 
-def _load(name: str, shown: str, of_checkpoint: bool = False) -> Any:
-    """The tokenizer of a folder, or of `hub:owner/name`.
-
-    Files of a checkpoint were written by `save_pretrained`, and are read without transformers where
-    they say all.
-    """
-    folder = Path(name).expanduser()
-    on_hub = name.startswith(HUB)
-    if not on_hub and not folder.exists():
-        raise InputError(
-            f"text.tokenizer: {shown}: no such folder; give the folder of a tokenizer "
-            f"(tokenizer.json, tokenizer_config.json), {HUB}OWNER/NAME for one on the Hugging Face "
-            f"hub, or {_TRAIN}"
-        )
-    if not on_hub and not folder.is_dir():
-        raise InputError(f"text.tokenizer: {shown} is a file; give the folder that holds it")
-
-    where = name.removeprefix(HUB) if on_hub else str(folder)
-    try:
-        if of_checkpoint and (read := read_tokenizer_files(folder)) is not None:
-            return read
-        try:
-            from transformers import AutoTokenizer
-        except ImportError:
-            raise InputError(
-                f"text.tokenizer: {shown} is read by the package transformers, which is not "
-                "installed: `pip install transformers`"
-            ) from None
-
-        return AutoTokenizer.from_pretrained(
-            where, local_files_only=not on_hub, trust_remote_code=False
-        )
-    except InputError:
-        raise
-    except Exception as error:  # damaged files raise almost anything, plain Exception included
-        reason = " ".join(str(error).split())[:200]
-        fix = "is the network there?" if on_hub else f"give a tokenizer's folder, or {_TRAIN}"
-        raise InputError(f"text.tokenizer: {shown} is no tokenizer ({reason}); {fix}") from None
-
-
 def build_page_tokenizer(config: Config) -> PageTokenizer | None:
     """The encoder that a config asks for, its tokenizer loaded and checked; None without text.
 
@@ -374,7 +331,7 @@ def build_page_tokenizer(config: Config) -> PageTokenizer | None:
     if not text.tokenizer:
         raise InputError(
             f"text.tokenizer is not set, but text.selection is {text.selection!r}: give a "
-            f"tokenizer's folder, or {_TRAIN}"
+            f"tokenizer's folder, or {TRAIN}"
         )
     encoder = PageTokenizer(text.tokenizer, **text_options(config))
     check_page_tokenizer(encoder, config)

@@ -11,10 +11,17 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from lmv3det.errors import InputError
+
 SETTINGS = "tokenizer_config.json"
 """The file that names the special tokens; `tokenizer.json` has all the rest."""
 _ONLY_5 = ("backend", "is_local", "local_files_only")
 """What transformers 5 notes about the place that it read a tokenizer from."""
+
+HUB = "hub:"
+"""What a name on the Hugging Face hub begins with; nothing else is looked for there."""
+TRAIN = "train one with `lmv3det train-tokenizer OCR_DIR --out DIR`"
+"""What makes a tokenizer, as messages say it."""
 
 
 @dataclass
@@ -64,6 +71,54 @@ def read_tokenizer_files(folder: Path) -> FileTokenizer | None:
 def _id(tokenizer: Tokenizer, token: Any) -> int | None:
     content = token.get("content") if isinstance(token, dict) else token
     return tokenizer.token_to_id(content) if isinstance(content, str) else None
+
+
+def load_tokenizer(name: str, shown: str, of_checkpoint: bool = False) -> Any:
+    """The tokenizer of a folder, or of `hub:owner/name`.
+
+    Files of a checkpoint were written by `save_pretrained`, and are read without transformers where
+    they say all.
+
+    Args:
+        name: the folder, or `hub:` and the name.
+        shown: what messages call it.
+        of_checkpoint: the folder has the files of a checkpoint.
+
+    Raises:
+        InputError: no such folder, no tokenizer, or a package that it needs is missing.
+    """
+    folder = Path(name).expanduser()
+    on_hub = name.startswith(HUB)
+    if not on_hub and not folder.exists():
+        raise InputError(
+            f"text.tokenizer: {shown}: no such folder; give the folder of a tokenizer "
+            f"(tokenizer.json, tokenizer_config.json), {HUB}OWNER/NAME for one on the Hugging Face "
+            f"hub, or {TRAIN}"
+        )
+    if not on_hub and not folder.is_dir():
+        raise InputError(f"text.tokenizer: {shown} is a file; give the folder that holds it")
+
+    where = name.removeprefix(HUB) if on_hub else str(folder)
+    try:
+        if of_checkpoint and (read := read_tokenizer_files(folder)) is not None:
+            return read
+        try:
+            from transformers import AutoTokenizer
+        except ImportError:
+            raise InputError(
+                f"text.tokenizer: {shown} is read by the package transformers, which is not "
+                "installed: `pip install transformers`"
+            ) from None
+
+        return AutoTokenizer.from_pretrained(
+            where, local_files_only=not on_hub, trust_remote_code=False
+        )
+    except InputError:
+        raise
+    except Exception as error:  # damaged files raise almost anything, plain Exception included
+        reason = " ".join(str(error).split())[:200]
+        fix = "is the network there?" if on_hub else f"give a tokenizer's folder, or {TRAIN}"
+        raise InputError(f"text.tokenizer: {shown} is no tokenizer ({reason}); {fix}") from None
 
 
 def portable_settings(text: str) -> str:

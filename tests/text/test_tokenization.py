@@ -167,8 +167,10 @@ def test_strings_and_boxes_must_be_as_many(folder):
 
 def test_the_tokenizer_is_loaded_once_and_only_when_needed(folder, monkeypatch):
     calls = []
-    load = tokens_module._load
-    monkeypatch.setattr(tokens_module, "_load", lambda *a, **k: calls.append(a) or load(*a, **k))
+    load = tokens_module.load_tokenizer
+    monkeypatch.setattr(
+        tokens_module, "load_tokenizer", lambda *a, **k: calls.append(a) or load(*a, **k)
+    )
     encoder = PageTokenizer(folder)
     assert calls == []
     for _ in range(3):
