@@ -60,9 +60,11 @@ def run(args: argparse.Namespace) -> int:
         trust_code=args.trust_code,
     )
     for one in done.differences:
+        beyond = one.compared - one.within
         print(
             f"{printable(one.page)}: {one.detections} detections; at most {one.pixels:.2g} px and "
             f"{one.score:.2g} in score from the checkpoint"
+            + (f" ({beyond} of {one.compared} beyond the bounds)" if beyond else "")
         )
     if done.left_out_masks:
         print("the mask head is left out: the file finds boxes, not masks")

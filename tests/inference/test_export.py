@@ -225,14 +225,21 @@ def test_comparison_finds_what_lacks_and_forgives_the_edge():
         return Detections(boxes, scores, torch.tensor([int(r[5]) for r in rows]), (9, 9))
 
     one, edge = (0.0, 0.0, 5.0, 5.0, 0.9, 0), (1.0, 1.0, 3.0, 3.0, 0.3005, 1)
-    assert compare(page(one), page(one, edge), 0.3, 100, 1e-3) == (0, 0)
-    assert compare(page(one), page(one, edge), 0.2, 100, 1e-3)[0] == float("inf")
-    assert compare(page(one), page(), 0.3, 100, 1e-3)[0] == float("inf")
-    assert compare(page(), page(one), 0.3, 100, 1e-3)[0] == float("inf")
+
+    def most(*pages):
+        return compare(*pages, threshold, 100, 1e-3).max(axis=0, initial=0).tolist()
+
+    threshold = 0.3
+    assert most(page(one), page(one, edge)) == [0, 0]
+    assert most(page(one), page())[0] == most(page(), page(one))[0] == float("inf")
     other_class = (0.0, 0.0, 5.0, 5.0, 0.9, 1)
-    assert compare(page(one), page(other_class), 0.3, 100, 1e-3)[0] == float("inf")
+    assert most(page(one), page(other_class))[0] == float("inf")
     moved = (0.0, 0.5, 5.0, 5.0, 0.8, 0)
-    assert compare(page(one), page(moved), 0.3, 100, 1e-3) == pytest.approx((0.5, 0.1))
+    assert most(page(one), page(moved)) == pytest.approx([0.5, 0.1])
+    threshold = 0.2
+    assert most(page(one), page(one, edge))[0] == float("inf")
+    # Both sides count: two that agree, and one that has no fellow.
+    assert len(compare(page(one), page(one, edge), 0.2, 100, 1e-3)) == 3
 
 
 def test_misuse_is_told_in_one_line(image_only, tmp_path):
