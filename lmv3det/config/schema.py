@@ -29,11 +29,13 @@ from lmv3det.config.model_schema import (
 @dataclass(config=STRICT)
 class SplitConfig:
     annotations: str | None = None
-    """COCO instances JSON."""
+    """COCO instances JSON; or a folder of LabelMe files, a JSON export of Label Studio, or an XML
+    export of CVAT."""
     images: str | None = None
     """Folder of the page images; file names in the annotations are relative to it."""
     ocr: str | None = None
-    """Folder of the OCR files, `<image stem>.json`. None: `OCR` next to the image folder."""
+    """Folder of the OCR files, `<image stem>.json` or `<image name>.json`. None: `OCR` next to the
+    image folder."""
 
 
 @dataclass(config=STRICT)

@@ -57,7 +57,7 @@ def open_index(annotations: Path, images: Path) -> Packed:
     except OSError as error:
         why = "no such annotation file" if isinstance(error, FileNotFoundError) else error.strerror
         raise InputError(f"{annotations}: {why}") from None
-    if not annotations.is_file():
+    if not annotations.is_file() and not annotations.is_dir():
         raise InputError(f"{annotations}: not a regular file; give COCO instances JSON")
     if not images.is_dir():
         raise InputError(f"{images}: no such image folder")
@@ -73,7 +73,7 @@ def open_index(annotations: Path, images: Path) -> Packed:
         with bar:
             return index_coco(annotations, images, writer, lambda at: _advance(bar, at))
 
-    if size < _LARGE:
+    if size < _LARGE or annotations.is_dir():
         return pack_in_memory(fill)
     folder = cache_folder()
     try:

@@ -76,11 +76,11 @@ def check_files(config: Config) -> None:
         if name == "val" and not any(paths.values()):
             continue
         for key, path in paths.items():
-            what = "COCO JSON file" if key == "annotations" else "image folder"
+            what = "annotation file" if key == "annotations" else "image folder"
             fix = f"give it by data.{name}.{key}=PATH, or in the config file"
             if path is None:
                 raise InputError(f"data.{name}.{key}, the {what}, is not set; {fix}")
-            exists = Path(path).is_file() if key == "annotations" else Path(path).is_dir()
+            exists = Path(path).is_dir() or (key == "annotations" and Path(path).is_file())
             if not exists:
                 raise InputError(
                     f"data.{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {fix}"

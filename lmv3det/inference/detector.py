@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
 from lmv3det.data.images import PDF_DPI
-from lmv3det.data.loader import Collate
 from lmv3det.data.transforms import TestTransform
 from lmv3det.device import autocast, choose_device, choose_precision
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
 from lmv3det.inference.detections import PageDetections
-from lmv3det.inference.onnx_model import OnnxModel, load_onnx
+from lmv3det.inference.onnx_model import OnnxModel, load_onnx, sample_arrays
 from lmv3det.inference.results import in_page_pixels
 from lmv3det.inference.samples import batches_of, page_samples
 from lmv3det.inference.selection import Selection, check_count
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from lmv3det.checkpoint.file import Checkpoint
     from lmv3det.config import Config
     from lmv3det.data.categories import Category
+    from lmv3det.data.loader import Collate
     from lmv3det.model.detector import LayoutDetector
-    from lmv3det.structures import Sample
+    from lmv3det.structures import Detections, Sample
     from lmv3det.text.tokenization import PageTokenizer
 
 MAX_HELD_BYTES = 1 << 30
@@ -67,21 +70,30 @@ class Detector:
         device: torch.device | str = "cpu",
         thresholds: Mapping[str, float] | None = None,
     ) -> None:
-        given = config.input
         self.model, self.config, self.device = model, config, device
+        self.page_tokenizer = page_tokenizer
         self.names = [category.name for category in categories]
         self.thresholds = dict(thresholds or {})
         self.uses_text = page_tokenizer is not None
-        self.precision = choose_precision(config.precision, device)
-        self.transform = TestTransform(given.min_size_test, given.max_size_test)
-        self.collate = Collate(
+        self.precision = None
+        if not isinstance(model, OnnxModel):
+            self.precision = choose_precision(config.precision, device)
+        self.transform = TestTransform(config.input.min_size_test, config.input.max_size_test)
+
+    @functools.cached_property
+    def collate(self) -> Collate:
+        """Makes the batches of a model of torch's."""
+        from lmv3det.data.loader import Collate
+
+        given = self.config.input
+        return Collate(
             given.pixel_mean,
             given.pixel_std,
             given.size_divisibility,
-            page_tokenizer,
+            self.page_tokenizer,
             with_targets=False,
             with_polygons=False,
-            pad_token_id=config.backbone.pad_token_id,
+            pad_token_id=self.config.backbone.pad_token_id,
         )
 
     @classmethod
@@ -115,11 +127,10 @@ class Detector:
         if Path(path).suffix == ".onnx":
             if device not in ("auto", "cpu"):
                 raise InputError(f"{path}: an ONNX file runs on the CPU, not on device {device}")
-            where = choose_device("cpu")
             model, checkpoint = load_onnx(path, overrides)
-        else:
-            where = choose_device(device)
-            model, checkpoint = load_detector(path, where, overrides, trust_code=trust_code)
+            return cls.of_checkpoint(model, checkpoint)
+        where = choose_device(device)
+        model, checkpoint = load_detector(path, where, overrides, trust_code=trust_code)
         return cls.of_checkpoint(model, checkpoint, where)
 
     @classmethod
@@ -200,9 +211,10 @@ class Detector:
             password: of encrypted PDF files.
 
         Returns:
-            One `PageDetections` a page, on the model's device: boxes in pixels of the page, class
-            `names`, `page`, and masks N×28×28 within the boxes, which
-            `lmv3det.model.mask_head.paste(masks, boxes, image_size)` draws into the page.
+            One `PageDetections` a page, on the model's device (arrays where the model is an ONNX
+            file): boxes in pixels of the page, class `names`, `page`, and masks N×28×28 within the
+            boxes, which `lmv3det.model.mask_head.paste(masks, boxes, image_size)` draws into the
+            page.
 
         Raises:
             InputError: a page or its text that cannot be read; an OCR list of another length; an
@@ -333,12 +345,10 @@ class Detector:
     def _detect_batch(
         self, pages: list[tuple[Sample, Sample]], selection: Selection, masks: bool
     ) -> list[tuple[Sample, PageDetections]]:
-        batch = self.collate([resized for _, resized in pages])
-        batch = batch.to(self.device, non_blocking=True)
-        with autocast(self.device, self.precision):
-            raw = self.model.predict(batch, selection.lowest, masks)
+        raw = self._find([resized for _, resized in pages], selection.lowest, masks)
         found = []
-        for (sample, _), one in zip(pages, in_page_pixels(raw, batch.pages), strict=True):
+        origins = [sample.page for sample, _ in pages]
+        for (sample, _), one in zip(pages, in_page_pixels(raw, origins), strict=True):
             lines = None
             if self.uses_text:
                 boxes, page = sample.line_boxes, sample.page
@@ -353,5 +363,14 @@ class Detector:
                 one.page,
                 lines,
             )
-            found.append((sample, detections[selection.keep(detections).nonzero()[:, 0]]))
+            found.append((sample, detections[np.flatnonzero(selection.keep(detections))]))
         return found
+
+    def _find(self, pages: Sequence[Sample], lowest: float, masks: bool) -> list[Detections]:
+        """What the model finds on resized pages, in their pixels."""
+        if isinstance(self.model, OnnxModel):
+            arrays = [sample_arrays(page, self.config, self.page_tokenizer) for page in pages]
+            return [self.model.find(page, lowest) for page in arrays]
+        batch = self.collate(pages).to(self.device, non_blocking=True)
+        with autocast(self.device, self.precision):
+            return self.model.predict(batch, lowest, masks)

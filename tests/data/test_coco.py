@@ -148,7 +148,7 @@ def test_what_goes_on_after_faults(tiny_data):
     ("text", "says"),
     [
         ("{", "not JSON"),
-        ("[]", "no list 'images'"),
+        ("[]", "a JSON list, but not of Label Studio's tasks"),
         ('{"images": [], "annotations": []}', "no list 'categories'"),
         ('{"images": [], "annotations": [], "categories": []}', "at least one class"),
         (
