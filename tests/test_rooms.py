@@ -24,7 +24,7 @@ LAYERS = (
     ("checkpoint",),
     ("convert", "inference"),
     ("evaluation",),
-    ("engine",),
+    ("engine", "batch"),
     ("ablation",),
     ("cli",),
 )
