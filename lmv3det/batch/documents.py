@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from lmv3det.data.addresses import file_system, read_bytes
 from lmv3det.data.images import IMAGE_SUFFIXES, count_pages
 from lmv3det.errors import InputError, explain
 
@@ -42,7 +43,8 @@ class Document:
     @property
     def suffix(self) -> str:
         """Of the file's or member's own name, in lower case."""
-        return PurePosixPath(self.name.partition("::")[0]).suffix.lower()
+        own = self.name if self.length < 0 else self.name.removesuffix(f"::{self.address}")
+        return PurePosixPath(own).suffix.lower()
 
 
 def find_documents(sources: Iterable[str]) -> list[Document]:
@@ -89,32 +91,11 @@ def _expand(source: str, *, of_list: bool = False) -> Iterator[Document]:
         elif kind == ".txt" and not of_list:
             with _reading(address):
                 content = fs.cat_file(one)
-            for line in content.decode("utf-8", "surrogateescape").splitlines():
+            for line in content.decode("utf-8", "surrogateescape").split("\n"):
                 if line.strip() and not line.startswith("#"):
                     yield from _expand(line.strip(), of_list=True)
         else:
             yield Document(address, address)
-
-
-def file_system(address: str) -> tuple[Any, str]:
-    """fsspec's file system of an address, and the path in it.
-
-    Raises:
-        InputError: no such protocol, or its package is not installed.
-    """
-    fsspec = _fsspec()
-    try:
-        return fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"{address}: {' '.join(str(error).split())}") from None
-
-
-def _fsspec() -> Any:
-    try:
-        import fsspec
-    except ImportError:
-        raise InputError(f"the package fsspec is not installed: {INSTALL}") from None
-    return fsspec
 
 
 def _is_glob(path: str) -> bool:
@@ -159,17 +140,13 @@ def open_document(document: Document, folder: Path) -> Iterator[Path]:
         OSError: the copy cannot be written.
     """
     fs, path = file_system(document.address)
-    whole = document.length < 0
-    if whole and _is_local(fs):
+    if document.length < 0 and _is_local(fs):
         yield Path(path)
         return
-    with _reading(document.name):
-        if whole:
-            content = fs.cat_file(path)
-        else:
-            content = fs.cat_file(path, document.start, document.start + document.length)
-            if len(content) != document.length:
-                raise InputError(f"{document.name}: the tar file is shorter than it was")
+    try:
+        content = read_bytes(document.address, document.start, document.length)
+    except InputError as error:
+        raise InputError(str(error).replace(document.address, document.name, 1)) from None
     copy = folder / f"document{document.suffix}"
     copy.write_bytes(content)
     del content

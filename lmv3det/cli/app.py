@@ -36,6 +36,7 @@ COMMANDS = {
     "check": ("lmv3det.cli.check", "look for issues in a data set"),
     "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
     "train-tokenizer": ("lmv3det.cli.train_tokenizer", "make a tokenizer from OCR files"),
+    "shards": ("lmv3det.cli.shards", "write a data set as tar files, for training on many hosts"),
     "ablation": ("lmv3det.cli.ablation", "train several systems and print their table"),
     "synthetic": ("lmv3det.cli.synthetic", "make pages with exact annotations"),
 }
