@@ -75,6 +75,7 @@ def agent(host: str, folder: Path) -> subprocess.Popen:
     words = ["ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run"]
     words += ["--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "3"]
     words += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{HOSTS['lmv3-a']}:29511"]
+    words += ["--rdzv-conf", f"is_host={int(host == 'lmv3-a')}"]  # else told by the host's name
     words += ["--rdzv-id", "pages", "--local-addr", HOSTS[host], str(ROOT / "train.py")]
     words += ["--config", str(folder / host / "run.yaml"), "--resume-or-start"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
