@@ -71,7 +71,7 @@ def generate(
 
 def check_latex() -> None:
     """Raises:
-        InputError: there is no LaTeX, or it lacks a class or a font.
+    InputError: there is no LaTeX, or it lacks a class or a font.
     """
     if shutil.which("pdflatex") is None:
         raise InputError(f"latex_pages: no pdflatex; on Debian: apt-get install {DEBIAN}")
