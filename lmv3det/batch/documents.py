@@ -23,7 +23,7 @@ INSTALL = "`pip install lmv3det[batch]`"
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Document:
     """A file, or a member of a tar file.
 
@@ -70,7 +70,8 @@ def _expand(source: str, *, of_list: bool = False) -> Iterator[Document]:
     fs, path = file_system(source)
     suffix = PurePosixPath(path).suffix.lower()
     if of_list and suffix in SUFFIXES and not any(sign in path for sign in "*?["):
-        yield Document(_address(fs, path), _address(fs, path))
+        address = _address(fs, path)
+        yield Document(address, address)
         return
     with _reading(source):
         if fs.isdir(path):

@@ -88,17 +88,16 @@ def agent(host: str, folder: Path) -> subprocess.Popen:
         )
 
 
-@pytest.fixture
-def hosts(tmp_path) -> Path:
+def make_hosts(root: Path) -> Path:
     """A folder with those of both hosts: pages and config."""
     for host in HOSTS:
-        folder = tmp_path / host
+        folder = root / host
         folder.mkdir()
         make_pages(folder)
         solver = {"steps": STEPS, "checkpoint_every": EVERY, "keep_last": 0}
         config = tiny_config(folder, folder / "run", neck={"norm": "frozen"}, solver=solver)
         (folder / "run.yaml").write_text(to_yaml(config), encoding="utf-8")
-    return tmp_path
+    return root
 
 
 def wait_for_step(folder: Path, step: int, agents: list[subprocess.Popen]) -> None:
@@ -127,8 +126,7 @@ def said(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(network, tmp_path_factory) -> list[tuple]:
     """The losses of a run that nothing happens to."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    hosts.__wrapped__(folder)
+    folder = make_hosts(tmp_path_factory.mktemp("undisturbed"))
     finish(folder, [agent(host, folder) for host in HOSTS])
     found = losses(folder / "lmv3-a" / "run")
     assert [entry[0] for entry in found] == list(range(1, STEPS + 1))
@@ -136,7 +134,8 @@ def undisturbed(network, tmp_path_factory) -> list[tuple]:
     return found
 
 
-def test_a_host_that_dies_and_comes_back(hosts, undisturbed):
+def test_a_host_that_dies_and_comes_back(tmp_path, undisturbed):
+    hosts = make_hosts(tmp_path)
     first, second = (agent(host, hosts) for host in HOSTS)
     wait_for_step(hosts, 2 * EVERY + 1, [first, second])
     power_off("lmv3-b")
@@ -148,8 +147,9 @@ def test_a_host_that_dies_and_comes_back(hosts, undisturbed):
     assert load_checkpoint(hosts / "lmv3-a" / "run" / "last.pth").step == STEPS
 
 
-def test_the_host_of_the_rendezvous_dies(hosts, undisturbed):
+def test_the_host_of_the_rendezvous_dies(tmp_path, undisturbed):
     """With it goes the place where the agents meet: both are started again, by the same command."""
+    hosts = make_hosts(tmp_path)
     first, second = (agent(host, hosts) for host in HOSTS)
     wait_for_step(hosts, 2 * EVERY + 1, [first, second])
     power_off("lmv3-a")
