@@ -260,8 +260,8 @@ def columns_of(detections: PageDetections, document_score: float) -> dict[str, A
     boxes = detections.boxes.cpu().double().numpy().round(BOX_DECIMALS)
     return {
         "boxes": boxes.tolist(),
-        "classes": [entry["category"] for entry in entries],
+        "classes": [readable(entry["category"]) for entry in entries],
         "scores": [entry["score"] for entry in entries],
-        "text": ["\n".join(entry.get("lines", [])) for entry in entries],
+        "text": [readable("\n".join(entry.get("lines", []))) for entry in entries],
         "order": [entry.get("order") for entry in entries],
     }

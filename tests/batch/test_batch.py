@@ -159,13 +159,13 @@ def test_a_page_is_the_same_alone_and_in_a_batch(corpus, options, tmp_path):
 
 def test_text_and_order_of_regions():
     """A region has the lines in it; one that covers the same again has neither text nor order."""
-    lines = OcrPage(np.array([[10.0, 10, 50, 20], [10, 30, 50, 40]]), ["first", "second"])
+    lines = OcrPage(np.array([[10.0, 10, 50, 20], [10, 30, 50, 40]]), ["first", "sec\udcffond"])
     boxes = torch.tensor([[0.0, 0, 100, 60], [0, 0, 100, 61], [0, 70, 100, 100.126]])
     classes, names = torch.tensor([1, 0, 1]), ["Table", "Text"]
     page = PageDetections(boxes, torch.tensor([0.9, 0.8, 0.7]), classes, (120, 100), names=names)
     page.lines = lines
     values = columns_of(page, 0.3)
-    assert values["text"] == ["first\nsecond", "", ""] and values["order"] == [0, None, 1]
+    assert values["text"] == ["first\nsec\\udcffond", "", ""] and values["order"] == [0, None, 1]
     assert values["classes"] == ["Text", "Table", "Text"]
     assert values["boxes"][2] == [0, 70, 100, 100.13]
 
