@@ -79,6 +79,7 @@ def agent(host: str, folder: Path) -> subprocess.Popen:
     words += ["--rdzv-id", "pages", "--local-addr", HOSTS[host], str(ROOT / "train.py")]
     words += ["--config", str(folder / host / "run.yaml"), "--resume-or-start"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # else nobody can come back
     with open(folder / f"{host}.log", "ab") as log:
         return subprocess.Popen(
             words,
