@@ -20,6 +20,7 @@ KEEP_BLOCKS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"
 """Settings of glibc with which it keeps large blocks instead of giving them back."""
 TWIN = "explicit softmax, activations recomputed"
 LOOP = "loop over pages and boxes"
+PREDICT = "a loop over predict"
 FIRST = "the first time, when the index is made"
 GRIDS = ((25, 19), (50, 38), (200, 152))
 BOXES = ("lines", "large")
@@ -60,6 +61,7 @@ def all_rows() -> list[Row]:
     )
     return [
         *rows,
+        Row("batch_pages", PREDICT, "batch_case:batch_pages", (24,), 0.9, rounds=1),
         forward,
         dataclasses.replace(kept, keep_blocks=True),
         Row("coco_index_open", FIRST, "coco_index_open", (360_000,), 20.0, 0.8, rounds=1),

@@ -24,7 +24,7 @@ LAYERS = (
     ("checkpoint",),
     ("convert", "inference"),
     ("evaluation",),
-    ("engine", "doctor"),
+    ("engine", "batch", "doctor"),
     ("ablation",),
     ("cli",),
 )

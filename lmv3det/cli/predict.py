@@ -146,7 +146,7 @@ def check_ranges(args: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
     for name in ("draw_score", "max_overlap"):
-        value = getattr(args, name)
+        value = getattr(args, name, None)
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"--{name.replace('_', '-')} is {value}; it must be from 0 to 1")
     if args.precision not in (None, "auto", "fp32", "bf16", "fp16"):

@@ -83,9 +83,14 @@ def _descriptions(cls: type) -> dict[str, str]:
     """
     schema = TypeAdapter(cls).json_schema()
     schema = schema.get("$defs", {}).get(cls.__name__, schema)
-    found = {}
+    found: dict[str, str] = {}
+    for parent in cls.__bases__:  # those that are inherited have no docstring here
+        if dataclasses.is_dataclass(parent):
+            found |= _descriptions(parent)
     for name, entry in schema["properties"].items():
         if not entry.get("description"):
+            if name in found:
+                continue
             raise ValueError(f"{cls.__name__}.{name} has no docstring")
         found[name] = " ".join(entry["description"].split())
     return found

@@ -39,8 +39,15 @@ class SplitConfig:
 
 
 @dataclass(config=STRICT)
+class TrainSplitConfig(SplitConfig):
+    shards: str | None = None
+    """Instead of the three others: tar files that `lmv3det shards` wrote, such as
+    `pages-{000..009}.tar`; paths, or addresses that fsspec opens."""
+
+
+@dataclass(config=STRICT)
 class DataConfig:
-    train: SplitConfig = field(default_factory=SplitConfig)
+    train: TrainSplitConfig = field(default_factory=TrainSplitConfig)
     """Pages to train on."""
     val: SplitConfig = field(default_factory=SplitConfig)
     """Pages to evaluate on."""

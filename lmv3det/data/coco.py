@@ -146,8 +146,20 @@ class CocoDataset:
         if self.with_text:
             text = self._read_ocr(record)
             sample.lines = text.lines
-            sample.line_boxes = _fit_lines(text, image.shape[:2], orientation)
+            sample.line_boxes = fit_lines(text, image.shape[:2], orientation)
         return sample
+
+    def aspect_ratios(self) -> np.ndarray:
+        """N float64, height / width of every page."""
+        return self.records.aspect_ratios()
+
+    def page_size(self, index: int) -> tuple[int, int]:
+        """(height, width) of a page's file.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        return read_size(self.records[index].path)
 
     def _load(self, record: Record) -> tuple[np.ndarray, int]:
         """The image, and the EXIF orientation that was left unapplied (1: none)."""
@@ -203,7 +215,7 @@ def size_problem(record: Record) -> str | None:
     return problem
 
 
-def _fit_lines(text: OcrPage, size: tuple[int, int], orientation: int) -> np.ndarray:
+def fit_lines(text: OcrPage, size: tuple[int, int], orientation: int) -> np.ndarray:
     """OCR boxes in the pixels of an image of (height, width) `size`."""
     if not len(text.boxes):
         return np.zeros((0, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import stat
@@ -48,6 +49,18 @@ def read_image(
             image.draft(None, (least_side, least_side))  # does nothing to other formats
         image.load()
         return to_rgb(image, upright)
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """As `read_image`, of a file's content.
+
+    Args:
+        content: of one of `FORMATS`.
+        name: what errors call it.
+    """
+    with _Guard(name), _opened(io.BytesIO(content), name) as image:
+        image.load()
+        return to_rgb(image, True)
 
 
 def read_size(path: str | os.PathLike, *, upright: bool = True) -> tuple[int, int]:
@@ -282,11 +295,15 @@ def to_array(image: Any) -> np.ndarray:
 
 def _open_image(path: str | os.PathLike) -> Image.Image:
     _check_regular(path)
+    return _opened(path, path)
+
+
+def _opened(source: Any, name: str | os.PathLike) -> Image.Image:
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels() > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels()  # Pillow's own limit is at twice this number
-    image = Image.open(path, formats=FORMATS)
+    image = Image.open(source, formats=FORMATS)
     try:
-        check_size(path, *image.size, image.mode)
+        check_size(name, *image.size, image.mode)
     except InputError:
         image.close()
         raise

@@ -136,7 +136,7 @@ def predict_files(
             )
         source = "detector"
         if not isinstance(detector, Detector):
-            source = _fingerprint(detector)
+            source = fingerprint(detector)
             detector = Detector.load(detector, device, overrides, trust_code=trust_code)
             log.info("on %s", describe(detector.device, detector.precision))
         if masks and detector.model.mask_head is None:
@@ -177,7 +177,7 @@ def _keep_inputs(paths: Sequence[Path], folders: Sequence[Path]) -> None:
             )
 
 
-def _fingerprint(checkpoint: str | os.PathLike | None) -> str:
+def fingerprint(checkpoint: str | os.PathLike | None) -> str:
     """What tells a checkpoint from another one, or from what it was before more training."""
     if checkpoint is None:
         return "the packed model"

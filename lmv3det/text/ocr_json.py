@@ -95,6 +95,19 @@ def read_ocr(path: str | os.PathLike, *, malformed: Literal["error", "skip"] = "
         return _unusable(path, f"not UTF-8 ({error})", 1, malformed)
     except (OSError, UnicodeEncodeError) as error:  # no permission, or a name that cannot be one
         raise InputError(f"{path}: cannot be read ({error})") from None
+    return parse_ocr(text, path, malformed=malformed)
+
+
+def parse_ocr(
+    text: str, path: str | os.PathLike, *, malformed: Literal["error", "skip"] = "error"
+) -> OcrPage:
+    """As `read_ocr`, of a file's text.
+
+    Args:
+        text: JSON.
+        path: what errors call it.
+        malformed: as for `read_ocr`.
+    """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
