@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": ("lmv3det.cli.evaluate", "score a checkpoint on annotated pages"),
     "report": ("lmv3det.cli.report", "show where COCO results fail, in one HTML page"),
     "predict": ("lmv3det.cli.predict", "find the regions of images, folders and PDF files"),
+    "serve": ("lmv3det.cli.serve", "show regions in a browser, and answer programs"),
     "ocr": ("lmv3det.cli.ocr", "read the text lines of images, folders and PDF files"),
     "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
     "export": ("lmv3det.cli.export", "write a detector as an ONNX or TorchScript file"),
