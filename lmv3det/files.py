@@ -70,13 +70,18 @@ def lock_folder(folder: Path, what: str) -> Iterator[None]:
         raise InputError(f"{folder}: cannot be written to ({error}); set another folder") from None
     with lock:
         try:
-            for path in folder.iterdir():
-                if _TEMPORARY.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
+            remove_temporary(folder)
             yield
         finally:
             # Under the lock: whoever opened this file meanwhile sees that it has gone.
             (folder / LOCK).unlink(missing_ok=True)
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what killed jobs left of files that they were writing in a folder, not below it."""
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -102,6 +107,12 @@ def _naming(path: Path) -> Iterator[None]:
         if error.filename is not None or str(path) in str(error):
             raise
         raise OSError(f"{path}: cannot be written ({error})") from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file at once or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_json(path: Path, content: Any) -> None:

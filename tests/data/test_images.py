@@ -443,3 +443,10 @@ def test_an_encrypted_pdf_needs_its_password(tmp_path):
         count_pages(path)
     with pytest.raises(InputError, match=r"secret\.pdf: wrong password"):
         list(iter_pages(path, password="guess"))
+
+
+def test_large_images_are_resized_channel_by_channel_to_the_same_pixels(monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    at_once = pixels.resize_image(image, (37, 50))
+    monkeypatch.setattr(pixels, "_BAND", 1000)
+    np.testing.assert_array_equal(pixels.resize_image(image, (37, 50)), at_once)
