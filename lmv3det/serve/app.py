@@ -33,7 +33,7 @@ from lmv3det.serve.output import Output, json_output, write_format
 from lmv3det.serve.schema import ClassInfo, ConvertFormat, Found, Health, ModelInfo, Options, Shown
 from lmv3det.serve.uploads import Upload, read_body, receive, shown_name
 from lmv3det.serve.visit import Places, Visit
-from lmv3det.serve.work import Work
+from lmv3det.serve.work import MODEL_FAILED, Work
 from lmv3det.visualization.regions import color
 
 
@@ -141,7 +141,8 @@ async def detect(request: Request, visit: Taken, options: Annotated[Options, Que
     pages = [page async for page in work.pages(visit, upload, count, options, out)]
     done = [page for page in pages if "error" not in page]
     if not done:
-        raise Refusal(422, _as_sentence(pages[0]["error"]))
+        error = pages[0]["error"]
+        raise Refusal(500 if error == MODEL_FAILED else 422, _as_sentence(error))
     if options.format == "json":
         output = json_output({"file": upload.name, "pages": pages})
     else:

@@ -28,6 +28,8 @@ from lmv3det.structures import Sample
 
 log = logging.getLogger(__name__)
 
+MODEL_FAILED = "The model failed on this page; the server's log has the cause."
+
 
 class Work:
     """Reads files and predicts on their pages.
@@ -121,8 +123,7 @@ class Work:
             except Exception:
                 self.metrics.failures.inc()
                 log.exception("page %d of %r failed", number + 1, upload.name)
-                sentence = "The model failed on this page; the server's log has the cause."
-                return {"file": upload.name, "page": number + 1, "error": sentence}
+                return {"file": upload.name, "page": number + 1, "error": MODEL_FAILED}
         self.metrics.pages.inc()
         entry["file"] = upload.name
         if picture:

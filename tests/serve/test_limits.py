@@ -334,7 +334,7 @@ def test_a_model_that_fails_says_so(live, png, monkeypatch):
 
     monkeypatch.setattr(live.detector.model, "predict", fail)
     answer = live.detect(png)
-    assert answer.status == 422 and "log" in sentence(answer)
+    assert answer.status == 500 and "log" in sentence(answer)
     assert "order" not in answer.json()["error"]
 
 
