@@ -24,7 +24,7 @@ FAST_CPU := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 	touch $@
 
 .venv/dev: .venv/installed
-	$(BIN)/pip install --quiet -e ".[synthetic,batch,dev]"
+	$(BIN)/pip install --quiet -e ".[synthetic,batch,serve,dev]"
 	touch $@
 
 # Each part does those before it first.

@@ -23,7 +23,7 @@ LAYERS = (
     ("visualization", "ocr", "synthetic"),
     ("checkpoint",),
     ("convert", "inference"),
-    ("evaluation",),
+    ("evaluation", "serve"),
     ("engine", "batch", "doctor"),
     ("ablation",),
     ("cli",),

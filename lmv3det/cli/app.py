@@ -30,6 +30,7 @@ COMMANDS = {
     "report": ("lmv3det.cli.report", "show where COCO results fail, in one HTML page"),
     "predict": ("lmv3det.cli.predict", "find the regions of images, folders and PDF files"),
     "batch": ("lmv3det.cli.batch", "find the regions of a corpus, on one machine or many"),
+    "serve": ("lmv3det.cli.serve", "show regions in a browser, and answer programs"),
     "ocr": ("lmv3det.cli.ocr", "read the text lines of images, folders and PDF files"),
     "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
     "export": ("lmv3det.cli.export", "write a detector as an ONNX or TorchScript file"),

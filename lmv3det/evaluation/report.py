@@ -95,7 +95,12 @@ def environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lmv3det.evaluation", "templates"),
+        loader=jinja2.ChoiceLoader(
+            [
+                jinja2.PackageLoader("lmv3det.evaluation", "templates"),
+                jinja2.PackageLoader("lmv3det.visualization", "templates"),
+            ]
+        ),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
