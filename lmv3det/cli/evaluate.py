@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import logging
@@ -67,11 +68,12 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.data.coco import CocoDataset
     from lmv3det.data.loader import build_test_loader
     from lmv3det.device import choose_precision, describe
-    from lmv3det.engine.distributed import start
+    from lmv3det.engine.distributed import failing_together, start
     from lmv3det.evaluation.classes import match_classes, read_map
     from lmv3det.evaluation.detector import evaluate_detector
     from lmv3det.evaluation.files import write_evaluation
     from lmv3det.evaluation.tables import metrics_tables
+    from lmv3det.files import lock_folder
 
     if args.worst < 0:
         raise InputError(f"--worst is {args.worst}; it must be 0 or more")
@@ -96,8 +98,13 @@ def run(args: argparse.Namespace) -> int:
     if not quiet:
         _report_left_out(classes)
     encoder = checkpoint_page_tokenizer(checkpoint)
-    Path(args.out).mkdir(parents=True, exist_ok=True)  # a fault here is told before the work
-    with start(config.device, config.distributed_timeout) as world:
+    with (
+        start(config.device, config.distributed_timeout) as world,
+        contextlib.ExitStack() as stack,
+    ):
+        with failing_together(world):
+            if world.is_main:  # a fault here is told before the work
+                stack.enter_context(lock_folder(Path(args.out), "another evaluation"))
         if world.is_main:
             precision = choose_precision(config.precision, world.device)
             log.info("on %s", describe(world.device, precision))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -239,7 +240,8 @@ class _Job:
                 )
         except BaseException as error:
             done = sum(key in journal.places for key in keys)
-            journal.close()
+            with contextlib.suppress(OSError):  # a full disk has been told of
+                journal.close()
             if isinstance(error, (KeyboardInterrupt, OSError, InputError)):
                 log.warning(
                     "%d of %d pages are done and kept in %s; the same command with --resume goes "

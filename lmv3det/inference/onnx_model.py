@@ -43,12 +43,15 @@ class OnnxModel:
     Args:
         session: of a file that `lmv3det export` wrote.
         score_threshold: that of the file, below which it finds nothing.
+        classes: how many it names.
     """
 
     mask_head = None
 
-    def __init__(self, session: onnxruntime.InferenceSession, score_threshold: float) -> None:
-        self.session, self.score_threshold = session, score_threshold
+    def __init__(
+        self, session: onnxruntime.InferenceSession, score_threshold: float, classes: int
+    ) -> None:
+        self.session, self.score_threshold, self.classes = session, score_threshold, classes
         self.inputs = {value.name: len(value.shape) for value in session.get_inputs()}
 
     def find(
@@ -69,10 +72,29 @@ class OnnxModel:
                 f"the score threshold is {threshold:g}, but the ONNX file was exported with "
                 f"{self.score_threshold:g}; export it with test.score_threshold={threshold:g}"
             )
-        boxes, scores, classes = self.session.run(None, dict(arrays))
+        boxes, scores, classes = self._run(arrays)
         height, width = arrays["image_size"].tolist()
         found = Detections(boxes, scores, classes, (height, width))  # type: ignore[arg-type]
         return found[scores > np.float32(threshold)]
+
+    def _run(self, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Boxes N×4, scores N and classes N, of the types that `lmv3det export` gives them."""
+        try:
+            found = self.session.run(None, dict(arrays))
+        except Exception as error:  # as in `open_session`
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"onnxruntime cannot run the ONNX file ({reason})") from None
+        number = len(found[0]) if np.ndim(found[0]) else 0
+        wanted = [((number, 4), np.float32), ((number,), np.float32), ((number,), np.int64)]
+        given = [(np.shape(value), np.asarray(value).dtype) for value in found]
+        if given != wanted or not all(np.isfinite(value).all() for value in found[:2]):
+            raise InputError("the ONNX file gives no boxes, scores and classes; export it again")
+        if number and not 0 <= found[2].min() <= found[2].max() < self.classes:
+            raise InputError(
+                f"the ONNX file finds class {found[2].max()}, but names {self.classes}; "
+                "export it again"
+            )
+        return found
 
 
 def sample_arrays(
@@ -217,7 +239,10 @@ def load_onnx(
             graph holds.
     """
     session = open_session(path, threads)
-    stored = session.get_modelmeta().custom_metadata_map
+    try:
+        stored = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: what it says about itself is damaged ({error})") from None
     own = {k.removeprefix(PREFIX): v for k, v in stored.items() if k.startswith(PREFIX)}
     if not {"version", "config", "categories"} <= set(own):
         raise InputError(f"{path}: an ONNX file, but not one that lmv3det export wrote")
@@ -250,7 +275,7 @@ def load_onnx(
         tokenizer,
         thresholds=content["thresholds"],
     )
-    model = OnnxModel(session, config.test.score_threshold)
+    model = OnnxModel(session, config.test.score_threshold, len(checkpoint.categories))
     wanted = {"images", "image_size"}
     if config.text.selection != "none":
         wanted |= {"input_ids", "text_boxes", "text_mask"}

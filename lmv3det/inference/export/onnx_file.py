@@ -25,7 +25,7 @@ from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.checkpoint.loading import load_detector
 from lmv3det.config import Config
 from lmv3det.errors import InputError
-from lmv3det.files import replacing
+from lmv3det.files import remove_leftovers, replacing
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.export.graph import DetectorGraph
 from lmv3det.inference.onnx_model import load_onnx, metadata, require_packages, token_arrays
@@ -175,6 +175,7 @@ def export_checked(
     config = dataclasses.replace(checkpoint.config, model=without)
     checkpoint = dataclasses.replace(checkpoint, config=config)
     batches = _page_batches(model, checkpoint, pages, ocr) if pages else _noise(checkpoint)
+    remove_leftovers(out)
     with replacing(out) as temporary:
         write(model, checkpoint, temporary)
         other = load(temporary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -64,7 +65,9 @@ def write_script(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> N
         warnings.simplefilter("ignore")  # of sizes that tracing fixes: the comparison tells
         arguments = tuple(map(torch.from_numpy, arrays.values()))
         script = torch.jit.trace(graph, arguments, check_trace=False)
-        torch.jit.save(script, os.fspath(path), _extra_files=described)
+        written = io.BytesIO()  # torch ends the process where a disk is full
+        torch.jit.save(script, written, _extra_files=described)
+    path.write_bytes(written.getbuffer())
 
 
 class Script:
