@@ -281,7 +281,11 @@ def test_a_signal_saves_and_ends_the_command(tiny_data, tmp_path, monkeypatch, n
     stop_at(monkeypatch, 2, number)
     before = signal.getsignal(number)
     args = argparse.Namespace(
-        config=tmp_path / "config.yaml", resume=False, trust_code=False, overrides=[]
+        config=tmp_path / "config.yaml",
+        resume=False,
+        resume_or_start=False,
+        trust_code=False,
+        overrides=[],
     )
     assert run(args) == code
     assert signal.getsignal(number) == before

@@ -77,7 +77,7 @@ def exported(tmp_path_factory) -> tuple[Path, Path]:
 
 def test_predict_imports_no_torch(exported, tmp_path):
     source, path = exported
-    assert {"torch", "torchvision", "transformers", "timm"} <= set(blocked_modules())
+    assert {"torch", "torchvision", "transformers"} <= set(blocked_modules())
     page = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     Image.fromarray(page).save(tmp_path / "page.png")
     content = pdf_words(20, 350, "one two three", 60) + pdf_words(20, 150, "six five", 60)
