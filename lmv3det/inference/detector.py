@@ -373,4 +373,4 @@ class Detector:
             return [self.model.find(page, lowest) for page in arrays]
         batch = self.collate(pages).to(self.device, non_blocking=True)
         with autocast(self.device, self.precision):
-            return self.model.predict(batch, lowest, masks)
+            return self.model.predict(batch, score_threshold=lowest, with_masks=masks)
