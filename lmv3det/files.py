@@ -13,7 +13,7 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -51,13 +51,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path, what: str) -> Iterator[None]:
+def lock_folder(folder: Path, what: str, inner: Sequence[str] = ()) -> Iterator[None]:
     """Keep a folder, which is made, for one job at a time. The lock ends with the block, or with
     the process, however that dies. Temporary files that a killed job left are removed.
 
     Args:
         folder: where the job writes.
         what: who may have it, in words, such as "another training".
+        inner: names of folders in it that the job writes to, at any depth.
 
     Raises:
         InputError: another job has the folder, or it cannot be made or written to.
@@ -76,6 +77,10 @@ def lock_folder(folder: Path, what: str) -> Iterator[None]:
     with lock:
         try:
             remove_temporary(folder)
+            for name in inner:
+                for below in (folder / name, *(folder / name).rglob("*/")):
+                    if below.is_dir():
+                        remove_temporary(below)
             yield
         finally:
             # Under the lock: whoever opened this file meanwhile sees that it has gone.

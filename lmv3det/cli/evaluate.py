@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     ):
         with failing_together(world):
             if world.is_main:  # a fault here is told before the work
-                stack.enter_context(lock_folder(Path(args.out), "another evaluation"))
+                stack.enter_context(lock_folder(Path(args.out), "another evaluation", ["pages"]))
         if world.is_main:
             precision = choose_precision(config.precision, world.device)
             log.info("on %s", describe(world.device, precision))
@@ -135,10 +135,12 @@ def _report(
 ) -> None:
     from lmv3det.evaluation.analysis import analyse
     from lmv3det.evaluation.report import write_report
+    from lmv3det.files import remove_leftovers
 
     name = Path(args.checkpoint).stem
     analysis = analyse(dataset, evaluation.detections, evaluation, classes, name)
     path = args.report / "report.html"
+    remove_leftovers(path)
     write_report(path, dataset, [analysis], title=f"Layout detection, {args.checkpoint}")
     log.info("%s written", path)
 
@@ -165,7 +167,7 @@ def _save_thresholds(
     """Write thresholds into a checkpoint under the names of its own classes."""
     from lmv3det.checkpoint.file import load_checkpoint, save_checkpoint
     from lmv3det.checkpoint.folder import MARKER
-    from lmv3det.files import write_json
+    from lmv3det.files import remove_leftovers, write_json
 
     thresholds = {
         category.name: found[names[place]]
@@ -177,6 +179,7 @@ def _save_thresholds(
         about = json.loads(marker.read_text(encoding="utf-8"))
         write_json(marker, {**about, "thresholds": thresholds})
     else:
+        remove_leftovers(Path(path))
         checkpoint = load_checkpoint(path, trust_code=True)  # it was loaded before
         save_checkpoint(path, dataclasses.replace(checkpoint, thresholds=thresholds))
     log.info("%s: thresholds of %d classes written", path, len(thresholds))

@@ -64,7 +64,7 @@ def train(
             use_default_model(config)
             if world.is_main:
                 _check_folder(folder, bool(resume))
-                stack.enter_context(lock_folder(folder, "a training"))
+                stack.enter_context(lock_folder(folder, "a training", ["pictures"]))
                 shorten_warmup(config)
         config.solver.warmup_steps = distributed.from_main(config.solver.warmup_steps, world)
         trusted = trust_code or named_code(config).values()

@@ -128,7 +128,7 @@ def predict_files(
     folders += [out / "pictures"] if any(f.needs_pictures for f in chosen) else []
     folders += [out / "images"] if any(f.needs_images for f in chosen) else []
     _keep_inputs(paths, folders)
-    with lock_folder(out, "another job"):
+    with lock_folder(out, "another job", ["pictures", "images"]):
         stopped = count_entries(out / JOURNAL)
         if stopped and not (resume or overwrite):
             raise InputError(

@@ -275,7 +275,11 @@ def load_onnx(
         tokenizer,
         thresholds=content["thresholds"],
     )
-    model = OnnxModel(session, config.test.score_threshold, len(checkpoint.categories))
+    score, classes = config.test.score_threshold, len(checkpoint.categories)
+    try:
+        model = OnnxModel(session, score, classes)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the names of its inputs are damaged ({error})") from None
     wanted = {"images", "image_size"}
     if config.text.selection != "none":
         wanted |= {"input_ids", "text_boxes", "text_mask"}

@@ -21,7 +21,7 @@ from lmv3det.errors import InputError
 from lmv3det.files import is_unicode
 from lmv3det.structures import as_array
 from lmv3det.text.reading_order import ReadingOrder, reading_order
-from lmv3det.text.tokenizer_files import TRAIN, load_tokenizer, portable_files
+from lmv3det.text.tokenizer_files import TRAIN, faults_of, load_tokenizer, portable_files
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 Selection = Literal["first", "all", "sentence"]
 WORD_STARTS = ("▁", "Ġ")
 """The bare word-start piece of SentencePiece and of byte-level BPE."""
+_MAX_ID = 10_000_000
+"""Of a token: to save a vocabulary, the library counts from 0 to the largest id."""
 
 
 @dataclass
@@ -165,7 +167,8 @@ class PageTokenizer:
         if self._files is not None:
             return portable_files(self._files)
         with tempfile.TemporaryDirectory() as folder:
-            self._get().tokenizer.save_pretrained(folder)
+            with faults_of(self.tokenizer, OSError):
+                self._get().tokenizer.save_pretrained(folder)
             paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
             return portable_files({path.name: path.read_bytes() for path in paths})
 
@@ -280,7 +283,8 @@ class _Tokenizer:
     def __init__(self, name: str, shown: str | None = None) -> None:
         # Pages are small; threads would only warn and deadlock in forked workers.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        self.tokenizer = load_tokenizer(name, shown or name, of_checkpoint=shown is not None)
+        self.shown = shown or name
+        self.tokenizer = load_tokenizer(name, self.shown, of_checkpoint=shown is not None)
         self.fast = getattr(self.tokenizer, "backend_tokenizer", None)
         self.space = ""
         if self.fast is not None:
@@ -293,15 +297,21 @@ class _Tokenizer:
         self.vocab_size = max(vocabulary.values(), default=-1) + 1
         self.unk_token_id = self.tokenizer.unk_token_id
         self.word_starts = {vocabulary[piece] for piece in WORD_STARTS if piece in vocabulary}
+        if self.vocab_size > _MAX_ID:
+            raise InputError(
+                f"text.tokenizer: {self.shown} has a token of id {self.vocab_size - 1}; ids below "
+                f"{_MAX_ID} are read"
+            )
         if self.vocab_size == 0 or self.tokenizer.pad_token_id is None:
             raise InputError(
-                f"text.tokenizer: {shown or name} has no vocabulary or no pad token; "
+                f"text.tokenizer: {self.shown} has no vocabulary or no pad token; "
                 f"give LayoutLMv3's tokenizer or {TRAIN}"
             )
         self.pad_token_id = int(self.tokenizer.pad_token_id)
 
     def _encode_fast(self, lines: list[str]) -> list[Any]:
-        return self.fast.encode_batch(lines, add_special_tokens=False)  # type: ignore[union-attr]
+        with faults_of(self.shown, TypeError):
+            return self.fast.encode_batch(lines, add_special_tokens=False)  # type: ignore[union-attr]
 
     def encode(self, lines: list[str]) -> list[list[int]]:
         """Ids of each line, in one call."""
@@ -310,7 +320,7 @@ class _Tokenizer:
             return self.tokenizer(lines, add_special_tokens=False)["input_ids"]
         try:
             encoded = self._encode_fast([self.space + line if line else line for line in lines])
-        except (TypeError, UnicodeEncodeError):
+        except (TypeError, InputError):
             for number, line in enumerate(lines):
                 if not is_unicode(line):
                     raise InputError(f"line {number}, {line!r:.80}: not valid Unicode") from None

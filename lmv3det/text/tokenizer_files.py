@@ -3,8 +3,9 @@ written so that every version of transformers reads them."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def load_tokenizer(name: str, shown: str, of_checkpoint: bool = False) -> Any:
         raise InputError(f"text.tokenizer: {shown} is a file; give the folder that holds it")
 
     where = name.removeprefix(HUB) if on_hub else str(folder)
-    try:
+    with faults_of(shown, fix="is the network there?" if on_hub else ""):
         if of_checkpoint and (read := read_tokenizer_files(folder)) is not None:
             return read
         try:
@@ -113,11 +114,21 @@ def load_tokenizer(name: str, shown: str, of_checkpoint: bool = False) -> Any:
         return AutoTokenizer.from_pretrained(
             where, local_files_only=not on_hub, trust_remote_code=False
         )
-    except InputError:
-        raise
-    except Exception as error:  # damaged files raise almost anything, plain Exception included
+
+
+@contextlib.contextmanager
+def faults_of(shown: str, *kept: type[Exception], fix: str = "") -> Iterator[None]:
+    """What the libraries raise on a damaged tokenizer, which is almost anything, becomes an
+    `InputError`; `kept` errors are others' fault."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, (InputError, *kept)):
+            raise
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # but not a panic of the tokenizers library
         reason = " ".join(str(error).split())[:200]
-        fix = "is the network there?" if on_hub else f"give a tokenizer's folder, or {TRAIN}"
+        fix = fix or f"give a tokenizer's folder, or {TRAIN}"
         raise InputError(f"text.tokenizer: {shown} is no tokenizer ({reason}); {fix}") from None
 
 

@@ -140,7 +140,10 @@ def mutate_file(rng: Random, path: Path) -> None:
         path.write_bytes(json_bytes(rng, json.loads(data)))
     elif path.suffix == ".yaml" and kind < 6:
         values = mutate_value(rng, yaml.safe_load(data))
-        path.write_text(yaml.safe_dump(values), encoding="utf-8", errors="replace")
+        try:
+            path.write_text(yaml.safe_dump(values), encoding="utf-8", errors="replace")
+        except RecursionError:  # the writer's, not the reader's
+            path.write_bytes(mutate_bytes(rng, data))
     else:
         path.write_bytes(mutate_bytes(rng, data))
 

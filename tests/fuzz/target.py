@@ -82,7 +82,9 @@ def try_input(
             named = error.filename is not None or str(folder) in str(error)
             outcome = ERROR if named else TRACEBACK
             detail = str(error) if named else traceback.format_exc()
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # libraries in Rust raise some that are no Exception
             outcome, detail = TRACEBACK, traceback.format_exc()
     seconds = time.perf_counter() - began
     return (CODE, ", ".join(seen), seconds) if seen else (outcome, detail, seconds)

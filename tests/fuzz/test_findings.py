@@ -7,10 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import torch
 
 from lmv3det.cli import main
 from lmv3det.config import load_config
@@ -194,107 +192,6 @@ def test_classes_of_a_file_that_is_no_coco(content, tmp_path):
     (tmp_path / "a.json").write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=r"--annotations .*a\.json"):
         read_classes(None, tmp_path / "a.json")
-
-
-# Weights.
-
-
-@pytest.mark.parametrize(
-    ("parts", "said"),
-    [({"a": "model.safetensors.index.json"}, "another index"), ({"a": ["x"]}, "no weight_map")],
-)
-def test_an_index_of_weights_that_names_itself_or_no_files(parts, said, tmp_path):
-    from lmv3det.convert.sources import read_source
-
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
-    with pytest.raises(InputError, match=said):
-        read_source(str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [
-        ("backbone.patch_embedding.weight", (3,)),
-        ("backbone.layers.0.attention.query.weight", None),
-        ("fpn.output.0.weight", (0, 16, 3, 3)),
-        ("cascade.predictors.0.cls_score.weight", ()),
-        ("cascade.predictors.0.bbox_pred.weight", ()),
-        ("cascade.heads.0.fc1.weight", (3,)),
-        ("mask_head.predictor.weight", (3,)),
-    ],
-)
-def test_weights_whose_shapes_say_nothing(name, shape):
-    from lmv3det.convert.infer import infer_config
-    from lmv3det.model.detector import build_detector
-
-    weights = build_detector(tiny_config(model={"mask_on": True})).state_dict()
-    infer_config(weights)
-    if shape is None:
-        weights = {key: v for key, v in weights.items() if not key.startswith("backbone.layers.")}
-    else:
-        assert name in weights
-        weights[name] = torch.zeros(shape)
-    with pytest.raises(InputError):
-        infer_config(weights)
-
-
-@pytest.fixture
-def onnx_file(tmp_path):
-    """Writes an ONNX file of constant results; returns its path."""
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
-    from tests.fuzz.model_targets import _prepare_onnx
-
-    (tmp_path / "seeds").mkdir()
-    model, about = _prepare_onnx(tmp_path / "seeds")
-
-    def write(place: int, values, properties: dict[str, str]) -> Path:
-        import numpy as np
-        from onnx import helper, numpy_helper
-
-        changed = onnx.ModelProto()
-        changed.CopyFrom(model)
-        if values is not None:
-            values = np.asarray(values)
-            name, output = changed.graph.initializer[place].name, changed.graph.output[place]
-            changed.graph.initializer[place].CopyFrom(numpy_helper.from_array(values, name))
-            kind = helper.np_dtype_to_tensor_dtype(values.dtype)
-            output.CopyFrom(helper.make_tensor_value_info(output.name, kind, None))
-        helper.set_model_props(changed, {**about, **properties})
-        (tmp_path / "model.onnx").write_bytes(changed.SerializeToString())
-        return tmp_path / "model.onnx"
-
-    return write
-
-
-@pytest.mark.parametrize(
-    ("place", "values", "said"),
-    [
-        (0, [[0.5, 1, 2]], "gives no boxes, scores and classes"),
-        (0, [], "gives no boxes"),
-        (1, [float("nan")], "gives no boxes"),
-        (2, [99], "finds class 99, but names 2"),
-        (2, [0.5], "gives no boxes"),
-    ],
-)
-def test_an_onnx_file_that_gives_something_else(onnx_file, place, values, said):
-    import numpy as np
-
-    from lmv3det.inference.detector import Detector
-
-    array = np.array(values, dtype=np.int64 if values == [99] else np.float32)
-    detector = Detector.load(onnx_file(place, array, {}), "cpu")
-    with pytest.raises(InputError, match=said):
-        detector.predict(np.zeros((40, 30, 3), np.uint8), ocr="none")
-
-
-def test_an_onnx_file_whose_remarks_are_no_text(onnx_file):
-    from lmv3det.inference.detector import Detector
-
-    path = onnx_file(0, None, {"lmv3det.x": "remark"})
-    path.write_bytes(path.read_bytes().replace(b"remark", b"\xff\xff\xff\xff\xff\xff"))
-    with pytest.raises(InputError, match="damaged"):
-        Detector.load(path, "cpu")
 
 
 # Full disks, and two jobs in a folder.

@@ -7,8 +7,10 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from lmv3det.files import LOCK
 from tools.torture.jobs import Job
 from tools.torture.kills import check_whole, compare
 from tools.torture.process import start, wait
@@ -42,7 +44,11 @@ def try_fault(job: Job, fault: str, inputs: Path, work: Path) -> tuple[str, bool
             limit = None if mounted else _no_large_files
         if fault == "two at once":
             return _two(job, words, folder, output)
-        act = (lambda: shutil.rmtree(own / "images")) if fault == "vanished inputs" else None
+        act = (
+            (lambda: shutil.rmtree(own / "images", ignore_errors=True))
+            if fault == "vanished inputs"
+            else None
+        )
         pid = start(words, folder, output, at=2, act=act or (lambda: None), limit=limit)
         code = wait(pid, _SECONDS)
         return _judge(code, output, folder, job)
@@ -77,18 +83,23 @@ def _judge(code: int | None, output: Path, folder: Path, job: Job) -> tuple[str,
     return (last[:250] or "done"), code == 0 or (code == 1 and bool(last))
 
 
+def _until(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def _two(job: Job, words: list[str], folder: Path, output: Path) -> tuple[str, bool]:
-    """The same command twice, of which the first waits in the middle for the second: one is
-    refused, or both end as one would."""
-    other, go = output.with_name("other.txt"), output.with_name("go")
+    """The same command twice, of which the first waits for the second when it has the folder's
+    lock: one is refused, or both end as one would."""
+    other, go, lock = output.with_name("other.txt"), output.with_name("go"), folder / LOCK
 
     def wait_for_go() -> None:
-        end = time.monotonic() + _SECONDS / 2
-        while not go.exists() and time.monotonic() < end:
-            time.sleep(0.01)
+        if lock.exists():
+            _until(go.exists, _SECONDS / 2)
 
-    first = start(words, folder, output, at=4, act=wait_for_go)  # behind its lock
-    time.sleep(0.1)
+    first = start(words, folder, output, at=1, act=wait_for_go)
+    _until(lock.exists, 3)  # some have none
     second = start(words, folder, other)
     second_code = wait(second, _SECONDS)
     go.touch()

@@ -95,7 +95,8 @@ def tiny_config(folder: Path) -> Config:
     """A detector of some thousand parameters, and a run of twelve steps."""
     split = {"annotations": str(folder / "annotations.json"), "images": str(folder / "images")}
     return from_dict({
-        "device": "cpu", "data": {"train": split, "val": split, "workers": 0},
+        "device": "cpu", "distributed_timeout": 0.3,
+        "data": {"train": split, "val": split, "workers": 0},
         "input": {"min_size_train": [64], "max_size_train": 96, "min_size_test": 64,
                   "max_size_test": 96},
         "model": {"mask_on": False},

@@ -21,7 +21,7 @@ UNCAUGHT = 70
 
 class FileOperations:
     """Counts the changes that this process makes below a folder (Python's audit events), and does
-    something right before one of them.
+    something right before one of them and those that follow.
 
     Args:
         folder: that changes are counted in.
@@ -39,7 +39,7 @@ class FileOperations:
         if self.folder not in str(arguments[0]):
             return
         self.count += 1
-        if self.count == self.at:
+        if self.at and self.count >= self.at:
             self.act()
 
 
