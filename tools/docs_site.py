@@ -30,14 +30,13 @@ PROSE = {
     "check": "own_data.md",
     "ocr": "own_data.md",
     "synthetic": "quickstart.md",
+    "serve": "serve.md",
+    "batch": "batch.md",
 }
 """Command → the page that tells how it is used."""
 
 COMMAND_LIST = {"Commands": "commands/index.md"}
 """The entry of `nav` below which the commands come."""
-
-OPTIONAL = {"serve.md", "batch.md", "hosts.md"}
-"""Pages that `nav` has a place for where they exist."""
 
 _run_notebook = True
 
@@ -49,21 +48,13 @@ def on_startup(command: str, **_: Any) -> None:
 
 
 def on_config(config: Any) -> Any:
-    """Put a page a command below the list of commands, and leave out what is not there yet."""
+    """Put a page a command below the list of commands."""
     pages = [{name: f"commands/{name}.md"} for name in COMMANDS]
     for entries in (part for section in config.nav for part in section.values()):
-        if not isinstance(entries, list):
-            continue
-        if COMMAND_LIST in entries:
+        if isinstance(entries, list) and COMMAND_LIST in entries:
             whole = {"Commands": ["commands/index.md", *pages]}
             entries[entries.index(COMMAND_LIST)] = whole
-        entries[:] = [entry for entry in entries if _is_there(entry, config.docs_dir)]
     return config
-
-
-def _is_there(entry: dict[str, Any], folder: str) -> bool:
-    (page,) = entry.values()
-    return isinstance(page, list) or page not in OPTIONAL or (Path(folder) / page).is_file()
 
 
 def on_files(files: Any, config: Any) -> Any:
