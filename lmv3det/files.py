@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -223,7 +224,12 @@ def are_numbers(values: list[Any]) -> bool:
         return True
     if not set(map(type, values)) <= _NUMBERS:
         return False
-    # NaN and infinity are found by the sum, as NaN compares with nothing.
+    try:  # their length is one pass, where the rest is three; NaN compares with nothing
+        if math.hypot(*values) < 1e12:
+            return True
+    except OverflowError:  # a whole number beyond a float
+        return False
+    # NaN and infinity are found by the sum.
     total = sum(values)
     return min(values) > -1e12 and max(values) < 1e12 and total - total == 0
 

@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="checkpoint, such as output/best.pth")
-    parser.add_argument("--annotations", help="COCO JSON (default: data.val of the checkpoint)")
+    parser.add_argument("--annotations", help="COCO JSON, or what `lmv3det check` "
+                        "reads (default: data.val of the checkpoint)")  # fmt: skip
     parser.add_argument("--images", help="folder of the page images")
     parser.add_argument("--ocr", help="folder of the OCR files (default: OCR next to the images)")
     parser.add_argument("--out", default="evaluation", help="folder to write to (%(default)s)")

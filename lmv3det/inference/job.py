@@ -137,7 +137,7 @@ def predict_files(
             )
         source = "detector"
         if not isinstance(detector, Detector):
-            source = _fingerprint(detector)
+            source = fingerprint(detector)
             detector = Detector.load(detector, device, overrides, trust_code=trust_code)
             log.info("on %s", describe(detector.device, detector.precision))
         if masks and detector.model.mask_head is None:
@@ -178,7 +178,7 @@ def _keep_inputs(paths: Sequence[Path], folders: Sequence[Path]) -> None:
             )
 
 
-def _fingerprint(checkpoint: str | os.PathLike | None) -> str:
+def fingerprint(checkpoint: str | os.PathLike | None) -> str:
     """What tells a checkpoint from another one, or from what it was before more training."""
     if checkpoint is None:
         return "the packed model"
@@ -227,7 +227,9 @@ class _Job:
                 total=len(keys), initial=self.report.resumed, desc="predict", unit="page"
             )
             samples = self._samples(files, set(left), text)
-            stream = self.detector.stream(samples, batch_size, rules, self._failed)
+            stream = self.detector.stream(
+                samples, batch_size, rules, self._failed, masks=self.settings["masks"]
+            )
             with self.bar:
                 for sample, detections in stream:
                     self._write(journal, sample, detections)

@@ -281,7 +281,11 @@ def test_a_signal_saves_and_ends_the_command(tiny_data, tmp_path, monkeypatch, n
     stop_at(monkeypatch, 2, number)
     before = signal.getsignal(number)
     args = argparse.Namespace(
-        config=tmp_path / "config.yaml", resume=False, trust_code=False, overrides=[]
+        config=tmp_path / "config.yaml",
+        resume=False,
+        resume_or_start=False,
+        trust_code=False,
+        overrides=[],
     )
     assert run(args) == code
     assert signal.getsignal(number) == before
@@ -409,11 +413,11 @@ def test_a_run_evaluates_as_its_checkpoint_is_evaluated(tiny_data, tmp_path, mon
     seen = []
     original = LayoutDetector.predict
 
-    def watch(self, batch, score_threshold=None):
+    def watch(self, batch, score_threshold=None, with_masks=True):
         device = batch.images.device.type
         enabled = torch.is_autocast_enabled(device)
         seen.append(torch.get_autocast_dtype(device) if enabled else torch.float32)
-        return original(self, batch, score_threshold)
+        return original(self, batch, score_threshold, with_masks)
 
     monkeypatch.setattr(LayoutDetector, "predict", watch)
     config = tiny_config(
