@@ -43,7 +43,7 @@ def generate(
     ):
         if wrong:
             raise InputError(f"latex_pages: {message}")
-    _check_latex()
+    check_latex()
     job = Job(out, seed, float(degrade), tuple(CLASSES))
     _claim(job)
     found: list[dict[str, Any]] = []
@@ -67,7 +67,12 @@ def generate(
     return _write_annotations(out, found[:pages])
 
 
-def _check_latex() -> None:
+def check_latex() -> None:
+    """See that pdflatex and the classes are there.
+
+    Raises:
+        InputError: what is missing, and which Debian packages bring it.
+    """
     if shutil.which("pdflatex") is None:
         raise InputError(f"latex_pages: no pdflatex; on Debian: apt-get install {DEBIAN}")
     done = subprocess.run(["kpsewhich", *FILES], capture_output=True, text=True)
