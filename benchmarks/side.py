@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import resource
 import sys
@@ -9,12 +10,12 @@ import time
 
 import torch
 
-from benchmarks import cases
-
 
 def main() -> None:
     case, side, arguments, warm_up, repeats = json.loads(sys.argv[1])
-    run = getattr(cases, case)(side, *arguments)
+    module, _, function = case.rpartition(":")
+    cases = importlib.import_module(f"benchmarks.{module or 'cases'}")
+    run = getattr(cases, function)(side, *arguments)
     for _ in range(warm_up):
         run()
     seconds = []

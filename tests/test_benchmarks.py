@@ -13,7 +13,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ is not installed
 
 from benchmarks import __main__ as command
-from benchmarks import cases, rows, twin
+from benchmarks import batch_case, cases, cost, rows, twin
 from lmv3det.config import from_dict
 from lmv3det.model.box_grid import scatter
 from lmv3det.model.detector import build_detector
@@ -125,8 +125,25 @@ def test_names(monkeypatch, capsys) -> None:
     assert command.main(["--list"]) == 0
     names = capsys.readouterr().out.split()
     assert len(names) == len(set(names))
-    assert {"forward_base_page", "train_step_base_page"} <= set(names)
+    assert {"forward_base_page", "train_step_base_page", "batch_pages"} <= set(names)
     assert command.main(["--only", "fusion_map_train"]) == 0
     assert capsys.readouterr().out.count("| loop over pages and boxes |") >= 6
     assert command.main(["--only", "fusion_map"]) == 1
     assert "--list" in capsys.readouterr().err
+
+
+def test_cost_of_a_corpus(capsys) -> None:
+    """1 million pages at 10 a second: 100 000 s, 27.8 h; a tenth more is lost."""
+    job = cost.Job(1_000_000, 10.0, machines=2, price=3.0, spare=0.1, row_bytes=2000)
+    assert job.machine_hours == pytest.approx(30.5556, rel=1e-5)
+    assert job.days == pytest.approx(30.5556 / 48, rel=1e-5)
+    assert job.cost == pytest.approx(91.6667, rel=1e-5) and job.gigabytes == 2.0
+    assert cost.main(["--rate", "10", "--machines", "2", "--price", "3"]) == 0
+    assert "| 1,000,000 | 31 | 0.6 | 92 | 0.0 |" in capsys.readouterr().out
+    assert cost.main(["--rate", "0"]) == 1
+
+
+@pytest.mark.slow
+def test_the_batch_row_runs_on_both_sides() -> None:
+    for side in ("ours", "baseline"):
+        batch_case.batch_pages(side, 2)()

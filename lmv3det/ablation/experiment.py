@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from lmv3det.ablation.table import (
     read_runs,
     write_tables,
 )
-from lmv3det.config import Config, bases, from_dict, to_dict
+from lmv3det.config import Config, TrainSplitConfig, bases, from_dict, to_dict
 from lmv3det.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -138,7 +139,8 @@ def _plan(ablation: Ablation, systems: Sequence[System], splits: dict[int, Split
         for system, config in configs.items():
             folder = ablation.out / RUNS / f"{system.folder}-seed{seed}"
             config.output_dir = str(folder)
-            config.data.train, config.data.val = split.train, split.val
+            config.data.train = TrainSplitConfig(**dataclasses.asdict(split.train))
+            config.data.val = split.val
             own = any(word.startswith("text.tokenizer=") for word in system.overrides)
             if config.text.selection != "none" and tokenizer is not None and not own:
                 config.text.tokenizer = str(tokenizer)

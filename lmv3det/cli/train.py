@@ -16,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on from last.pth in the config's output_dir"
     )
     parser.add_argument(
+        "--resume-or-start",
+        action="store_true",
+        help="as --resume, and begin where there is no last.pth yet: for launchers that start the "
+        "same command again, such as torchrun --max-restarts",
+    )
+    parser.add_argument(
         "--trust-code",
         action="store_true",
         help="let a checkpoint to start from name classes of your own that the config does not",
@@ -36,7 +42,12 @@ def run(args: argparse.Namespace) -> int:
         logging.getLogger("lmv3det").setLevel(logging.ERROR)
     try:
         config = load_config(args.config, args.overrides)
-        path = train(config, resume=args.resume, trust_code=args.trust_code)
+        path = train(
+            config,
+            resume=args.resume or args.resume_or_start,
+            or_start=args.resume_or_start,
+            trust_code=args.trust_code,
+        )
     except Interrupted as stop:
         log.warning("%s", stop)
         return 128 + stop.signum

@@ -24,6 +24,7 @@ from lmv3det.config.schema import (
     Config,
     SolverConfig,
     SplitConfig,
+    TrainSplitConfig,
 )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Config",
     "SolverConfig",
     "SplitConfig",
+    "TrainSplitConfig",
     "bases",
     "find_config",
     "flatten",

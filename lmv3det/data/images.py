@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import stat
@@ -25,22 +26,41 @@ IMAGE_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 PDF_DPI = 144
 
 
-def read_image(path: str | os.PathLike, *, upright: bool = True) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike, *, upright: bool = True, least_side: int | None = None
+) -> np.ndarray:
     """Read an image file.
 
     Args:
         path: one of `FORMATS`, told by its content; of several frames the first is taken.
         upright: turn the page as its EXIF orientation says; False gives the stored raster.
+        least_side: decode a JPEG at a half, a quarter or an eighth of its size where its shortest
+            side then still has this many pixels; None decodes all.
 
     Returns:
-        H×W×3 uint8 RGB. Transparency is laid over white; 16-bit values are divided by 257.
+        H×W×3 uint8 RGB; the sides of a reduced one are rounded up. Transparency is laid over
+        white; 16-bit values are divided by 257.
 
     Raises:
         InputError: the file is missing, empty, not an image, damaged, or too large.
     """
     with _Guard(path), _open_image(path) as image:
+        if least_side is not None:
+            image.draft(None, (least_side, least_side))  # does nothing to other formats
         image.load()
         return to_rgb(image, upright)
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """As `read_image`, of a file's content.
+
+    Args:
+        content: of one of `FORMATS`.
+        name: what errors call it.
+    """
+    with _Guard(name), _opened(io.BytesIO(content), name) as image:
+        image.load()
+        return to_rgb(image, True)
 
 
 def read_size(path: str | os.PathLike, *, upright: bool = True) -> tuple[int, int]:
@@ -275,11 +295,15 @@ def to_array(image: Any) -> np.ndarray:
 
 def _open_image(path: str | os.PathLike) -> Image.Image:
     _check_regular(path)
+    return _opened(path, path)
+
+
+def _opened(source: Any, name: str | os.PathLike) -> Image.Image:
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels() > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels()  # Pillow's own limit is at twice this number
-    image = Image.open(path, formats=FORMATS)
+    image = Image.open(source, formats=FORMATS)
     try:
-        check_size(path, *image.size, image.mode)
+        check_size(name, *image.size, image.mode)
     except InputError:
         image.close()
         raise

@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from lmv3det.config import Config
 from lmv3det.data.coco import CocoDataset
-from lmv3det.data.images import read_size
 from lmv3det.data.sampler import TrainSampler
+from lmv3det.data.shards import ShardDataset
 from lmv3det.data.text_noise import TextNoise
 from lmv3det.data.transforms import TestTransform, TrainTransform
 from lmv3det.errors import InputError
@@ -151,7 +151,10 @@ class _Pages(Dataset):
     """
 
     def __init__(
-        self, dataset: CocoDataset, transform: Callable[..., Sample], turn: Any = None
+        self,
+        dataset: CocoDataset | ShardDataset,
+        transform: Callable[..., Sample],
+        turn: Any = None,
     ) -> None:
         self.dataset, self.transform, self.turn = dataset, transform, turn
 
@@ -167,7 +170,7 @@ class _Pages(Dataset):
     def _turn(self, index: int) -> contextlib.AbstractContextManager:
         if self.turn is None:
             return contextlib.nullcontext()
-        height, width = read_size(self.dataset.records[index].path)
+        height, width = self.dataset.page_size(index)
         return self.turn if height * width > _LARGE else contextlib.nullcontext()
 
 
@@ -236,7 +239,7 @@ def _shared_memory_error() -> InputError:
 
 def build_train_loader(
     config: Config,
-    dataset: CocoDataset,
+    dataset: CocoDataset | ShardDataset,
     page_tokenizer: Tokenize | None,
     *,
     rank: int = 0,
@@ -250,7 +253,7 @@ def build_train_loader(
     Args:
         config: `seed`, `device`, `input.*`, `data.workers`, `data.group_by_aspect`,
             `backbone.pad_token_id` and the dropouts of `text` are read.
-        dataset: the pages.
+        dataset: the pages; of shards every process takes its own share.
         page_tokenizer: see `Collate`.
         rank: of this process.
         world_size: number of training processes.
@@ -259,16 +262,18 @@ def build_train_loader(
         with_polygons: give the targets their polygons.
 
     Raises:
-        InputError: while iterating, at a page that cannot be read.
+        InputError: a process without a share; while iterating, at a page that cannot be read.
     """
+    share = dataset.share(rank, world_size) if isinstance(dataset, ShardDataset) else None
     sampler = TrainSampler(
-        dataset.records.aspect_ratios(),
+        dataset.aspect_ratios(),
         pages_per_batch,
         seed=config.seed,
         rank=rank,
         world_size=world_size,
         start=start,
         group_by_aspect=config.data.group_by_aspect,
+        share=share,
     )
     given = config.input
     text = config.text
@@ -337,14 +342,19 @@ def _collate(
     )
 
 
-def default_workers() -> int:
-    """Loader processes for each training process: the host's cores, shared out, but 8 at most."""
+def usable_cores() -> int:
+    """Cores that this process may use: those of the host, or of its container."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):  # a container may be given less time than cores
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return cores
+
+
+def default_workers() -> int:
+    """Loader processes for each training process: the host's cores, shared out, but 8 at most."""
+    return max(1, min(8, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def _large_page_turn(workers: int) -> Any:

@@ -56,6 +56,19 @@ def _over_white(image: Image.Image) -> np.ndarray:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image H×W×3 uint8 at another (height, width), bilinear with Pillow's antialiasing."""
+    width_height = (size[1], size[0])
+    if image.shape[0] * image.shape[1] <= _BAND:
+        return np.asarray(Image.fromarray(image).resize(width_height, Image.Resampling.BILINEAR))
+    # Pillow's copy of all channels takes four bytes a pixel, that of one channel takes one.
+    resized = np.empty((*size, 3), dtype=np.uint8)
+    for channel in range(3):
+        plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
+        resized[..., channel] = np.asarray(plane.resize(width_height, Image.Resampling.BILINEAR))
+    return resized
+
+
 def from_array(array: np.ndarray) -> np.ndarray:
     """An array H×W, H×W×1, ×3 or ×4 (RGB order; uint8, uint16, bool, or float from 0 to 1) as
     H×W×3 uint8 RGB.

@@ -3,6 +3,9 @@
 Training pages come as one endless seeded stream of micro-batches. Of W processes, process r takes
 micro-batches r, r + W, r + 2W, …: two processes with a page each see the same pages in the same
 order as one process that accumulates two micro-batches.
+
+With a share every process has a stream of its own pages instead; that of a single process, which
+has all pages, is the same as without.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
         world_size: number of processes.
         start: micro-batches that this process has consumed already.
         group_by_aspect: batch tall with tall and wide with wide.
+        share: indices of the pages that this process has for itself; None: all processes draw from
+            all pages.
 
     Yields:
         Micro-batches as lists of (page index, seed of the page's augmentation). The seed depends on
@@ -44,28 +49,38 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
         world_size: int = 1,
         start: int = 0,
         group_by_aspect: bool = True,
+        share: np.ndarray | None = None,
     ) -> None:
         if not len(aspect_ratios) or pages_per_batch < 1 or not 0 <= rank < world_size:
             raise ValueError(
                 f"{len(aspect_ratios)} pages, {pages_per_batch} a batch, rank {rank} of "
                 f"{world_size}: need pages, a batch of 1 or more, and a rank below the number"
             )
-        self.wide = ((np.asarray(aspect_ratios) < 1) & group_by_aspect).tolist()
+        self.share = share
+        ratios = np.asarray(aspect_ratios)
+        self.wide = (((ratios if share is None else ratios[share]) < 1) & group_by_aspect).tolist()
         self.pages_per_batch, self.seed = pages_per_batch, seed
         self.rank, self.world_size, self.start = rank, world_size, start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for number, pages in enumerate(self._micro_batches()):
             turn, rank = divmod(number, self.world_size)
+            if self.share is not None:
+                turn, rank = number, self.rank
+                pages = self.share[pages].tolist()
             if rank == self.rank and turn >= self.start:
-                first = number * self.pages_per_batch
+                first = (turn * self.world_size + rank) * self.pages_per_batch
                 yield [(page, self._page_seed(first + k)) for k, page in enumerate(pages)]
 
     def _micro_batches(self) -> Iterator[list[int]]:
+        seeds: tuple[int, ...]
         piles: tuple[list[int], list[int]] = ([], [])
         epoch = 0
         while True:
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.wide))
+            seeds = (self.seed, epoch)
+            if self.share is not None and self.rank:
+                seeds += (self.rank,)
+            order = np.random.default_rng(seeds).permutation(len(self.wide))
             for page in order.tolist():
                 pile = piles[self.wide[page]]
                 pile.append(page)

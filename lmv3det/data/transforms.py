@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image
 
+from lmv3det.data.pixels import resize_image
 from lmv3det.data.text_noise import TextNoise
 from lmv3det.structures import Polygons, Sample
 
@@ -42,10 +42,9 @@ def resize(sample: Sample, size: tuple[int, int]) -> Sample:
     """Resize to (height, width), bilinear with Pillow's antialiasing."""
     height, width = sample.image.shape[:2]
     scale = np.array([size[1] / width, size[0] / height])
-    image = Image.fromarray(sample.image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return replace(
         sample,
-        image=np.asarray(image),
+        image=resize_image(sample.image, size),
         boxes=sample.boxes * np.tile(scale, 2),
         polygons=[[polygon * scale for polygon in outline] for outline in sample.polygons],
         line_boxes=sample.line_boxes * np.tile(scale, 2),

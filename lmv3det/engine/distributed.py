@@ -6,6 +6,7 @@ CUDA talk over nccl, on a CPU over gloo.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import logging
@@ -13,6 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -25,6 +27,8 @@ from lmv3det.errors import InputError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_BLOCK = 1 << 26
+"""Bytes of a file that are sent at a time."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,38 @@ def from_main(value: T, world: World) -> T:
     values = [value]
     dist.broadcast_object_list(values, 0)
     return values[0]
+
+
+def send_file(path: Path, copy: Path | None, owner: int, world: World) -> None:
+    """Send a file of one process to the others, some megabytes at a time. Every process calls this.
+
+    Args:
+        path: the file, in process `owner`.
+        copy: where this process writes it; None: it has no need of it.
+        owner: rank of the process that has the file.
+        world: this process among all.
+
+    Raises:
+        InputError: a process cannot read or write it.
+    """
+    with contextlib.ExitStack() as stack:
+        with failing_together(world):
+            reader = stack.enter_context(open(path, "rb")) if world.rank == owner else None
+            writer = None if copy is None else stack.enter_context(open(copy, "wb"))
+        while True:
+            with failing_together(world):
+                block = reader.read(_BLOCK) if reader is not None else b""
+            size = torch.tensor(len(block))
+            dist.broadcast(size, owner)
+            if not size:
+                return
+            content = torch.empty(int(size), dtype=torch.uint8)
+            if reader is not None:
+                content = torch.frombuffer(bytearray(block), dtype=torch.uint8)
+            dist.broadcast(content, owner)
+            with failing_together(world):
+                if writer is not None:
+                    writer.write(content.numpy().tobytes())
 
 
 def barrier(world: World) -> None:

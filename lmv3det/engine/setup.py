@@ -12,6 +12,8 @@ from lmv3det.checkpoint.loading import build_with_weights, checkpoint_page_token
 from lmv3det.config import Config
 from lmv3det.data.categories import Category
 from lmv3det.data.coco import CocoDataset
+from lmv3det.data.shards import ShardDataset
+from lmv3det.data.transforms import CROP_SHORT_SIDES
 from lmv3det.engine.distributed import World
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
@@ -71,15 +73,23 @@ def check_files(config: Config) -> None:
     """
     for name in ("train", "val"):
         split = getattr(config.data, name)
+        if getattr(split, "shards", None) is not None:
+            set_too = [k for k in ("annotations", "images", "ocr") if getattr(split, k) is not None]
+            if set_too:
+                raise InputError(
+                    f"data.{name}.shards and data.{name}.{set_too[0]} are both set: set one of "
+                    "them to null"
+                )
+            continue
         paths = {"annotations": split.annotations, "images": split.images}
         if name == "val" and not any(paths.values()):
             continue
         for key, path in paths.items():
-            what = "COCO JSON file" if key == "annotations" else "image folder"
+            what = "annotation file" if key == "annotations" else "image folder"
             fix = f"give it by data.{name}.{key}=PATH, or in the config file"
             if path is None:
                 raise InputError(f"data.{name}.{key}, the {what}, is not set; {fix}")
-            exists = Path(path).is_file() if key == "annotations" else Path(path).is_dir()
+            exists = Path(path).is_dir() or (key == "annotations" and Path(path).is_file())
             if not exists:
                 raise InputError(
                     f"data.{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {fix}"
@@ -105,7 +115,13 @@ def micro_batch_size(config: Config, world_size: int) -> int:
     return solver.batch_size // parts
 
 
-def read_data(config: Config, quiet: bool) -> tuple[CocoDataset, CocoDataset | None]:
+def _least_side(config: Config) -> int:
+    """Pixels of a page's shortest side that training needs at most."""
+    crop = max(CROP_SHORT_SIDES) if config.input.crop else 0
+    return max(*config.input.min_size_train, crop)
+
+
+def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, CocoDataset | None]:
     """The training pages, and those for evaluation where the config names some.
 
     `model.num_classes` is set to the number of categories where it is None.
@@ -124,18 +140,32 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset, CocoDataset | N
         "malformed_ocr": data.malformed_ocr,
         "quiet": quiet,
     }
-    assert data.train.annotations is not None and data.train.images is not None
-    train = CocoDataset(
-        data.train.annotations,
-        data.train.images,
-        data.train.ocr,
-        keep_empty=data.keep_empty,
-        **options,
-    )
+    train: CocoDataset | ShardDataset
+    if data.train.shards is not None:
+        if data.reduced_jpeg:
+            raise InputError("data.reduced_jpeg is for image files; leave it out with shards")
+        train = ShardDataset(
+            data.train.shards,
+            with_text=options["with_text"],
+            missing_ocr=data.missing_ocr,
+            malformed_ocr=data.malformed_ocr,
+            keep_empty=data.keep_empty,
+        )
+    else:
+        assert data.train.annotations is not None and data.train.images is not None
+        train = CocoDataset(
+            data.train.annotations,
+            data.train.images,
+            data.train.ocr,
+            keep_empty=data.keep_empty,
+            least_side=_least_side(config) if data.reduced_jpeg else None,
+            **options,
+        )
     number = len(train.categories)
     if model.num_classes not in (None, number):
         raise InputError(
-            f"model.num_classes is {model.num_classes}, but {data.train.annotations} has {number} "
+            f"model.num_classes is {model.num_classes}, but "
+            f"{data.train.shards or data.train.annotations} has {number} "
             f"categories: set model.num_classes={number}, or leave it out"
         )
     model.num_classes = number
@@ -184,5 +214,6 @@ def build_model(
             model, config.model.weights, config, categories=categories, trust_code=trust_code
         )
         if world.is_main:
-            log.info("%s", report)
+            for line in str(report).splitlines():
+                log.info("%s", line)
     return model

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lmv3det.errors import InputError
+from lmv3det.files import LOCK, lock_folder, read_json, remove_temporary, write_bytes
+from lmv3det.synthetic.annotations import read_record, write_annotations
 from lmv3det.synthetic.maker import (
     TALL,
     Job,
@@ -20,11 +21,10 @@ from lmv3det.synthetic.maker import (
     font_files,
     gather_fonts,
     stem,
-    write_atomically,
 )
-from lmv3det.synthetic.marks import CATEGORIES
 
 _DEFAULTS = {"height": TALL, "jpeg": None}
+FOLDERS = ("images", "OCR", ".pages")
 SETTINGS = ("plain", "papers", "text_matters")
 
 
@@ -98,13 +98,19 @@ def generate(
         jpeg=jpeg,
     )
     font_files(language, setting)
-    _claim(out, settings)
-    missing = [i for i in range(pages) if not _finished(out, i)]
-    with tempfile.TemporaryDirectory(prefix="lmv3det-synthetic-") as scratch:
-        gather_fonts(language, Path(scratch), setting)
-        source = None if corpus is None else Path(corpus)
-        _run(Job(out, settings, source, Path(scratch)), missing, pages, workers)
-    return _write_annotations(out, pages)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; name a folder for the pages")
+    with lock_folder(out, "another job"):
+        _claim(out, settings)
+        missing = [i for i in range(pages) if not _record(out, i).exists()]
+        with tempfile.TemporaryDirectory(prefix="lmv3det-synthetic-") as scratch:
+            gather_fonts(language, Path(scratch), setting)
+            source = None if corpus is None else Path(corpus)
+            _run(Job(out, settings, source, Path(scratch)), missing, pages, workers)
+        path = out / "annotations.json"
+        records = (read_record(_record(out, i)) for i in range(pages))
+        write_annotations(path, records)
+    return path
 
 
 def _check(
@@ -140,27 +146,23 @@ def _check(
 def _claim(out: Path, settings: Settings) -> None:
     """Make the folder ours, or see that it is ours with the same settings."""
     file = out / "settings.json"
-    for left in out.glob("*/.page_*.part"):
-        if time.time() - left.stat().st_mtime > 600:  # By a run that was killed.
-            left.unlink(missing_ok=True)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; name a folder for the pages")
+    for name in FOLDERS:
+        if (out / name).is_dir():
+            remove_temporary(out / name)
     if not file.exists():
-        if out.is_dir() and any(out.iterdir()):
+        if any(path.name != LOCK for path in out.iterdir()):
             raise InputError(
                 f"{out}: holds other files and no settings.json of synthetic pages; "
                 f"name an empty or a new folder"
             )
-        for name in ("images", "OCR", ".pages"):
-            (out / name).mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(asdict(settings), indent=1).encode())
+        for name in FOLDERS:
+            (out / name).mkdir(exist_ok=True)
+        write_bytes(file, json.dumps(asdict(settings), indent=1).encode())
         return
     try:
-        old = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{file}: not JSON ({error}); remove the folder or name another"
-        ) from error
+        old = read_json(file)
+    except InputError as error:
+        raise InputError(f"{error}; remove the folder or name another") from None
     for key, value in asdict(settings).items():
         # Folders made before a setting came have pages made with its default.
         was = old.get(key, _DEFAULTS.get(key)) if isinstance(old, dict) else None
@@ -171,8 +173,9 @@ def _claim(out: Path, settings: Settings) -> None:
             )
 
 
-def _finished(out: Path, index: int) -> bool:
-    return (out / ".pages" / f"{stem(index)}.json").exists()
+def _record(out: Path, index: int) -> Path:
+    """The file that says that a page is done."""
+    return out / ".pages" / f"{stem(index)}.json"
 
 
 def _run(job: Job, missing: list[int], pages: int, workers: int) -> None:
@@ -213,34 +216,3 @@ def _parallel(job: Job, missing: list[int], workers: int) -> Iterator[int]:
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, partial(_start, job)) as pool:
         yield from pool.imap_unordered(_work, missing, chunksize=2)
-
-
-def _write_annotations(out: Path, pages: int) -> Path:
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    ids = {name: i + 1 for i, name in enumerate(CATEGORIES)}
-    for index in range(pages):
-        record = json.loads((out / ".pages" / f"{stem(index)}.json").read_text("utf-8"))
-        regions = record.pop("regions")
-        images.append({"id": index + 1, **record})
-        for region in regions:
-            x0, y0, x1, y1 = region["box"]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": index + 1,
-                    "category_id": ids[region["category"]],
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
-                    "area": (x1 - x0) * (y1 - y0),
-                    "iscrowd": 0,
-                }
-            )
-    data = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": i, "name": name} for name, i in ids.items()],
-    }
-    path = out / "annotations.json"
-    write_atomically(path, json.dumps(data).encode())
-    return path

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmv3det.errors import InputError
+from lmv3det.files import write_bytes
 from lmv3det.text.ocr_json import OcrPage, ocr_text
 
 if TYPE_CHECKING:
@@ -68,16 +69,6 @@ class Job:
 def stem(index: int) -> str:
     """File name of page ``index`` (from 0), without its ending."""
     return f"page_{index + 1:06d}"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def font_files(language: str, setting: str = "plain") -> list[Path]:
@@ -227,10 +218,8 @@ class Maker:
         else:
             image.save(buffer, "PNG", compress_level=3)
         out, name = self.job.out, stem(index)
-        write_atomically(out / "images" / f"{name}.{ending}", buffer.getvalue())
-        write_atomically(
-            out / "OCR" / f"{name}.json", ocr_json(lines, width, height).encode("utf-8")
-        )
+        write_bytes(out / "images" / f"{name}.{ending}", buffer.getvalue())
+        write_bytes(out / "OCR" / f"{name}.json", ocr_json(lines, width, height).encode("utf-8"))
         record = {
             "file_name": f"{name}.{ending}",
             "width": width,
@@ -239,7 +228,7 @@ class Maker:
             "columns": page.style.columns,
             "regions": records,
         }
-        write_atomically(out / ".pages" / f"{name}.json", json.dumps(record).encode())
+        write_bytes(out / ".pages" / f"{name}.json", json.dumps(record).encode())
 
 
 def crowded(truth: Truth) -> bool:

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from lmv3det.data.pixels import resize_image
 from lmv3det.structures import Polygons
 from lmv3det.visualization.labels import MAX_LABELS, Box, Placer, draw_label, make_label
 
 # Twelve colours that are easy to tell apart on white paper.
+MAX_SIDE = 4000
+"""Pixels of a drawing's longer side at most."""
 _PALETTE = (
     (214, 39, 40),
     (31, 119, 180),
@@ -54,7 +57,8 @@ def draw_regions(
     """A copy of a page with its regions outlined, tinted and labelled in their class's colour.
 
     A label is put where it covers least of the page's text, of the regions and of other labels:
-    next to its region where there is room. At most `MAX_LABELS` are drawn.
+    next to its region where there is room. At most `MAX_LABELS` are drawn. Pages with a side of
+    more than `MAX_SIDE` pixels are drawn smaller.
 
     Args:
         image: the page, H×W×3 uint8 RGB or PIL.
@@ -67,11 +71,21 @@ def draw_regions(
     Raises:
         ValueError: boxes, labels, classes and polygons of different lengths.
     """
-    page = image.convert("RGB") if isinstance(image, Image.Image) else Image.fromarray(image)
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     lengths = {len(boxes), len(labels), len(class_indices)}
     if len(lengths | ({len(polygons)} if polygons is not None else set())) > 1:
         raise ValueError("boxes, labels, class_indices and polygons must be as many")
+    array = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    height, width = array.shape[:2]
+    scale = MAX_SIDE / max(height, width)
+    if scale < 1:
+        array = resize_image(array, (max(1, round(height * scale)), max(1, round(width * scale))))
+        boxes = boxes * scale
+        if line_boxes is not None:
+            line_boxes = np.asarray(line_boxes) * scale
+        if polygons is not None:
+            polygons = [[np.asarray(part) * scale for part in outline] for outline in polygons]
+    page = Image.fromarray(array)
     line = max(1, round(min(page.size) / 400))
     tint = Image.new("RGBA", page.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(tint)

@@ -14,12 +14,12 @@ from test_trainer import losses, make_pages, same
 from torch import Tensor
 from training_helpers import tiny_config
 
-from lmv3det.checkpoint.file import load_checkpoint, write_torch
+from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, write_torch
 from lmv3det.config import Config
 from lmv3det.device import choose_device
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
-from lmv3det.engine.run import train
+from lmv3det.engine.run import find_checkpoint, train
 from lmv3det.engine.state import seed_everything
 from lmv3det.engine.step import TrainStep
 from lmv3det.engine.trainer import Interrupted, Trainer
@@ -142,7 +142,32 @@ def work(rank: int, port: int, folder: Path) -> None:
         except Interrupted as stop:
             (folder / f"stopped_{rank}").write_text(f"{stop.signum} {stop.step}")
         Trainer._train_step = original  # type: ignore[method-assign]
+        write_torch(folder / f"found_{rank}.pth", find_checkpoints(folder, world))
         train(run_config(folder, "parts"), resume=True)
+
+
+def find_checkpoints(folder: Path, world: World) -> dict:
+    """What a process finds where each host has a folder of its own: `whole` is of step 5, `parts`
+    of step 2."""
+    whole, parts, nowhere = (folder / name / "last.pth" for name in ("whole", "parts", "nowhere"))
+
+    def find(*paths: Path, or_start: bool) -> Checkpoint | None:
+        return find_checkpoint(paths[world.rank], world, False, or_start)
+
+    found: dict = {"none": find(nowhere, nowhere, or_start=True) is None}
+    for owner, paths in enumerate(((whole, nowhere), (nowhere, whole))):
+        checkpoint = find(*paths, or_start=False)
+        assert checkpoint is not None
+        found[f"sent by {owner}"] = checkpoint.step
+        found[f"weights of {owner}"] = checkpoint.weights
+    newest = find(parts, whole, or_start=True)
+    found["newest"] = newest.step if newest is not None else -1
+    for name, paths in {"differ": (parts, whole), "nothing": (nowhere, nowhere)}.items():
+        try:
+            find(*paths, or_start=False)
+        except InputError as error:
+            found[name] = str(error)
+    return found
 
 
 def run_config(folder: Path, name: str) -> Config:
@@ -224,6 +249,19 @@ def test_both_stop_together_and_go_on_exactly(both):
     assert not same(*whole.training["random"])
 
 
+def test_hosts_without_the_checkpoint_are_sent_it(both):
+    """Failed before: every host had to have the file."""
+    weights = load_checkpoint(both / "whole" / "last.pth").weights
+    for rank in (0, 1):
+        found = torch.load(both / f"found_{rank}.pth", weights_only=True)
+        assert found["none"] and found["newest"] == 5
+        for owner in (0, 1):
+            assert found[f"sent by {owner}"] == 5
+            assert same(found[f"weights of {owner}"], weights)
+        assert "step 2 where process 0 runs" in found["differ"] and "step 5" in found["differ"]
+        assert "nothing to resume" in found["nothing"]
+
+
 def test_a_run_of_two_processes_goes_on_in_one(both, caplog):
     config = run_config(both, "whole")
     config.solver.steps, config.solver.grad_accum_steps = 6, 2
@@ -290,10 +328,8 @@ def scoring(rank: int, port: int, folder: Path) -> None:
         config = run_config(folder, "whole")
         if rank == 1:  # sees no checkpoint, as on a host without the folder
             config.output_dir = str(folder / "elsewhere")
-        try:
-            train(config, resume=True)
-        except InputError as error:
-            (folder / f"resumed_{rank}").write_text(str(error))
+        train(config, resume=True)
+        (folder / f"resumed_{rank}").write_text(f"in {sorted(folder.glob('*/last.pth'))}")
         if world.is_main:
             time.sleep(25)  # leaving waits too
 
@@ -306,4 +342,4 @@ def test_waiting_for_process_0_outlasts_the_timeout_and_faults_are_shared(tmp_pa
     for rank in (0, 1):
         assert (tmp_path / f"failed_{rank}").read_text() == "page.png: cannot be read"
         said = (tmp_path / f"resumed_{rank}").read_text()
-        assert "elsewhere" in said and "no such checkpoint" in said
+        assert "whole" in said and "elsewhere" not in said, "one host keeps the checkpoint"

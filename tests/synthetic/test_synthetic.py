@@ -16,6 +16,7 @@ pytest.importorskip("typst")
 
 from lmv3det.cli.synthetic import add_arguments, run
 from lmv3det.errors import InputError
+from lmv3det.files import lock_folder
 from lmv3det.synthetic import generate
 from lmv3det.synthetic import maker as maker_module
 from lmv3det.synthetic.chinese import ChineseProse
@@ -181,7 +182,16 @@ def test_resumes_and_makes_only_what_is_missing(
     with pytest.raises(InputError, match="seed 0, not 1"):
         generate(out, 2, seed=1, language="en")
     assert (out / "annotations.json").read_bytes() == whole
-    assert not list(out.rglob("*.part"))
+    left = out / "images" / f".123.{'0' * 12}.png"  # as a killed run leaves it
+    left.write_bytes(b"half a page")
+    generate(out, 2, language="en")
+    assert not left.exists()
+
+
+def test_two_jobs_do_not_share_a_folder(tmp_path: Path) -> None:
+    with lock_folder(tmp_path, "this test"), pytest.raises(InputError, match="another job writes"):
+        generate(tmp_path, 1, language="en")
+    generate(tmp_path, 1, language="en")
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

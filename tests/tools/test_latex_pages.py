@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,17 @@ from tools.latex_pages.pages import Failed, Job, typeset, write_document
 from tools.latex_pages.read import Unclear, regions_of
 from tools.latex_pages.words import BASES, PURE_BLUE, colour, escaped
 
-needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+
+def missing_latex() -> str:
+    """What is missing of LaTeX, or nothing."""
+    try:
+        command.check_latex()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+needs_latex = pytest.mark.skipif(bool(missing_latex()), reason=missing_latex())
 
 
 def test_a_colour_carries_its_code():

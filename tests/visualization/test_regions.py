@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lmv3det.visualization import regions
 from lmv3det.visualization.labels import Placer
 from lmv3det.visualization.regions import color, draw_regions
 
@@ -108,6 +109,15 @@ def test_a_page_of_100_000_regions():
     names = [f"region {index}" for index in range(100_000)]
     out = draw_regions(WHITE, boxes, names, [0] * 100_000)
     assert out.size == (400, 300)
+
+
+def test_huge_pages_are_drawn_smaller(monkeypatch):
+    monkeypatch.setattr(regions, "MAX_SIDE", 200)
+    out = draw_regions(WHITE, [[100, 100, 300, 200]], [""], [0])  # a page of 400 by 300 pixels
+    assert out.size == (200, 150)
+    edge = (np.asarray(out) == color(0)).all(axis=2)
+    ys, xs = np.nonzero(edge)
+    assert (xs.min(), ys.min(), xs.max(), ys.max()) == (50, 50, 150, 100)
 
 
 def test_label_larger_than_the_page():

@@ -15,8 +15,8 @@ from typing import Any
 from tqdm import tqdm
 
 from lmv3det.errors import InputError
-from lmv3det.synthetic.maker import write_atomically
-from lmv3det.synthetic.marks import CATEGORIES
+from lmv3det.files import write_bytes
+from lmv3det.synthetic.annotations import write_annotations
 from tools.latex_pages.journals import CLASSES
 from tools.latex_pages.macros import DEBIAN, FILES
 from tools.latex_pages.pages import VERSION, Job, make_document
@@ -44,6 +44,7 @@ def generate(
         if wrong:
             raise InputError(f"latex_pages: {message}")
     check_latex()
+    path = out / "annotations.json"
     job = Job(out, seed, float(degrade), tuple(CLASSES))
     _claim(job)
     found: list[dict[str, Any]] = []
@@ -62,9 +63,10 @@ def generate(
                 break
             if len(found) >= listed + STEP:
                 listed = len(found)
-                _write_annotations(out, found)
-    write_atomically(out / "faults.txt", "".join(f"{fault}\n" for fault in faults).encode())
-    return _write_annotations(out, found[:pages])
+                write_annotations(path, found)
+    write_bytes(out / "faults.txt", "".join(f"{fault}\n" for fault in faults).encode())
+    write_annotations(path, found[:pages])
+    return path
 
 
 def check_latex() -> None:
@@ -92,7 +94,7 @@ def _claim(job: Job) -> None:
             raise InputError(f"{job.out}: holds other files; name an empty or a new folder")
         for name in ("images", "OCR", ".documents", ".pictures"):
             (job.out / name).mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(settings).encode())
+        write_bytes(file, json.dumps(settings).encode())
         return
     try:
         same = json.loads(file.read_text("utf-8")) == settings
@@ -120,32 +122,6 @@ def _documents(job: Job, workers: int) -> Iterator[int]:
         # A batch may go a little beyond what is asked for.
         for start in count(step=2 * workers):
             yield from pool.imap(_make, [(job, start + i) for i in range(2 * workers)])
-
-
-def _write_annotations(out: Path, pages: list[dict[str, Any]]) -> Path:
-    ids = {name: i + 1 for i, name in enumerate(CATEGORIES)}
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for page in pages:
-        images.append({"id": len(images) + 1, **page})
-        for region in images[-1].pop("regions"):
-            x0, y0, x1, y1 = region["box"]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": len(images),
-                    "category_id": ids[region["category"]],
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
-                    "area": (x1 - x0) * (y1 - y0),
-                    "iscrowd": 0,
-                }
-            )
-    categories = [{"id": i, "name": name} for name, i in ids.items()]
-    path = out / "annotations.json"
-    data = {"images": images, "annotations": annotations, "categories": categories}
-    write_atomically(path, json.dumps(data).encode())
-    return path
 
 
 def main() -> int:

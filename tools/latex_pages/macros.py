@@ -78,6 +78,8 @@ FILES = (
     "lmodern.sty",
     "mathpazo.sty",
     "natbib.sty",
+    "bchr7t.tfm",
+    "ptmr7t.tfm",
 )
 """What LaTeX must find."""
 DEBIAN = (

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmv3det.files import write_bytes
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.synthetic.degrade import move_boxes, scan
-from lmv3det.synthetic.maker import ocr_json, whole_pixels, write_atomically
+from lmv3det.synthetic.maker import ocr_json, whole_pixels
 from lmv3det.synthetic.truth import hull
 from tools.latex_pages.body import Body
 from tools.latex_pages.document import Document
@@ -112,7 +113,7 @@ def make_document(job: Job, number: int) -> None:
         except Failed as error:
             faults.append(f"document: {error}")
     record = {"class": document.kind, "pages": pages, "faults": faults}
-    write_atomically(job.record(number), json.dumps(record).encode())
+    write_bytes(job.record(number), json.dumps(record).encode())
 
 
 def _make_pages(
@@ -164,9 +165,9 @@ def _make_pages(
             name = f"d{number:06d}_{index + 1:02d}"
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=dice.choice([75, 85, 90, 95]))
-            write_atomically(job.out / "images" / f"{name}.jpg", buffer.getvalue())
+            write_bytes(job.out / "images" / f"{name}.jpg", buffer.getvalue())
             written = ocr_json(lines, *size).encode("utf-8")
-            write_atomically(job.out / "OCR" / f"{name}.json", written)
+            write_bytes(job.out / "OCR" / f"{name}.json", written)
             pages.append(
                 {
                     "file_name": f"{name}.jpg",

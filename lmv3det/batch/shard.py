@@ -1,0 +1,267 @@
+"""The work on one shard: some documents to a Parquet file, a row a page."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmv3det import __version__
+from lmv3det.batch.documents import Document, check_document, open_document, readable
+from lmv3det.data.images import PDF_DPI, iter_pages
+from lmv3det.errors import InputError, explain
+from lmv3det.inference.detections import PageDetections
+from lmv3det.inference.detector import Detector
+from lmv3det.inference.samples import make_sample
+from lmv3det.inference.text_source import CHOICES, choose_text, page_text
+from lmv3det.structures import Page, Sample
+
+BOX_DECIMALS = 2
+
+
+@dataclass
+class Options:
+    """How pages become rows: what `lmv3det.inference.job.predict_files` takes under these names.
+
+    Attributes:
+        threads: of torch, in each process; None leaves torch's choice.
+    """
+
+    ckpt: str | None = None
+    device: str = "auto"
+    overrides: list[str] = field(default_factory=list)
+    trust_code: bool = False
+    ocr: Any = None
+    ocr_options: dict[str, Any] = field(default_factory=dict)
+    score_threshold: float | None = None
+    thresholds: Any = None
+    max_overlap: float | None = None
+    drop_nested: bool = False
+    document_score: float = 0.3
+    batch_size: int | None = None
+    dpi: int = PDF_DPI
+    password: str | None = None
+    threads: int | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Those that the rows depend on."""
+        free = ("device", "trust_code", "batch_size", "password", "threads")
+        values = {key: value for key, value in asdict(self).items() if key not in free}
+        if isinstance(self.thresholds, Mapping):
+            values["thresholds"] = dict(self.thresholds)
+        return values
+
+
+@dataclass
+class Result:
+    """A finished shard.
+
+    Attributes:
+        number: of the shard, from 0.
+        content: the Parquet file.
+        pages: rows in it.
+        failed: rows that have an error.
+        documents: of the shard.
+    """
+
+    number: int
+    content: bytes
+    pages: int
+    failed: int
+    documents: int
+
+
+def schema(names: Sequence[str] = ()) -> Any:
+    """The Arrow schema of a Parquet file (`docs/batch.md` describes the columns).
+
+    Args:
+        names: the model's class names, kept as metadata.
+    """
+    import pyarrow as pa
+
+    columns = [
+        pa.field("document", pa.string(), nullable=False),
+        ("sha256", pa.string()),
+        ("page", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("boxes", pa.list_(pa.list_(pa.float32(), 4))),
+        ("classes", pa.list_(pa.string())),
+        ("scores", pa.list_(pa.float32())),
+        ("text", pa.list_(pa.string())),
+        ("order", pa.list_(pa.int32())),
+        pa.field("seconds", pa.float32(), nullable=False),
+        ("error", pa.string()),
+    ]
+    return pa.schema(columns, {"lmv3det": __version__, "classes": json.dumps(list(names))})
+
+
+class Worker:
+    """A detector that makes Parquet files of shards.
+
+    Args:
+        options: the checkpoint, and how it is used.
+
+    Raises:
+        InputError: a checkpoint or an option that cannot be used.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        if isinstance(options.ocr, str) and options.ocr not in CHOICES:
+            raise InputError(
+                f"--ocr {options.ocr}: is none of {', '.join(CHOICES)} (a folder of OCR files "
+                "names pages by their file alone, which is not enough for a corpus)"
+            )
+        if options.threads is not None:
+            import torch
+
+            torch.set_num_threads(options.threads)
+        self.detector = Detector.load(
+            options.ckpt, options.device, options.overrides, trust_code=options.trust_code
+        )
+        self.rules = self.detector.selection(
+            options.score_threshold,
+            thresholds=options.thresholds,
+            max_overlap=options.max_overlap,
+            drop_nested=options.drop_nested,
+        )
+        self.text = None
+        if self.detector.uses_text:
+            config = self.detector.config
+            source = choose_text(options.ocr, config, options.ocr_options)
+            self.text = page_text(source, config, dpi=options.dpi, password=options.password)
+
+    def __call__(
+        self,
+        number: int,
+        documents: Sequence[Document],
+        advance: Callable[[int], object] | None = None,
+    ) -> Result:
+        """The Parquet file of shard `number`: rows by document, then page.
+
+        Args:
+            number: of the shard.
+            documents: those of the shard.
+            advance: is told how many more documents have been opened.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = list(_Shard(self, documents, advance).rows())
+        table = pa.Table.from_pylist(rows, schema=schema(self.detector.names))
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        failed = sum(row["error"] is not None for row in rows)
+        content = sink.getvalue().to_pybytes()
+        return Result(number, content, len(rows), failed, len(documents))
+
+
+class _Shard:
+    """The pages of some documents on their way through a detector."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        documents: Sequence[Document],
+        advance: Callable[[int], object] | None,
+    ) -> None:
+        self.worker, self.documents, self.advance = worker, documents, advance
+        self.digests: dict[int, str] = {}
+        self.paths: dict[int, str] = {}
+        self.found: dict[tuple[int, int], dict[str, Any]] = {}
+        self.since = time.perf_counter()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        worker = self.worker
+        with tempfile.TemporaryDirectory(prefix="lmv3det-") as folder:
+            samples = self._samples(Path(folder))
+            stream = worker.detector.stream(
+                samples, worker.options.batch_size, worker.rules, self._failed
+            )
+            for sample, detections in stream:
+                self._add(sample, detections)
+        yield from (self.found[key] for key in sorted(self.found))
+
+    def _samples(self, folder: Path) -> Iterator[Sample]:
+        options = self.worker.options
+        for place, document in enumerate(self.documents):
+            try:
+                with open_document(document, folder) as path:
+                    self.paths[place] = str(path)
+                    self.digests[place], count = check_document(path, options.password)
+                    pages = iter_pages(
+                        path,
+                        options.dpi,
+                        failed=functools.partial(self._fail, place),
+                        password=options.password,
+                    )
+                    for number, image in pages:
+                        # The document's place stands in for the id of the page.
+                        height, width = image.shape[:2]
+                        page = Page(str(path), width, height, image_id=place, number=number)
+                        try:
+                            sample = make_sample(image, page, count, self.worker.text)
+                        except Exception as error:
+                            self._fail(place, number, error)
+                        else:
+                            yield sample
+            except InputError as error:
+                self._fail(place, None, error)
+            if self.advance is not None:
+                self.advance(1)
+
+    def _failed(self, sample: Sample, error: Exception) -> None:
+        self._fail(sample.page.image_id, sample.page.number, error)
+
+    def _fail(self, place: int, number: int | None, error: Exception) -> None:
+        """A row for a page, or for a whole document, that cannot be done."""
+        name = self.documents[place].name
+        text = explain(error).replace(self.paths.get(place, name), name)
+        self._row(place, number)["error"] = readable(text)
+
+    def _add(self, sample: Sample, detections: PageDetections) -> None:
+        page = sample.page
+        try:
+            values = columns_of(detections, self.worker.options.document_score)
+        except Exception as error:
+            self._failed(sample, error)
+            return
+        row = self._row(page.image_id, page.number)
+        row.update(width=page.width, height=page.height, **values)
+
+    def _row(self, place: int, number: int | None) -> dict[str, Any]:
+        """A new row, which takes the time since the last one."""
+        now = time.perf_counter()
+        row: dict[str, Any] = dict.fromkeys(schema().names)
+        row["document"] = readable(self.documents[place].name)
+        row["sha256"] = self.digests.get(place)
+        row["page"] = None if number is None else number + 1
+        row["seconds"] = now - self.since
+        self.since = now
+        self.found[place, -1 if number is None else number] = row
+        return row
+
+
+def columns_of(detections: PageDetections, document_score: float) -> dict[str, Any]:
+    """`boxes`, `classes`, `scores`, `text` and `order` of a page's regions, by falling score.
+
+    Args:
+        detections: of the page.
+        document_score: regions below have no text and no order, as have those that cover others
+            (`PageDetections.document`).
+    """
+    entries = detections.to_dict(document_score=document_score)["detections"]
+    boxes = detections.boxes.cpu().double().numpy().round(BOX_DECIMALS)
+    return {
+        "boxes": boxes.tolist(),
+        "classes": [readable(entry["category"]) for entry in entries],
+        "scores": [entry["score"] for entry in entries],
+        "text": [readable("\n".join(entry.get("lines", []))) for entry in entries],
+        "order": [entry.get("order") for entry in entries],
+    }

@@ -1,0 +1,124 @@
+"""`lmv3det batch`: a corpus to Parquet files, in one process or on a Ray cluster."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lmv3det.errors import InputError, printable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `lmv3det batch`."""
+    add = parser.add_argument
+    add("sources", nargs="+", metavar="SOURCE", help="images, PDF files, folders with those within "
+        "them, tar files, globs, .txt files with a source a line; paths or addresses "
+        "(file://, s3://, gs://, …)")  # fmt: skip
+    add("--out", required=True, metavar="DIR", help="folder for pages-*.parquet")
+    add("--engine", default="local", choices=("local", "ray"),
+        help="local: this process; ray: the workers of a Ray cluster (%(default)s)")  # fmt: skip
+    add("--ckpt", metavar="CKPT", help="checkpoint or folder of a model (default: the model that "
+        "comes with lmv3det)")  # fmt: skip
+    add("--resume", action="store_true", help="go on with a job that was stopped; begin one where "
+        "there is none")  # fmt: skip
+    add("--overwrite", action="store_true", help="drop the job that DIR has")
+    add("--shard-size", type=int, metavar="N", help="documents a Parquet file (256)")
+
+    ray = parser.add_argument_group("the workers of --engine ray")
+    ray.add_argument(
+        "--address",
+        help="of a cluster that runs (default: RAY_ADDRESS, else one on this machine)",
+    )
+    ray.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: as many as there is room for)"
+    )
+    ray.add_argument(
+        "--gpus",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="cards of each worker; 0.25: four workers share a card (%(default)g)",
+    )
+    add("--threads", type=int, metavar="N", help="of torch, in each process: cores of a worker "
+        "(1 with ray; as torch chooses with local)")  # fmt: skip
+
+    text = parser.add_argument_group("text, for a model that reads it")
+    text.add_argument("--ocr", metavar="NAME", help="layer, none, auto or an engine, as for "
+                      "`lmv3det predict`")  # fmt: skip
+    text.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
+                      help="an option of the engine")  # fmt: skip
+
+    how = parser.add_argument_group("as for `lmv3det predict`")
+    how.add_argument("--score", metavar="N|best|CLASS=N,…", help="least score")
+    how.add_argument("--max-overlap", type=float, metavar="IOU", help="of regions of different "
+                     "classes that overlap by more, keep the one of higher score")  # fmt: skip
+    how.add_argument("--drop-nested", action="store_true", help="drop regions within another one")
+    how.add_argument("--document-score", type=float, default=0.3, metavar="N",
+                     help="least score of regions with order and text (%(default)s)")  # fmt: skip
+    how.add_argument("--batch-size", type=int, metavar="N", help="pages a batch")
+    how.add_argument("--dpi", type=int, default=144, metavar="N", help="of PDF pages (%(default)s)")
+    how.add_argument("--password", help="of encrypted PDF files")
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    how.add_argument("--precision", help="auto, fp32, bf16 or fp16")
+    how.add_argument("--trust-code", action="store_true",
+                     help="import the classes of yours that the checkpoint names")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """`lmv3det batch`: 0 when every page has its row. A page that failed has one too, with its
+    error."""
+    from lmv3det.cli.predict import check_ranges, read_score
+
+    check_ranges(args)
+    for name in ("shard_size", "workers", "threads"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
+    if not 0 <= args.document_score <= 1:
+        raise InputError(f"--document-score is {args.document_score}; it must be from 0 to 1")
+    if args.gpus < 0:
+        raise InputError(f"--gpus is {args.gpus}; it must be 0 or more")
+    if args.resume and args.overwrite:
+        raise InputError("--resume and --overwrite: give one of them")
+    if args.ckpt is not None and not Path(args.ckpt).exists():
+        raise InputError(f"{args.ckpt}: no such checkpoint")
+
+    from lmv3det.batch.job import run_batch
+    from lmv3det.batch.ray_engine import Cluster
+    from lmv3det.batch.shard import Options
+    from lmv3det.cli.ocr import engine_options
+
+    score = read_score(args.score)
+    options = Options(
+        ckpt=args.ckpt,
+        device=args.device,
+        overrides=[] if args.precision is None else [f"precision={args.precision}"],
+        trust_code=args.trust_code,
+        ocr=args.ocr,
+        ocr_options=engine_options(args.option),
+        score_threshold=score if isinstance(score, float) else None,
+        thresholds=None if isinstance(score, float) else score,
+        max_overlap=args.max_overlap,
+        drop_nested=args.drop_nested,
+        document_score=args.document_score,
+        batch_size=args.batch_size,
+        dpi=args.dpi,
+        password=args.password,
+        threads=args.threads,
+    )
+    report = run_batch(
+        args.sources,
+        args.out,
+        options,
+        engine=args.engine,
+        cluster=Cluster(args.address, args.workers, args.threads or 1, args.gpus),
+        shard_size=args.shard_size,
+        resume=args.resume,
+        overwrite=args.overwrite,
+    )
+    rate = f", {report.pages / report.seconds:.2f} pages/s" if report.pages else ""
+    print(
+        f"{printable(args.out)}: {report.pages} pages in {report.seconds:.0f} s{rate}; "
+        f"{report.failed} failed, {report.skipped} skipped (done before)"
+    )
+    return 0
