@@ -67,10 +67,13 @@ pictures: .venv/installed
 		docs/pictures/pages.png
 
 # Goes on where it stopped. docs/model_card.md has the run that was packed.
+# To try it: make model FRACTION=0.002 SETTINGS="device=cpu solver.batch_size=2"
 RECIPE ?= cpu
+FRACTION ?= 1
+SETTINGS ?=
 model: .venv/installed
-	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python -m tools.packed_model make output/packed \
-		--recipe $(RECIPE)
+	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python -m tools.packed_model make \
+		--recipe $(RECIPE) --fraction $(FRACTION) output/packed $(SETTINGS)
 	@echo "Pack it:  cp -r output/packed/model lmv3det/assets/cdla"
 
 # Goes on where it stopped. Runs whose metrics are in docs/ablation/ are not made again.

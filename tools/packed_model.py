@@ -1,7 +1,8 @@
 """`python -m tools.packed_model`: makes the model that comes with the package.
 
 `make OUT` does all of it: pages, tokenizer, training in stages, release. What is done already is
-not done again, so that a run that was stopped goes on by the same command. `release RUN OUT` makes
+not done again, so that a run that was stopped goes on by the same command. Pages by LaTeX
+(`tools.latex_pages`) are among them where pdflatex is found. `release RUN OUT` makes
 a model of a training run that is to go on: the rate falls to 0 in a branch of its own
 (`solver.schedule: wsd`), and the branch's averaged weights are written in float16.
 """
@@ -27,8 +28,11 @@ from lmv3det.engine.state import LAST
 from lmv3det.errors import InputError
 from lmv3det.synthetic.generate import generate
 from lmv3det.text.train_tokenizer import read_texts, train_tokenizer
+from tools.latex_pages.__main__ import check_latex
+from tools.latex_pages.__main__ import generate as latex_pages
 from tools.merge_pages import merge_pages
 
+log = logging.getLogger(__name__)
 CONFIG = Path(__file__).parents[1] / "configs" / "packed.yaml"
 LARGEST = 16 * 10**6
 """Most bytes of a released model."""
@@ -53,6 +57,7 @@ class Recipe:
         stages: of the training, in order.
         decay_steps: steps of the release's branch.
         overrides: settings of all stages and of the release.
+        latex: share of the pages that LaTeX sets, where it is found; the sets give fewer then.
     """
 
     sets: dict[str, tuple[float, dict[str, Any]]]
@@ -60,22 +65,42 @@ class Recipe:
     stages: tuple[Stage, ...]
     decay_steps: int
     overrides: tuple[str, ...] = ()
+    latex: float = 0.0
+
+    def part(self, fraction: float) -> Recipe:
+        """The recipe with a fraction of its pages and steps, to try it."""
+        ends: list[int] = []
+        for stage in self.stages:
+            ends.append(max(round(stage.last_step * fraction), ends[-1] + 1 if ends else 1))
+        stages = [
+            dataclasses.replace(stage, last_step=end)
+            for stage, end in zip(self.stages, ends, strict=True)
+        ]
+        return dataclasses.replace(
+            self,
+            pages=max(round(self.pages * fraction), len(self.sets)),
+            stages=tuple(stages),
+            decay_steps=max(round(self.decay_steps * fraction), 1),
+        )
 
 
 SETS: dict[str, tuple[float, dict[str, Any]]] = {
     "papers": (0.7, {"setting": "papers", "seed": 101, "height": 880, "jpeg": 85}),
     "plain": (0.3, {"seed": 102, "dpi": 76, "degrade": True, "ocr_noise": 0.02}),
 }
+LATEX_SEED = 103
 LOW = ("input.min_size_train=[256,288,320,352]", "input.max_size_train=512")
 HIGH = ("input.min_size_train=[352,384,416,448]", "input.max_size_train=640")
 RECIPES = {
-    # One core with bfloat16 matrix units: about 4 pages a second at low, 2 at high resolution.
+    # One core with bfloat16 matrix units: about 4 pages a second at low, 2 at high resolution;
+    # without them give precision=fp32.
     "cpu": Recipe(
         SETS,
         8000,
         (Stage(4000, LOW), Stage(8000, HIGH)),
         1500,
         ("device=cpu", "data.workers=1"),
+        latex=0.25,
     ),
     # One GPU, 16 cores: pages in 3 minutes, training in 15.
     "gpu": Recipe(
@@ -90,6 +115,7 @@ RECIPES = {
             "solver.lr=2e-3",
             "solver.checkpoint_every=1000",
         ),
+        latex=0.25,
     ),
 }
 
@@ -108,12 +134,8 @@ def make(out: Path, recipe: Recipe, workers: int = 1) -> Path:
     Raises:
         InputError: as the parts raise it.
     """
-    folders = []
-    for name, (share, options) in recipe.sets.items():
-        folders.append(out / "pages" / name)
-        generate(folders[-1], max(1, round(share * recipe.pages)), workers=workers, **options)
     pages, tokenizer = out / "pages" / "all", out / "tokenizer"
-    merge_pages(pages, folders)
+    merge_pages(pages, make_pages(out / "pages", recipe, workers))
     if not (tokenizer / "tokenizer.json").exists():
         size = load_config(CONFIG, recipe.overrides).backbone.vocab_size
         train_tokenizer(read_texts([pages / "OCR"]), tokenizer, size, "char_bpe")
@@ -131,6 +153,26 @@ def make(out: Path, recipe: Recipe, workers: int = 1) -> Path:
             config = load_config(CONFIG, [*given, *stage.overrides, *settings])
             train(config, resume=last.exists())
     return release(last, out, recipe.decay_steps, [*given, *recipe.stages[-1].overrides])
+
+
+def make_pages(out: Path, recipe: Recipe, workers: int) -> list[Path]:
+    """Make the recipe's sets of pages, each in a folder of its own; returns the folders."""
+    by_latex = round(recipe.latex * recipe.pages)
+    if by_latex:
+        try:
+            check_latex()
+        except InputError as missing:
+            log.warning("%s; goes on without pages by LaTeX", missing)
+            by_latex = 0
+    folders = []
+    for name, (share, options) in recipe.sets.items():
+        folders.append(out / name)
+        number = max(1, round(share * (recipe.pages - by_latex)))
+        generate(folders[-1], number, workers=workers, **options)
+    if by_latex:
+        folders.append(out / "latex")
+        latex_pages(folders[-1], by_latex, seed=LATEX_SEED, workers=workers)
+    return folders
 
 
 def release(run: Path, out: Path, decay_steps: int, overrides: Sequence[str] = ()) -> Path:
@@ -201,7 +243,11 @@ def main(arguments: list[str] | None = None) -> int:
     whole.add_argument("out", type=Path)
     whole.add_argument("--recipe", choices=sorted(RECIPES), default="cpu")
     whole.add_argument("--pages", type=int, help="pages in all (default: the recipe's)")
+    whole.add_argument(
+        "--fraction", type=float, default=1.0, help="of the recipe's pages and steps, to try it"
+    )
     whole.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    whole.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid over all")
     part = commands.add_parser("release", help="a model of a run that is to go on")
     part.add_argument("run", type=Path, help="checkpoint, such as run/last.pth")
     part.add_argument("out", type=Path)
@@ -211,8 +257,14 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         if options.command == "make":
-            recipe = RECIPES[options.recipe]
-            recipe = dataclasses.replace(recipe, pages=options.pages or recipe.pages)
+            if not 0 < options.fraction <= 1:
+                raise InputError(f"--fraction is {options.fraction}: give a number from 0 to 1")
+            recipe = RECIPES[options.recipe].part(options.fraction)
+            recipe = dataclasses.replace(
+                recipe,
+                pages=options.pages or recipe.pages,
+                overrides=(*recipe.overrides, *options.overrides),
+            )
             model = make(options.out, recipe, options.workers)
         else:
             model = release(options.run, options.out, options.decay_steps, options.overrides)

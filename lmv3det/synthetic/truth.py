@@ -278,7 +278,7 @@ def _band(line: Line, size: float) -> np.ndarray:
         middle = float(np.median(line.boxes[:, 1] + line.boxes[:, 3])) / 2
         return np.array([[x0, middle - 0.5 * size, x1, middle + 0.5 * size]])
     base = float(np.median(line.boxes[:, 3]))
-    return np.array([[x0, base - 0.76 * size, x1, base + 0.22 * size]])
+    return np.array([[x0, base - 0.86 * size, x1, base + 0.22 * size]])
 
 
 def _near(one: Region, two: Region, gap: float) -> bool:

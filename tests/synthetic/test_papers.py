@@ -180,7 +180,7 @@ def test_words_cover_the_height_of_their_type(tmp_path: Path) -> None:
     (tmp_path / "m.typ").write_text(source)
     header, table = read_page(typst.compile(str(tmp_path / "m.typ")), marks, 1.0).regions
     x0, y0, x1, y1 = hull(header.boxes)
-    assert y1 - y0 == pytest.approx(9.8)
+    assert y1 - y0 == pytest.approx(10.8)
     low = hull(table.boxes)
     assert low[3] - low[1] < 5.5  # The ink of x-high letters.
     assert (x0, x1) == pytest.approx((low[0], low[2]))

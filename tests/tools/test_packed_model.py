@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -70,6 +71,50 @@ def test_a_model_that_is_too_large_is_not_left(recipe, tmp_path: Path, monkeypat
     monkeypatch.undo()
     export(load_checkpoint(tmp_path / "release/last.pth"), tmp_path / "model")
     assert (tmp_path / "model/model.safetensors").exists()
+
+
+def test_pages_by_latex_where_it_is_found(recipe, tmp_path: Path, monkeypatch, caplog) -> None:
+    recipe = dataclasses.replace(recipe, latex=0.5)
+
+    def missing() -> None:
+        raise InputError("no pdflatex")
+
+    asked = []
+    monkeypatch.setattr(packed_model, "latex_pages", lambda out, n, **_: asked.append((out, n)))
+    monkeypatch.setattr(packed_model, "check_latex", missing)
+    without = packed_model.make_pages(tmp_path / "without", recipe, 1)
+    assert [folder.name for folder in without] == ["a", "b"] and not asked
+    assert [len(list((f / "images").iterdir())) for f in without] == [2, 2]
+    assert "no pdflatex; goes on without pages by LaTeX" in caplog.text
+    monkeypatch.setattr(packed_model, "check_latex", lambda: None)
+    found = packed_model.make_pages(tmp_path / "with", recipe, 1)
+    assert [folder.name for folder in found] == ["a", "b", "latex"]
+    assert [len(list((f / "images").iterdir())) for f in found[:2]] == [1, 1]
+    assert asked == [(tmp_path / "with/latex", 2)]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_fraction_of_a_recipe_keeps_its_stages(name: str) -> None:
+    whole, least = RECIPES[name], RECIPES[name].part(1e-6)
+    assert whole.part(1.0) == whole
+    assert [stage.last_step for stage in least.stages] == [1, 2] and least.decay_steps == 1
+    assert [s.overrides for s in least.stages] == [s.overrides for s in whole.stages]
+    assert least.pages == len(whole.sets)
+
+
+def test_the_command_lays_settings_over_the_recipe(tmp_path: Path, monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(packed_model, "make", lambda out, recipe, _: made.append((out, recipe)))
+    asked = ["make", "--recipe", "gpu", "--fraction", "0.01", str(tmp_path), "device=cpu"]
+    assert packed_model.main(asked) == 0
+    ((out, recipe),) = made
+    assert out == tmp_path and recipe.pages == RECIPES["gpu"].pages // 100
+    assert load_config(packed_model.CONFIG, recipe.overrides).device == "cpu"
+
+
+def test_a_fraction_out_of_range_is_refused(tmp_path: Path, capsys) -> None:
+    assert packed_model.main(["make", str(tmp_path), "--fraction", "0"]) == 1
+    assert "--fraction is 0.0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", RECIPES)

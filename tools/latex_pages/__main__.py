@@ -70,8 +70,10 @@ def generate(
 
 
 def check_latex() -> None:
-    """Raises:
-    InputError: there is no LaTeX, or it lacks a class or a font.
+    """See that pdflatex and the classes are there.
+
+    Raises:
+        InputError: what is missing, and which Debian packages bring it.
     """
     if shutil.which("pdflatex") is None:
         raise InputError(f"latex_pages: no pdflatex; on Debian: apt-get install {DEBIAN}")

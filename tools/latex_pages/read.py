@@ -20,7 +20,7 @@ GAP = 0.1
 """Of the page's width: words on a line further apart are two regions (an equation's number)."""
 REACH = 12.0
 """Points: how far from its region a mark without a code may stand."""
-ABOVE, BELOW = 0.76, 0.22
+ABOVE, BELOW = 0.86, 0.22
 """Of the type size: how far a line reaches above and below its base line, as in data sets."""
 Box = tuple[float, float, float, float, float, float]
 _HIGH = {tuple(c & 0xF0 for c in base) for base in BASES}

@@ -19,6 +19,11 @@ LINK_WORDS = [
     "which gives", "Similarly,", "for all", "Hence,", "It follows from the above equation that",
     "Substituting this into the equation of motion, we find", "On the other hand,", "In this case",
 ]  # fmt: skip
+LONE = [
+    "for the Fig. #", "and for Table #:", "in the case #", "(continued from #)", "Then, by #,",
+    "The output for # is", "while Fig. # gives", "as follows:", "Proof of part #.", "# stands for",
+]  # fmt: skip
+LONE_ZH = ["对于图 #", "由式 # 可知", "结果如下：", "如图 # 所示：", "步骤 # 如下"]
 LINK_WORDS_ZH = ["则有", "其中", "即", "于是可得", "由此得到", "同理可得", "将上式代入，可得", "且"]
 LINKS = re.compile(
     r"(\[\d+(?:, \d+)*\]|(?<=Fig\. )\d+|(?<=Table )\d+|(?<=Section )\d+"
@@ -105,10 +110,12 @@ class PaperBlocks(Furniture):
         raised = r.random() < 0.08
         slanted, strong = r.choice([-1, 1, 2]), r.random() < 0.4
         link = colour(code, s.link_colour)
+        frame = colour(0, (0x00, 0xE0, 0xE0))
         parts = []
         for i in range(count):
             pieces = self.prose.reference().split(". ")
             body = ""
+            boxed = len(pieces) - 2 if s.links == "boxed" else -1
             for k, piece in enumerate(pieces):
                 text = piece + (". " if k + 1 < len(pieces) else "")
                 inner = markup(text)
@@ -116,6 +123,8 @@ class PaperBlocks(Furniture):
                     inner = f"#emph[{inner}]"
                 if strong and k + 1 == len(pieces) and k != slanted:
                     inner = f"#strong[{inner}]" if len(text) < 12 else inner
+                if k == boxed and len(text) < 50:
+                    inner = f"#box(stroke: 0.5pt + {frame}, outset: 1pt)[{inner}]"
                 body += inner
             if s.links == "coloured" and r.random() < 0.5:
                 body += (
@@ -155,6 +164,16 @@ class PaperBlocks(Furniture):
         texts = LINK_WORDS_ZH if zh else LINK_WORDS
         region = self.marks.region("Text")
         words = self.words(self.rng.choice(texts), region, self.style.size)
+        return f"#par(first-line-indent: 0pt)[{words}]\n\n"
+
+    def lone_line(self) -> str:
+        """A short line between displays, as ``for the Fig. 2(b).``"""
+        r, zh = self.rng, self.style.language == "zh"
+        number = f"{r.randint(1, 9)}({r.choice('abcd')})"
+        texts = LONE_ZH if zh else LONE
+        words = self.words(
+            r.choice(texts).replace("#", number), self.marks.region("Text"), self.style.size
+        )
         return f"#par(first-line-indent: 0pt)[{words}]\n\n"
 
     def after_formula(self) -> str:

@@ -276,6 +276,8 @@ def table(b: Blocks, width: float, height: float) -> str:
         form = r.choice(["lines", "lines", "booktabs", "rows", "banded", "plain"])
     t = _Table(region, edge, size, width, kinds, form)
     inset = size * r.choice([0.16, 0.22, 0.3, 0.4, 0.55])
+    if "words" in kinds and form in ("lines", "booktabs", "plain") and r.random() < 0.4:
+        inset = size * r.choice([0.7, 0.9, 1.2])  # Space parts its rows, not rules.
     fit = _rows_that_fit(b, t, height, inset)
     large = height > 0.35 * s.body_height
     most = r.choice([8, 12, 20, 60, 60] if large else [3, 4, 6, 8, 12, 20])

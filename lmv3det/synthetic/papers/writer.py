@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from lmv3det.synthetic.blocks import fonts
@@ -17,25 +18,56 @@ from lmv3det.synthetic.text import Corpus
 from lmv3det.synthetic.typeset import Page, document, new_prose
 
 KINDS = {
-    "text": 8, "mixed": 24, "math": 11, "figures": 14, "tables": 15, "first": 9,
+    "text": 8, "mixed": 24, "math": 11, "figures": 16, "tables": 19, "first": 9,
     "references": 12, "last": 6, "contents": 1,
 }  # fmt: skip
+
+
+LATEX = ("article", "preprint", "physics", "engineering")
+"""Families that stand for papers set by LaTeX."""
+Draw = Callable[[Canvas, float, float, float, float], None]
 
 
 class PaperWriter(PaperFurniture):
     """Puts the blocks of a paper's page in order."""
 
-    def drawn_figure(self, width: float, height: float) -> str:
-        """A figure's picture, its own region."""
+    def drawn_figure(self, width: float, height: float, draw: Draw | None = None) -> str:
+        """A figure's picture, its own region: by ``draw``, or one of any kind."""
         r, s = self.rng, self.style
         region = self.marks.region("Figure")
         self.pictures += 1
         size = min(max(r.choice([4.2, 5, 6, 7, 8, 9]), width / 70), width / 22)
         name = f"{self.name}-{self.pictures}"
         canvas = Canvas(r, self.prose, self.marks, region, self.folder, width, height, size, name)
-        drawn = figures.draw(canvas)
+        if draw is None:
+            drawn = figures.draw(canvas)
+        else:
+            draw(canvas, 0, 0, width, height)
+            drawn = canvas.code()
         font = fonts((SANS, *s.fonts[1:])) if r.random() < 0.65 else fonts(s.fonts)
         return f"#align(center, text(font: {font}, {drawn}))\n"
+
+    def pictures_apart(self, width: float, height: float) -> str:
+        """Pictures side by side, each a region, as LaTeX sets several files in one figure."""
+        r, s = self.rng, self.style
+        count = r.choice([2, 2, 2, 3]) if width > 160 else 2
+        gap = s.size * r.choice([0.6, 1.0, 1.8])
+        share = r.choice([1.0, 1.0, 0.8])
+        w = (width * share - gap * (count - 1)) / count
+        h = min(w * r.choice([0.7, 0.75, 1.0, 1.0]), height * 0.85)
+        draw = r.choice([figures.picture, figures.picture, figures.plot])
+        named = r.random() < 0.3
+        cells = []
+        for i in range(count):
+            cell = self.drawn_figure(w, h, draw)
+            if named:
+                words = self.words(f"({'abc'[i]})", self.marks.region("Figure caption"), s.size)
+                cell += f"#v({s.size * 0.4:.1f}pt, weak: true)\n{words}"
+            cells.append(f"[{cell}]")
+        return (
+            f"#align(center, grid(columns: {count}, column-gutter: {gap:.1f}pt, "
+            f"{', '.join(cells)}))\n"
+        )
 
     def float_of(self, kind: str, width: float, height: float) -> str:
         """A figure or table with its caption, at most about ``height`` points high."""
@@ -45,6 +77,10 @@ class PaperWriter(PaperFurniture):
             share = r.choice([1.0, 1.0, 1.0, 0.9, 0.8, 0.65, 0.5])
             w = width * share
             h = min(w * r.choice([0.4, 0.6, 0.75, 0.75, 0.9, 1.2]), height * 0.85)
+            if s.family in LATEX and r.random() < 0.22:
+                return self._float_block(
+                    [self.pictures_apart(width, height), self.caption(kind)], gap, height
+                )
             parts = [self.drawn_figure(w, h), self.caption(kind)]
             if share <= 0.65 and width > 250 and r.random() < 0.2:
                 level = r.choice(["top", "bottom", "horizon"])
@@ -58,6 +94,11 @@ class PaperWriter(PaperFurniture):
                 parts.reverse()
             if r.random() < 0.25:
                 parts.append(tables.notes(self, width))
+        return self._float_block(parts, gap, height)
+
+    def _float_block(self, parts: list[str], gap: str, height: float) -> str:
+        """The parts of a float over each other."""
+        r, s = self.rng, self.style
         tight = f"{s.size * 0.6:.2f}pt"
         frame = ""
         if s.family in ("medicine", "open access", "free") and r.random() < 0.06:
@@ -78,7 +119,7 @@ class PaperWriter(PaperFurniture):
     def put_float(self, kind: str, share: float, *, first: bool = False) -> tuple[str, float]:
         """A float placed on the page and the height it takes; ``share`` is of the body's."""
         r, s = self.rng, self.style
-        span = s.columns > 1 and r.random() < (0.6 if first else 0.25)
+        span = s.columns > 1 and r.random() < (0.6 if first else 0.35)
         width = s.body_width if span else s.column_width
         height = s.body_height * share
         block = self.float_of(kind, width, height)
@@ -171,6 +212,8 @@ class PaperWriter(PaperFurniture):
                 return self.theorem(), s.line * 4, "text"
             if roll > 0.98 and roll < 0.99:
                 return self.quotation(), s.line * 5, "list"
+            if roll > 0.94 and roll < 0.955:
+                return self.lone_line(), s.line * 3, "text"
             if roll > 0.955 and roll < 0.98:
                 return extras.extra(self), s.line * 9, "list"
             if roll > 0.99 and s.language == "en":
