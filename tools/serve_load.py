@@ -85,12 +85,14 @@ def load(port: int, pid: int, files: list[bytes], args: argparse.Namespace) -> N
 
 
 def abuse(port: int, page: bytes) -> None:
-    """Each is refused, and the server answers after it."""
+    """What it says to each; the server answers after it."""
+    large, endless_page = pdf_bomb(60_000), pdf_bomb(20_000, times=1000)
     for name, attack in (
         ("a client that hangs up", lambda: hang_up(port, page)),
         ("2 GB, told beforehand", lambda: endless(port, False)),
         ("2 GB in chunks", lambda: endless(port, True)),
-        ("a PDF of a picture of 60000×60000", lambda: post(port, pdf_bomb(60_000))[::2]),
+        ("a PDF of a picture of 60000×60000", lambda: post(port, large)[::2]),
+        ("a PDF that shows 20000×20000 a thousand times", lambda: post(port, endless_page)[::2]),
         ("a PDF of a page of 5 m", lambda: post(port, pdf_bomb(100, side=14_400))[::2]),
         ("a path in the file name", lambda: post(port, page, "../../../tmp/x.png")[0::2]),
         ("a path in the address", lambda: get(port, "/../../../etc/passwd")),
@@ -164,19 +166,21 @@ def endless(port: int, chunked: bool) -> str:
     return f"{outcome} after {sent >> 20} MB"
 
 
-def pdf_bomb(pixels: int, side: int = 600) -> bytes:
-    """A small PDF of a picture of so many pixels a side, black, on a page of `side` points."""
+def pdf_bomb(pixels: int, side: int = 600, times: int = 1) -> bytes:
+    """A small PDF of a picture of so many pixels a side, black, shown again and again on a page of
+    `side` points."""
     packer, packed = zlib.compressobj(9), b""
     row = bytes(pixels)
     for _ in range(pixels):
         packed += packer.compress(row)
     packed += packer.flush()
+    shown = b"%d 0 0 %d 0 0 cm " % (side, side) + b"/I Do " * times
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %d %d] /Contents 4 0 R "
         b"/Resources << /XObject << /I 5 0 R >> >> >>" % (side, side),
-        b"<< /Length 31 >>\nstream\n%5d 0 0 %5d 0 0 cm /I Do     \nendstream" % (side, side),
+        b"<< /Length %d >>\nstream\n%b\nendstream" % (len(shown), shown),
         b"<< /Type /XObject /Subtype /Image /Width %d /Height %d /ColorSpace /DeviceGray "
         b"/BitsPerComponent 8 /Filter /FlateDecode /Length %d >>\nstream\n%b\nendstream"
         % (pixels, pixels, len(packed), packed),

@@ -22,6 +22,7 @@ from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector
 from lmv3det.serve.limits import Limits, Refusal
 from lmv3det.serve.reader import Readers, Source
+from tools.serve_load import pdf_bomb
 
 
 def sentence(answer) -> str:
@@ -77,6 +78,16 @@ def test_pages_that_are_refused(live, tmp_path):
     answer = live.detect(large)
     assert answer.status == 422 and "pixels" in sentence(answer)
     assert "LMV3DET" not in answer.json()["error"]
+
+
+@pytest.mark.slow
+def test_a_pdf_made_to_take_for_ever(live, png):
+    """A few kilobytes that show a picture of 9000×9000 ten thousand times on one page."""
+    bomb = pdf_bomb(9000, side=300, times=10_000)
+    assert len(bomb) < 200_000
+    answer = live.detect(bomb)
+    assert answer.status == 422 and "longer than 20 s" in sentence(answer)
+    assert live.detect(png).status == 200
 
 
 def test_a_broken_page_does_not_spoil_the_others(live, tmp_path):
