@@ -7,6 +7,7 @@ import io
 import os
 import re
 import stat
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _SUFFIXES = "bmp gif jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
 IMAGE_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 PDF_DPI = 144
+PDFIUM = threading.Lock()
+"""Held while PDFium works, which is not thread-safe."""
 
 
 def read_image(
@@ -172,7 +175,8 @@ class _PdfPages:
 
         self.path = path
         try:
-            self.document = pypdfium2.PdfDocument(Path(path), password=password)
+            with PDFIUM:
+                self.document = pypdfium2.PdfDocument(Path(path), password=password)
         except pypdfium2.PdfiumError as error:
             if getattr(error, "err_code", None) != pypdfium2.raw.FPDF_ERR_PASSWORD:
                 raise
@@ -181,9 +185,14 @@ class _PdfPages:
 
     @property
     def count(self) -> int:
-        return len(self.document)
+        with PDFIUM:
+            return len(self.document)
 
     def read(self, number: int, dpi: int) -> np.ndarray:
+        with PDFIUM:
+            return self._draw(number, dpi)
+
+    def _draw(self, number: int, dpi: int) -> np.ndarray:
         page = self.document[number]
         scale = dpi / 72
         width, height = page.get_size()
@@ -198,7 +207,8 @@ class _PdfPages:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.document.close()
+        with PDFIUM:
+            self.document.close()
 
 
 class _Frames:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lmv3det.data.images import PDFIUM
 from lmv3det.errors import InputError
 from lmv3det.ocr.engine import Engine, enclosing_lines
 from lmv3det.text.ocr_json import OcrPage
@@ -51,7 +52,7 @@ class PdfText(Engine):
         import pypdfium2
 
         try:
-            with pypdfium2.PdfDocument(Path(path), password=password) as document:
+            with PDFIUM, pypdfium2.PdfDocument(Path(path), password=password) as document:
                 return _read(document[number], dpi / 72)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None

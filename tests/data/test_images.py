@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pypdfium2
 import pytest
 import torch
 from PIL import Image
@@ -23,6 +26,7 @@ from lmv3det.data.images import (
     to_array,
 )
 from lmv3det.errors import InputError
+from tests.hand_made_pdf import write_pdf
 
 GREY = np.arange(6 * 8, dtype=np.uint8).reshape(6, 8) * 5
 COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=-1)
@@ -465,3 +469,20 @@ def test_large_images_are_resized_channel_by_channel_to_the_same_pixels(monkeypa
     at_once = pixels.resize_image(image, (37, 50))
     monkeypatch.setattr(pixels, "_BAND", 1000)
     np.testing.assert_array_equal(pixels.resize_image(image, (37, 50)), at_once)
+
+
+def test_one_thread_at_a_time_is_in_pdfium(tmp_path, monkeypatch):
+    path, inside = write_pdf(tmp_path / "page.pdf", ""), []
+    render = pypdfium2.PdfPage.render
+
+    def slow(page, **options):
+        inside.append(1)
+        assert len(inside) == 1
+        time.sleep(0.02)
+        inside.pop()
+        return render(page, **options)
+
+    monkeypatch.setattr(pypdfium2.PdfPage, "render", slow)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: list(iter_pages(path, 36)), range(8)))
+    assert all(len(pages) == 1 for pages in found)
