@@ -4,6 +4,8 @@
 #   make model        the packed model anew, in some hours on one core, or RECIPE=gpu in some twenty
 #                     minutes on one GPU and 16 cores
 #   make pictures     the picture of the README anew
+#   make docs         the documentation site in site/; runs the notebook
+#   make gallery      the pictures of its gallery anew
 #   make ablation     the tables of docs/ablation.md anew, in some three hours on two cores
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,7 +15,7 @@ STEPS ?= 60
 FAST_CPU := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 
 .PHONY: quickstart quickstart-predict quickstart-pages quickstart-before quickstart-train \
-	quickstart-after model pictures ablation test test-slow lint format benchmarks docs clean
+	quickstart-after model pictures ablation test test-slow lint format benchmarks docs gallery clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -22,7 +24,7 @@ FAST_CPU := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 	touch $@
 
 .venv/dev: .venv/installed
-	$(BIN)/pip install --quiet -e ".[synthetic,batch,dev]"
+	$(BIN)/pip install --quiet -e ".[synthetic,batch,serve,dev]"
 	touch $@
 
 # Each part does those before it first.
@@ -129,8 +131,18 @@ format: .venv/dev
 benchmarks: .venv/dev
 	$(BIN)/python -m benchmarks
 
-docs: .venv/dev
+.venv/docs: .venv/installed
+	$(BIN)/pip install --quiet -e ".[synthetic,docs]"
+	touch $@
+
+# Warnings are errors. mkdocs-material's notice on its successor is left out of the log.
+docs: .venv/docs
 	$(BIN)/python -m lmv3det.config.docs > docs/settings.md
+	NO_MKDOCS_2_WARNING=1 $(FAST_CPU) $(BIN)/mkdocs build --strict --quiet
+	@echo "The site: site/index.html"
+
+gallery: .venv/installed
+	$(BIN)/python -m tools.gallery output/gallery docs/pictures/gallery
 
 clean:
-	rm -rf .venv $(OUT)
+	rm -rf .venv $(OUT) site

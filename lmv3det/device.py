@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from lmv3det.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = {"fp32": None, "bf16": "bfloat16", "fp16": "float16"}
+"""Setting → autocast's dtype."""
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
@@ -15,6 +21,8 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     Raises:
         InputError: no such device here.
     """
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             name = "cuda"
@@ -51,17 +59,17 @@ def choose_precision(name: str, device: torch.device | str) -> torch.dtype | Non
     Raises:
         InputError: no such precision.
     """
+    import torch
+
     device = torch.device(device)
     if name == "auto":
         if device.type != "cuda":
             return None
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
-    if name not in _PRECISIONS:
-        raise InputError(f"precision is {name!r}; it must be auto, {', '.join(_PRECISIONS)}")
-    return _PRECISIONS[name]
-
-
-_PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if name not in PRECISIONS:
+        raise InputError(f"precision is {name!r}; it must be auto, {', '.join(PRECISIONS)}")
+    dtype = PRECISIONS[name]
+    return None if dtype is None else getattr(torch, dtype)
 
 
 def autocast(device: torch.device | str, precision: str | torch.dtype | None) -> torch.autocast:
@@ -71,6 +79,8 @@ def autocast(device: torch.device | str, precision: str | torch.dtype | None) ->
         device: where the model is.
         precision: the setting (`auto`, `fp32`, `bf16`, `fp16`), or what `choose_precision` gave.
     """
+    import torch
+
     if isinstance(precision, str):
         precision = choose_precision(precision, device)
     kind = torch.device(device).type
@@ -79,4 +89,4 @@ def autocast(device: torch.device | str, precision: str | torch.dtype | None) ->
 
 def describe(device: torch.device | str, precision: torch.dtype | None) -> str:
     """Device and precision in words, such as `cuda:0 in bfloat16`."""
-    return f"{device} in {str(precision or torch.float32).removeprefix('torch.')}"
+    return f"{device} in {str(precision or 'float32').removeprefix('torch.')}"

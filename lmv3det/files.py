@@ -4,12 +4,16 @@ values of a JSON file are."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import socket
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -22,9 +26,9 @@ _TEMPORARY = re.compile(r"\.\d+\.[0-9a-f]{12}(\.\w+)?")
 
 
 def temporary_path(path: Path) -> Path:
-    """A hidden name beside `path` for what will replace it: short, because names end at 255 bytes,
-    and with its suffix, because picture formats are told by it."""
-    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    """A hidden name beside `path` for what will replace it: of this process and host, short,
+    because names end at 255 bytes, and with its suffix, because picture formats are told by it."""
+    name = hashlib.sha256(os.fsencode(f"{path.name} {socket.gethostname()}")).hexdigest()[:12]
     return path.with_name(f".{os.getpid()}.{name}{path.suffix}")
 
 
@@ -38,21 +42,23 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
     try:
-        with _naming(path):
+        with naming(path, temporary):
             yield temporary
             os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing can be written, nothing can be removed
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path, what: str) -> Iterator[None]:
+def lock_folder(folder: Path, what: str, inner: Sequence[str] = ()) -> Iterator[None]:
     """Keep a folder, which is made, for one job at a time. The lock ends with the block, or with
     the process, however that dies. Temporary files that a killed job left are removed.
 
     Args:
         folder: where the job writes.
         what: who may have it, in words, such as "another training".
+        inner: names of folders in it that the job writes to, at any depth.
 
     Raises:
         InputError: another job has the folder, or it cannot be made or written to.
@@ -71,6 +77,10 @@ def lock_folder(folder: Path, what: str) -> Iterator[None]:
     with lock:
         try:
             remove_temporary(folder)
+            for name in inner:
+                for below in (folder / name, *(folder / name).rglob("*/")):
+                    if below.is_dir():
+                        remove_temporary(below)
             yield
         finally:
             # Under the lock: whoever opened this file meanwhile sees that it has gone.
@@ -87,26 +97,70 @@ def remove_temporary(folder: Path) -> None:
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `folder` (missing or empty) when the block ends
-    without an error."""
+    without an error.
+
+    Raises:
+        InputError: another process has filled the folder meanwhile.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{os.getpid()}.{folder.name}")
+    remove_leftovers(folder)
+    temporary = temporary_path(folder)
     try:
-        temporary.mkdir()
-        with _naming(folder):
+        with naming(folder, temporary):
+            temporary.mkdir()
             yield temporary
-            os.replace(temporary, folder)
+            try:
+                os.replace(temporary, folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                raise InputError(f"{folder}: another process has written it meanwhile") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """An `OSError` that names no file, or the temporary one, becomes one that names `path`."""
     try:
         yield
     except OSError as error:
-        if error.filename is not None or str(path) in str(error):
+        text = str(error)
+        if temporary is not None and str(temporary) in text:
+            text = text.replace(str(temporary), str(path))
+        elif error.filename is not None or str(path) in text:
             raise
-        raise OSError(f"{path}: cannot be written ({error})") from error
+        else:
+            text = f"{path}: cannot be written ({text})"
+        named = OSError(text)
+        named.errno = error.errno
+        raise named from error
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes of this host left of writing `path` by `replacing` or
+    `replacing_folder`."""
+    ours = temporary_path(path).name.removeprefix(f".{os.getpid()}")
+    for left in path.parent.iterdir() if path.parent.is_dir() else ():
+        pid = left.name.removesuffix(ours)[1:]
+        if not left.name.endswith(ours) or not pid.isdecimal() or _is_alive(int(pid)):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if sys.platform == "win32":  # there, signal 0 is no question
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -121,6 +175,20 @@ def write_json(path: Path, content: Any) -> None:
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         # A lone surrogate becomes the JSON escape of the same name.
         temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file, NaN included.
+
+    Raises:
+        InputError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
 
 
 def is_int(value: Any) -> TypeGuard[int]:
@@ -142,13 +210,26 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def is_path(text: str) -> bool:
+    """Whether a string can be the name of a file."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def are_numbers(values: list[Any]) -> bool:
     """`is_number` of every value of a list, at once."""
     if not values:
         return True
     if not set(map(type, values)) <= _NUMBERS:
         return False
-    # NaN and infinity are found by the sum, as NaN compares with nothing.
+    try:  # their length is one pass, where the rest is three; NaN compares with nothing
+        if math.hypot(*values) < 1e12:
+            return True
+    except OverflowError:  # a whole number beyond a float
+        return False
+    # NaN and infinity are found by the sum.
     total = sum(values)
     return min(values) > -1e12 and max(values) < 1e12 and total - total == 0
 
@@ -167,7 +248,8 @@ class JsonList:
     def append(self, entry: Any) -> None:
         """Write an entry."""
         text = json.dumps(entry, ensure_ascii=False, allow_nan=False)
-        self.stream.write(f",\n{text}" if self.count else f"\n{text}")
+        with naming(self.path, self.temporary):
+            self.stream.write(f",\n{text}" if self.count else f"\n{text}")
         self.count += 1
 
     def __enter__(self) -> JsonList:
@@ -178,9 +260,10 @@ class JsonList:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
-            self.stream.write("\n]\n")
-            self.stream.close()
-            if self.count or error is None:
-                os.replace(self.temporary, self.path)
+            with naming(self.path, self.temporary):
+                self.stream.write("\n]\n")
+                self.stream.close()
+                if self.count or error is None:
+                    os.replace(self.temporary, self.path)
         finally:
             self.temporary.unlink(missing_ok=True)

@@ -2,17 +2,20 @@
 
 A page goes `Sample` (numpy, one page) -> `Batch` (tensors, several pages) -> `Detections`
 (tensors, one page). Boxes are x0 y0 x1 y1 everywhere; `image_sizes` are (height, width).
+
+Torch is imported where tensors are made: an ONNX file's detections are arrays, without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T", bound="_Tensors")
 D = TypeVar("D", bound="Detections")
@@ -30,7 +33,14 @@ class _Tensors:
         return replace(self, **moved)  # type: ignore[type-var]
 
 
+def as_array(values: Any) -> np.ndarray:
+    """A tensor, wherever it is, or an array, as an array."""
+    return values if isinstance(values, np.ndarray) else values.detach().cpu().numpy()
+
+
 def _move(value, args, kwargs):
+    from torch import Tensor
+
     if isinstance(value, Tensor) and not value.is_floating_point():
         moved = value.to(*args, **kwargs)
         return moved if moved.dtype == value.dtype else value.to(moved.device)
@@ -134,6 +144,8 @@ class Batch(_Tensors):
         """The batch with normalised images; itself where they are so already."""
         if self.pixel_mean is None or self.pixel_std is None:
             return self
+        import torch
+
         device = self.images.device
         mean, std = (
             torch.tensor(values, dtype=torch.float32).view(3, 1, 1).to(device, non_blocking=True)
@@ -152,7 +164,7 @@ class Batch(_Tensors):
 
     def pin_memory(self) -> Batch:
         """A copy in pinned host memory (called by the DataLoader)."""
-        return self._with_tensors(Tensor.pin_memory)
+        return self._with_tensors(lambda tensor: tensor.pin_memory())
 
     def share_memory(self) -> Batch:
         """A copy in shared memory, which a loader process can send without copying again.
@@ -160,7 +172,7 @@ class Batch(_Tensors):
         Raises:
             RuntimeError: there is too little shared memory.
         """
-        return self._with_tensors(Tensor.share_memory_)
+        return self._with_tensors(lambda tensor: tensor.share_memory_())
 
     def _with_tensors(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """A copy with its own tensors changed; those of the targets are left alone."""
@@ -174,6 +186,8 @@ class Batch(_Tensors):
 @dataclass
 class Detections(_Tensors):
     """What was found on one page, by falling score.
+
+    An ONNX file finds arrays of the same shapes and types, in the place of tensors.
 
     Attributes:
         boxes: N×4 float, pixels (of the network input inside the model, of the page outside).
@@ -196,7 +210,7 @@ class Detections(_Tensors):
     def __len__(self) -> int:
         return self.boxes.shape[0]
 
-    def __getitem__(self: D, index: Tensor) -> D:
+    def __getitem__(self: D, index: Tensor | np.ndarray) -> D:
         """Those that an index (M int64 or N bool) selects."""
         masks = None if self.masks is None else self.masks[index]
         return replace(  # type: ignore[type-var]
@@ -210,7 +224,17 @@ class Detections(_Tensors):
     def resized(self, image_size: tuple[int, int]) -> Detections:
         """The same detections in a frame of another (height, width), clipped to it."""
         (old_h, old_w), (new_h, new_w) = self.image_size, image_size
-        scale = self.boxes.new_tensor([new_w / old_w, new_h / old_h, new_w / old_w, new_h / old_h])
-        limit = self.boxes.new_tensor([new_w, new_h, new_w, new_h])
-        boxes = torch.minimum((self.boxes * scale).clamp(min=0), limit)
+        x, y = new_w / old_w, new_h / old_h
+        numbers = [[x, y, x, y], [new_w, new_h, new_w, new_h]]
+        boxes: Any = self.boxes
+        if isinstance(boxes, np.ndarray):
+            scale, limit = np.array(numbers, boxes.dtype)
+            boxes = (boxes * scale).clip(0, limit)
+        else:
+            import torch
+
+            scale, limit = torch.tensor(numbers, dtype=boxes.dtype).to(
+                boxes.device, non_blocking=True
+            )
+            boxes = torch.minimum((boxes * scale).clamp(min=0), limit)
         return replace(self, boxes=boxes, image_size=image_size)

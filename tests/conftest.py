@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import CHROMIUM, FLAGS
 from PIL import Image
 
 
@@ -119,3 +120,14 @@ def lmv3det_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"LMV3DET_DATA is {folder}, which is no folder")
     return path
+
+
+@pytest.fixture
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

@@ -38,7 +38,7 @@ def test_every_module_config_and_asset_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {n: archive.read(n) for n in archive.namelist() if n.startswith("lmv3det/")}
     wanted = {str(p.relative_to(ROOT)): p for p in (ROOT / "lmv3det").rglob("*.py")}
-    for folder in ("assets", "evaluation/templates"):
+    for folder in ("assets", "evaluation/templates", "visualization/templates", "serve/page"):
         files = (p for p in (ROOT / "lmv3det" / folder).rglob("*") if p.is_file())
         wanted |= {str(p.relative_to(ROOT)): p for p in files}
     wanted |= {f"lmv3det/configs/{p.name}": p for p in (ROOT / "configs").glob("*.yaml")}

@@ -23,8 +23,8 @@ LAYERS = (
     ("visualization", "ocr", "synthetic"),
     ("checkpoint",),
     ("convert", "inference"),
-    ("evaluation",),
-    ("engine", "batch"),
+    ("evaluation", "serve"),
+    ("engine", "batch", "doctor"),
     ("ablation",),
     ("cli",),
 )

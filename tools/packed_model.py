@@ -10,18 +10,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from lmv3det.checkpoint.file import Checkpoint, load_checkpoint
 from lmv3det.checkpoint.folder import save_pretrained
@@ -186,7 +182,6 @@ def export(checkpoint: Checkpoint, model: Path) -> None:
     portable = dataclasses.replace(
         checkpoint,
         config=from_dict(values),
-        tokenizer_files=portable_tokenizer(checkpoint.tokenizer_files),
         training={},
     )
     save_pretrained(portable, model, half=True)
@@ -196,18 +191,6 @@ def export(checkpoint: Checkpoint, model: Path) -> None:
     if size > LARGEST:
         shutil.rmtree(model)
         raise InputError(f"{model}: {size} bytes, more than {LARGEST}; make the model smaller")
-
-
-def portable_tokenizer(files: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tokenizer files that transformers 4 reads too: version 5 writes a class of its own, and keys
-    that say where it was loaded from."""
-    name = "tokenizer_config.json"
-    settings = json.loads(bytes(files[name].tolist()))
-    for key in ("backend", "is_local", "local_files_only"):
-        settings.pop(key, None)
-    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-    text = json.dumps(settings, indent=2) + "\n"
-    return {**files, name: torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,6 @@ is all that the table and a later call need; without it the run goes on from its
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from lmv3det.ablation.systems import with_new_keys
 from lmv3det.ablation.table import METRICS, read_run
 from lmv3det.config import Config
 from lmv3det.errors import InputError
-from lmv3det.files import write_json
+from lmv3det.files import read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class Run:
             return True
         started = self.folder / STARTED
         if started.is_file():
-            _check_same(started, json.loads(started.read_text(encoding="utf-8")), self.facts)
+            _check_same(started, read_json(started), self.facts)
         return False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import statistics
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from lmv3det.ablation.systems import REFERENCE, SYSTEMS, with_new_keys
 from lmv3det.data.coco import CocoDataset
 from lmv3det.errors import InputError
 from lmv3det.evaluation.tables import markdown_table, number
-from lmv3det.files import is_number, replacing
+from lmv3det.files import is_number, read_json, replacing
 
 METRICS = "metrics.json"
 ANY = -1
@@ -97,13 +96,28 @@ def read_run(path: Path) -> dict[str, Any]:
         InputError: it is not one.
     """
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-        complete = {"system", "seed", "size", "pages", "settings", "metrics"} <= run.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); remove it to run it again") from None
-    if not complete:
+        run = read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}; remove it to run it again") from None
+    if not _is_run(run):
         raise InputError(f"{path}: not a run of an ablation; remove it to run it again")
     return run | {"settings": with_new_keys(run["settings"])}
+
+
+def _is_run(run: Any) -> bool:
+    kinds = {"system": str, "seed": int, "size": str, "settings": dict, "metrics": dict}
+    if not isinstance(run, dict) or any(type(run.get(key)) is not k for key, k in kinds.items()):
+        return False
+    pages, scores = run.get("pages"), run["metrics"].get("bbox")
+    if not isinstance(pages, dict) or not isinstance(pages.get("digest"), str):
+        return False
+    per_class = scores.get("per_class") if isinstance(scores, dict) else None
+    return isinstance(per_class, dict) and all(
+        value is None or is_number(value)
+        for part in (scores, *per_class.values())
+        for value in (part.values() if isinstance(part, dict) else [part])
+        if value is not per_class
+    )
 
 
 def check_comparable(runs: Sequence[dict[str, Any]]) -> None:
@@ -179,9 +193,9 @@ def peer_row(name: str, path: Path, splits: dict[int, Split]) -> Row:
 
 def _read_results(path: Path) -> list[dict[str, Any]]:
     try:
-        results = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"--peer: {path} cannot be read ({error})") from None
+        results = read_json(path)
+    except InputError as error:
+        raise InputError(f"--peer: {error}") from None
     if not isinstance(results, list):
         raise InputError(f"--peer: {path} holds {type(results).__name__}, not a list of results")
     for place, result in enumerate(results):

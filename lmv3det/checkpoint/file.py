@@ -14,10 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from lmv3det.checkpoint.untrusted import check_fields, check_sizes, check_tensors, refuse_code
 from lmv3det.config import Config, from_dict, to_dict
@@ -25,11 +22,14 @@ from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.files import replacing
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 FORMAT = "lmv3det checkpoint"
 VERSION = 1
 CONTENT = ("weights", "config", "categories", "tokenizer_files", "step", "training", "libraries")
 """What a checkpoint file holds beside `format` and `version`."""
-LIBRARIES = ("torch", "torchvision", "transformers", "timm", "numpy", "lmv3det")
+LIBRARIES = ("torch", "torchvision", "transformers", "numpy", "lmv3det")
 
 
 @dataclass
@@ -92,6 +92,8 @@ def write_torch(path: Path, content: Any) -> None:
     Raises:
         OSError: it cannot be written (no room, say); `path` is as it was.
     """
+    import torch
+
     with replacing(path) as temporary, open(temporary, "wb") as stream:
         try:
             torch.save(content, stream)
@@ -110,6 +112,8 @@ def read_torch(path: Path) -> Any:
     Raises:
         InputError: no such file, not a torch file, cut off, or a pickle that wants to run code.
     """
+    import torch
+
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint file")
     try:

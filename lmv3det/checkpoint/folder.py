@@ -26,6 +26,7 @@ from lmv3det.config.yaml_text import read_yaml_file
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.files import replacing_folder, write_json
+from lmv3det.text.tokenizer_files import portable_files
 
 MARKER = "lmv3det.json"
 """The file by which a folder of ours is known."""
@@ -57,8 +58,9 @@ def save_pretrained(
         (draft / "config.yaml").write_text(to_yaml(checkpoint.config), encoding="utf-8")
         if checkpoint.tokenizer_files:
             (draft / "tokenizer").mkdir()
-        for name, content in checkpoint.tokenizer_files.items():
-            (draft / "tokenizer" / Path(name).name).write_bytes(content.numpy().tobytes())
+        tokenizer = {n: data.numpy().tobytes() for n, data in checkpoint.tokenizer_files.items()}
+        for name, content in portable_files(tokenizer).items():
+            (draft / "tokenizer" / Path(name).name).write_bytes(content)
         about = {
             "format": FORMAT,
             "version": VERSION,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from lmv3det.config import Config, flatten, to_dict
 from lmv3det.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_SIZES = {
     "input.min_size_test": 10_000,
@@ -113,9 +113,13 @@ def check_fields(content: Mapping[str, Any], source: object) -> None:
     scores = content.get("thresholds", {}).values()
     plain = all(type(score) in (int, float) and 0 <= score <= 1 for score in scores)
     require(plain, "thresholds", "scores from 0 to 1 by class")
-    for name, data in content.get("tokenizer_files", {}).items():
+    if not content.get("tokenizer_files"):
+        return
+    import torch
+
+    for name, data in content["tokenizer_files"].items():
         key = f"tokenizer file {name!r}"
-        require(isinstance(data, Tensor), key, "a tensor of bytes")
+        require(isinstance(data, torch.Tensor), key, "a tensor of bytes")
         check_tensor(name, data, source)
         require(data.dtype == torch.uint8 and data.dim() == 1, key, "a tensor of bytes")
 
@@ -134,7 +138,9 @@ def check_tensors(weights: Any, source: object) -> None:
 
 def check_tensor(name: str, value: Any, source: object) -> None:
     """`check_tensors` for one."""
-    if not isinstance(value, Tensor) or type(value) not in (Tensor, nn.Parameter):
+    import torch
+
+    if type(value) not in (torch.Tensor, torch.nn.Parameter):
         kind = type(value).__name__
     elif value.layout != torch.strided:
         kind = "a sparse tensor"

@@ -24,7 +24,12 @@ _LONGEST = 200
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `lmv3det check`."""
     parser.add_argument(
-        "--annotations", type=Path, required=True, metavar="FILE", help="COCO instances JSON"
+        "--annotations",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="COCO instances JSON; or a folder of LabelMe files, a JSON export of Label Studio, an "
+        "XML export of CVAT",
     )
     parser.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder of the page images"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import logging
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="checkpoint, such as output/best.pth")
-    parser.add_argument("--annotations", help="COCO JSON (default: data.val of the checkpoint)")
+    parser.add_argument("--annotations", help="COCO JSON, or what `lmv3det check` "
+                        "reads (default: data.val of the checkpoint)")  # fmt: skip
     parser.add_argument("--images", help="folder of the page images")
     parser.add_argument("--ocr", help="folder of the OCR files (default: OCR next to the images)")
     parser.add_argument("--out", default="evaluation", help="folder to write to (%(default)s)")
@@ -66,11 +68,12 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.data.coco import CocoDataset
     from lmv3det.data.loader import build_test_loader
     from lmv3det.device import choose_precision, describe
-    from lmv3det.engine.distributed import start
+    from lmv3det.engine.distributed import failing_together, start
     from lmv3det.evaluation.classes import match_classes, read_map
     from lmv3det.evaluation.detector import evaluate_detector
     from lmv3det.evaluation.files import write_evaluation
     from lmv3det.evaluation.tables import metrics_tables
+    from lmv3det.files import lock_folder
 
     if args.worst < 0:
         raise InputError(f"--worst is {args.worst}; it must be 0 or more")
@@ -95,8 +98,13 @@ def run(args: argparse.Namespace) -> int:
     if not quiet:
         _report_left_out(classes)
     encoder = checkpoint_page_tokenizer(checkpoint)
-    Path(args.out).mkdir(parents=True, exist_ok=True)  # a fault here is told before the work
-    with start(config.device, config.distributed_timeout) as world:
+    with (
+        start(config.device, config.distributed_timeout) as world,
+        contextlib.ExitStack() as stack,
+    ):
+        with failing_together(world):
+            if world.is_main:  # a fault here is told before the work
+                stack.enter_context(lock_folder(Path(args.out), "another evaluation", ["pages"]))
         if world.is_main:
             precision = choose_precision(config.precision, world.device)
             log.info("on %s", describe(world.device, precision))
@@ -127,10 +135,12 @@ def _report(
 ) -> None:
     from lmv3det.evaluation.analysis import analyse
     from lmv3det.evaluation.report import write_report
+    from lmv3det.files import remove_leftovers
 
     name = Path(args.checkpoint).stem
     analysis = analyse(dataset, evaluation.detections, evaluation, classes, name)
     path = args.report / "report.html"
+    remove_leftovers(path)
     write_report(path, dataset, [analysis], title=f"Layout detection, {args.checkpoint}")
     log.info("%s written", path)
 
@@ -157,7 +167,7 @@ def _save_thresholds(
     """Write thresholds into a checkpoint under the names of its own classes."""
     from lmv3det.checkpoint.file import load_checkpoint, save_checkpoint
     from lmv3det.checkpoint.folder import MARKER
-    from lmv3det.files import write_json
+    from lmv3det.files import remove_leftovers, write_json
 
     thresholds = {
         category.name: found[names[place]]
@@ -169,6 +179,7 @@ def _save_thresholds(
         about = json.loads(marker.read_text(encoding="utf-8"))
         write_json(marker, {**about, "thresholds": thresholds})
     else:
+        remove_leftovers(Path(path))
         checkpoint = load_checkpoint(path, trust_code=True)  # it was loaded before
         save_checkpoint(path, dataclasses.replace(checkpoint, thresholds=thresholds))
     log.info("%s: thresholds of %d classes written", path, len(thresholds))

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--check", nargs="+", default=[], metavar="PAGE", help="images, folders or PDF files on "
         "which the file is compared with the checkpoint (default: noise)")  # fmt: skip
     add("--ocr", metavar="DIR|NAME", help="text of these pages, as in lmv3det predict")
-    add("--precision", choices=("fp32", "int8"), default="fp32", help="of the weights; int8 is for "
-        "--format onnx with --check (%(default)s)")  # fmt: skip
+    add("--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="of the weights in "
+        "the file; fp16 and int8 are for --format onnx with --check (%(default)s)")  # fmt: skip
     add("--trust-code", action="store_true",
         help="import the classes of yours that the checkpoint names")  # fmt: skip
 
@@ -41,8 +41,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--out {out}: its name must end in {suffix}, by which it is recognised")
     if out.is_dir():
         raise InputError(f"--out {out}: a folder; give a file")
-    if args.precision == "int8" and args.format != "onnx":
-        raise InputError(f"--precision int8 goes with --format onnx, not with {args.format}")
+    if args.precision != "fp32" and args.format != "onnx":
+        raise InputError(
+            f"--precision {args.precision} goes with --format onnx, not with {args.format}"
+        )
     from lmv3det.inference.export.onnx_file import export_onnx
     from lmv3det.inference.export.torchscript_file import export_torchscript
 
@@ -58,11 +60,13 @@ def run(args: argparse.Namespace) -> int:
         trust_code=args.trust_code,
     )
     for one in done.differences:
+        beyond = one.compared - one.within
         print(
             f"{printable(one.page)}: {one.detections} detections; at most {one.pixels:.2g} px and "
             f"{one.score:.2g} in score from the checkpoint"
+            + (f" ({beyond} of {one.compared} beyond the bounds)" if beyond else "")
         )
     if done.left_out_masks:
         print("the mask head is left out: the file finds boxes, not masks")
-    print(printable(str(done.path)))
+    print(f"{printable(str(done.path))}: {done.path.stat().st_size / 1e6:.1f} MB")
     return 0

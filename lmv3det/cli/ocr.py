@@ -69,7 +69,7 @@ def engine_options(pairs: Sequence[str]) -> dict[str, Any]:
     Raises:
         InputError: a word that is not NAME=VALUE.
     """
-    import yaml
+    from lmv3det.config.yaml_text import parse_yaml
 
     options = {}
     for pair in pairs:
@@ -77,7 +77,7 @@ def engine_options(pairs: Sequence[str]) -> dict[str, Any]:
         if not equals or not name:
             raise InputError(f"--option {pair!r} is not NAME=VALUE, such as min_score=0.6")
         try:
-            options[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            options[name] = parse_yaml(value)
+        except ValueError:
             options[name] = value
     return options

@@ -149,9 +149,18 @@ def check_ranges(args: argparse.Namespace) -> None:
         value = getattr(args, name, None)
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"--{name.replace('_', '-')} is {value}; it must be from 0 to 1")
-    if args.precision not in (None, "auto", "fp32", "bf16", "fp16"):
-        raise InputError(f"--precision is {args.precision!r}; it must be auto, fp32, bf16 or fp16")
+    check_precision(args.precision)
     read_score(args.score)
+
+
+def check_precision(name: str | None) -> None:
+    """`--precision`, which may be left out.
+
+    Raises:
+        InputError: no such precision.
+    """
+    if name not in (None, "auto", "fp32", "bf16", "fp16"):
+        raise InputError(f"--precision is {name!r}; it must be auto, fp32, bf16 or fp16")
 
 
 def read_score(text: str | None) -> Any:

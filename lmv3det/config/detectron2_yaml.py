@@ -19,6 +19,7 @@ from lmv3det.config import Config, flatten, from_dict, merge, to_dict
 from lmv3det.config.detectron2_keys import DEFAULTS, DETECTRON2_KEYS, NOT_TAKEN, ONLY
 from lmv3det.config.yaml_text import read_yaml_file, to_yaml_text
 from lmv3det.errors import InputError
+from lmv3det.files import is_path
 
 LARGE = {
     "hidden_size": 1024,
@@ -113,6 +114,8 @@ def _read(path: Path, above: tuple[str, ...], known: dict[str, dict]) -> dict[st
         for base in bases if isinstance(bases, list) else [bases]:
             if "://" in str(base):
                 raise InputError(f"{path}: _BASE_ is {base!r}; download it and name the local file")
+            if not is_path(str(base)):
+                raise InputError(f"{path}: _BASE_ is {base!r}; it must be the path of a file")
             file = path.parent / os.path.expanduser(str(base))
             below = merge(below, _read(file, (*above, own), known))
         known[own] = merge(below, values)

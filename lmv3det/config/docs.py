@@ -17,15 +17,15 @@ from lmv3det.config.detectron2_keys import DETECTRON2_KEYS
 HEAD = """\
 # Settings
 
-Made from the dataclasses in `lmv3det/config/schema.py` and `model_schema.py` by `python -m
-lmv3det.config.docs > docs/settings.md`; change the dataclasses, not this file.
-
 A config file is YAML with these sections; it holds only what differs from the defaults, and may
 name another in `base:` to differ from that one: by a path relative to itself, or by the name of a
 config that comes with the package, such as `af2`. `--config` takes both too. On the command line,
 `section.setting=value` overrides both; the value is YAML. An unknown setting or a wrong type is an
 error that names the nearest setting. The last column is the key of detectron2, or of the LayoutLMv3
 example for it, that says the same or decides it; `lmv3det convert-config` translates a file.
+
+Made from the dataclasses in `lmv3det/config/schema.py` and `model_schema.py` by `python -m
+lmv3det.config.docs > docs/settings.md`; change the dataclasses, not this file.
 """
 
 

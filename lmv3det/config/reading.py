@@ -21,6 +21,7 @@ from lmv3det.config.checks import nearest
 from lmv3det.config.schema import Config
 from lmv3det.config.yaml_text import check_values, parse_yaml, read_yaml_file, to_yaml_text
 from lmv3det.errors import InputError
+from lmv3det.files import is_path
 
 log = logging.getLogger(__name__)
 
@@ -330,7 +331,7 @@ def _files(path: Path) -> typing.Iterator[tuple[Path, dict[str, Any]]]:
         yield path, values
         if base is None:
             return
-        if not isinstance(base, str) or not base or "\0" in base:
+        if not isinstance(base, str) or not base or not is_path(base):
             raise InputError(f"{path}: base is {base!r}; it must be the path or name of a config")
         try:
             path = find_config(base, path.parent)

@@ -29,11 +29,13 @@ from lmv3det.config.model_schema import (
 @dataclass(config=STRICT)
 class SplitConfig:
     annotations: str | None = None
-    """COCO instances JSON."""
+    """COCO instances JSON; or a folder of LabelMe files, a JSON export of Label Studio, or an XML
+    export of CVAT."""
     images: str | None = None
     """Folder of the page images; file names in the annotations are relative to it."""
     ocr: str | None = None
-    """Folder of the OCR files, `<image stem>.json`. None: `OCR` next to the image folder."""
+    """Folder of the OCR files, `<image stem>.json` or `<image name>.json`. None: `OCR` next to the
+    image folder."""
 
 
 @dataclass(config=STRICT)
@@ -62,6 +64,9 @@ class DataConfig:
     """Batch tall pages with tall ones and wide with wide, to pad less."""
     keep_empty: bool = True
     """Train on pages without regions too."""
+    reduced_jpeg: bool = False
+    """In training, decode a JPEG at a half, a quarter or an eighth of its size where that is enough
+    for the largest of `input.min_size_train`: faster on scans, and a little smoother."""
 
     def __post_init__(self) -> None:
         if self.workers is not None:

@@ -17,6 +17,8 @@ MAX_BYTES = 1_000_000
 """Of a file, and of its values with every alias written out."""
 MAX_DEPTH = 50
 """Levels of mappings and lists in one another."""
+_MAX_BITS = 10_000
+"""Of a whole number: Python does not print one of more than 4300 digits."""
 
 
 class SettingsLoader(yaml.SafeLoader):
@@ -71,13 +73,15 @@ def parse_yaml(text: str, loader: type[yaml.SafeLoader] = SettingsLoader) -> Any
         raise ValueError(f"not YAML ({_one_line(error)})") from None
     _check_size(node, _node_parts)
     try:
-        return parser.construct_document(node)
+        value = parser.construct_document(node)
     except yaml.constructor.ConstructorError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ValueError(f"line {line}: refused: {' '.join(str(error.problem).split())}") from None
     except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError) as error:
         # PyYAML's own conversions raise the plain ones, at dates such as 2001-99-99.
         raise ValueError(f"not YAML ({_one_line(error)})") from None
+    check_values(value)
+    return value
 
 
 def read_yaml_file(path: Path, loader: type[yaml.SafeLoader] = SettingsLoader) -> dict[str, Any]:
@@ -176,7 +180,9 @@ def _value_parts(value: Any) -> tuple[int, list[Any]]:
         return 1, list(value)
     if isinstance(value, (str, bytes)):
         return 1 + len(value), []
-    return 1 + (value.bit_length() // 3 if isinstance(value, int) else 0), []
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise ValueError(f"holds a number of {value.bit_length()} bits")
+    return 1, []
 
 
 def _one_line(error: Exception) -> str:

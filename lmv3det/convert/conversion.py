@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from lmv3det.convert.sources import SETTINGS, Source
 from lmv3det.data.categories import Category, read_categories
 from lmv3det.data.issues import DataReport
 from lmv3det.errors import InputError
-from lmv3det.files import write_json
+from lmv3det.files import read_json, write_json
 from lmv3det.model.detector import build_detector
 from lmv3det.text.tokenization import build_page_tokenizer
 
@@ -157,13 +156,11 @@ def read_classes(listed: str | None, annotations: Path | None) -> list[Category]
     if annotations is None:
         return None
     try:
-        content = json.loads(annotations.read_text(encoding="utf-8"))
-        content["categories"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"--annotations {annotations}: not a COCO file with categories "
-            f"({type(error).__name__}: {error})"
-        ) from None
+        content = read_json(annotations)
+    except InputError as error:
+        raise InputError(f"--annotations {error}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("categories"), list):
+        raise InputError(f"--annotations {annotations}: not a COCO file with categories")
     report = DataReport()
     categories = read_categories(content, annotations, report)
     if len(report):

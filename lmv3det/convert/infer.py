@@ -52,7 +52,7 @@ def backbone_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     take("relative_bias.weight", heads=0, relative_buckets=1)
     take("spatial_bias_x.weight", heads=0, spatial_buckets=1)
     table = weights.get("backbone.position_table")
-    if table is not None and "patch_size" in settings:
+    if table is not None and table.dim() > 1 and table.numel() and "patch_size" in settings:
         settings["input_size"] = math.isqrt(table.shape[1] - 1) * settings["patch_size"]
     return settings
 
@@ -68,13 +68,15 @@ def infer_config(weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[st
         InputError: parts of a detector are missing, or of a kind that this project does not build.
     """
     for name in ("rpn.head.objectness_logits.weight", "fpn.output.0.weight"):
-        if name not in weights:
-            raise InputError(f"not the weights of a whole detector: {name} is missing")
+        _shape(weights, name, 4)
+    _shape(weights, "backbone.patch_embedding.weight", 4)
     backbone = backbone_settings(weights)
     proven: dict[str, Any] = {"backbone": backbone}
     assumed: dict[str, Any] = {"backbone": {}}
     notes = []
-    hidden, layers = backbone["hidden_size"], backbone["layers"]
+    hidden, layers = backbone["hidden_size"], backbone.get("layers", 0)
+    if not layers:
+        raise InputError("not the weights of a whole detector: backbone.layers are missing")
     if "heads" not in backbone:
         assumed["backbone"]["heads"] = max(1, hidden // HEAD_WIDTH)
         notes.append(
@@ -89,22 +91,32 @@ def infer_config(weights: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[st
         assumed["backbone"]["out_indices"] = OUT_INDICES[layers]
     if "coordinate_size" not in backbone:
         assumed["backbone"] |= _split_of(hidden)
-    channels = weights["fpn.output.0.weight"].shape[0]
+    channels = _shape(weights, "fpn.output.0.weight", 4)[0]
     proven["neck"] = {"out_channels": channels}
     proven["roi"] = _roi(weights, channels)
-    score = weights["cascade.predictors.0.cls_score.weight"]
+    score = _shape(weights, "cascade.predictors.0.cls_score.weight", 2)
     mask = "mask_head.predictor.weight" in weights
-    proven["model"] = {"num_classes": score.shape[0] - 1, "mask_on": mask}
+    proven["model"] = {"num_classes": score[0] - 1, "mask_on": mask}
     if mask:
         proven["mask"] = {
             "convs": count(weights, r"mask_head\.convs\.(\d+)\."),
-            "dim": weights["mask_head.predictor.weight"].shape[1],
+            "dim": _shape(weights, "mask_head.predictor.weight", 4)[1],
         }
     text, more = _text(weights, hidden)
     proven |= text
     if any(name.startswith(TEXT) for name in weights):
         assumed["text"] = {"selection": "first"}
     return proven, assumed, notes + more
+
+
+def _shape(weights: Mapping[str, Tensor], name: str, dims: int) -> tuple[int, ...]:
+    """The shape of a tensor that has so many dimensions, none of them empty."""
+    if name not in weights:
+        raise InputError(f"not the weights of a whole detector: {name} is missing")
+    shape = tuple(weights[name].shape)
+    if len(shape) != dims or 0 in shape:
+        raise InputError(f"not the weights of a detector: {name} is {shape}, not of {dims} sizes")
+    return shape
 
 
 def _split_of(hidden: int) -> dict[str, int]:
@@ -126,15 +138,18 @@ def _roi(weights: Mapping[str, Tensor], channels: int) -> dict[str, Any]:
     if stages != 3:
         raise InputError(f"the cascade has {stages} stages; this project knows those of 3")
     regression = weights.get("cascade.predictors.0.bbox_pred.weight")
-    if regression is not None and regression.shape[0] != 4:
+    outputs = 4
+    if regression is not None:
+        outputs = len(regression) if regression.dim() else 0
+    if outputs != 4:
         raise InputError(
-            f"the box regression has {regression.shape[0]} outputs: one box a class. This "
+            f"the box regression has {outputs} outputs: one box a class. This "
             "architecture is class-agnostic (MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG: True)"
         )
-    first = weights.get("cascade.heads.0.fc1.weight")
-    if first is None:
+    if "cascade.heads.0.fc1.weight" not in weights:
         return {}
-    return {"fc_dim": first.shape[0], "pool_size": math.isqrt(first.shape[1] // channels)}
+    first = _shape(weights, "cascade.heads.0.fc1.weight", 2)
+    return {"fc_dim": first[0], "pool_size": math.isqrt(first[1] // channels)}
 
 
 def _text(weights: Mapping[str, Tensor], hidden: int) -> tuple[dict[str, Any], list[str]]:
@@ -144,9 +159,9 @@ def _text(weights: Mapping[str, Tensor], hidden: int) -> tuple[dict[str, Any], l
     if any(name.startswith("cascade.relation.") for name in weights):
         layers = count(weights, r"cascade\.relation\.layers\.(\d+)\.")
         settings["relation"] = {"enabled": True, "layers": layers}
-        width = weights.get("cascade.relation.features.weight")
-        if width is not None:
-            settings["relation"]["dim"] = width.shape[0]
+        if "cascade.relation.features.weight" in weights:
+            width = _shape(weights, "cascade.relation.features.weight", 2)
+            settings["relation"]["dim"] = width[0]
         notes.append("relation.heads cannot be read from weights: 8 assumed")
     if not any(name.startswith(TEXT) for name in weights):
         return settings, notes
@@ -159,8 +174,9 @@ def _text(weights: Mapping[str, Tensor], hidden: int) -> tuple[dict[str, Any], l
         matches = {int(m.group(1)) for m in (re.match(pattern, n) for n in weights) if m}
         if matches:
             kind, levels = found, sorted(matches)
-    laterals = [weights.get(f"fpn.lateral.{n}.weight") for n in range(4)]
-    wide = [n + 2 for n, t in enumerate(laterals) if t is not None and t.shape[1] == 2 * hidden]
+    laterals = {n: weights.get(f"fpn.lateral.{n}.weight") for n in range(4)}
+    widths = {n: t.shape[1] for n, t in laterals.items() if t is not None and t.dim() > 1}
+    wide = [n + 2 for n, width in widths.items() if width == 2 * hidden]
     if wide:
         kind, levels = "concat", wide
     if any(name.startswith("cascade.text_pooler.") for name in weights):

@@ -7,7 +7,6 @@ plain arrays are allowed beside tensors.
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from lmv3det.checkpoint.folder import MARKER, from_pretrained
 from lmv3det.checkpoint.untrusted import check_finite, check_tensor
 from lmv3det.convert import parameter_names as names
 from lmv3det.errors import InputError
+from lmv3det.files import read_json
 
 Kind = Literal["lmv3det", "detectron2", "huggingface"]
 
@@ -257,13 +257,16 @@ def _content(path: Path) -> Any:
     _refuse_pointer(path)
     if path.name.endswith(".index.json"):
         parts = _json(path).get("weight_map")
-        if not isinstance(parts, dict):
+        if not isinstance(parts, dict) or not all(isinstance(p, str) for p in parts.values()):
             raise InputError(f"{path}: has no weight_map; download it again")
         state: dict[str, Any] = {}
         for part in sorted(set(parts.values())):
-            if not (path.parent / str(part)).is_file():
+            file = path.parent / part
+            if not file.is_file():
                 raise InputError(f"{path}: {part}, which it names, is not there; download it too")
-            state |= _state_dict(_content(path.parent / str(part)), path.parent / str(part))
+            if part.endswith(".index.json"):
+                raise InputError(f"{path}: names {part}, another index, as a file of tensors")
+            state |= _state_dict(_content(file), file)
         lost = sorted(set(parts) - set(state))
         if lost:
             raise InputError(f"{path}: {len(lost)} tensors are in no file, such as {lost[0]}")
@@ -345,10 +348,7 @@ def _kind(state: dict[str, Tensor]) -> Kind | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
+    values = read_json(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds {type(values).__name__}, not a mapping")
     return values

@@ -49,6 +49,8 @@ class CocoDataset:
         categories: classes in the order of a model's class indices, which the file's categories
             are matched to (`match_categories`); None: the file's own, by id.
         quiet: log no warning.
+        least_side: decode a JPEG at a half, a quarter or an eighth of its size where its shortest
+            side then still has this many pixels; None decodes all of it.
 
     Attributes:
         categories: class index → category.
@@ -75,7 +77,9 @@ class CocoDataset:
         keep_empty: bool = True,
         categories: Sequence[Category] | None = None,
         quiet: bool = False,
+        least_side: int | None = None,
     ) -> None:
+        self.least_side = least_side
         self.annotations, self.images = Path(annotations), Path(images)
         self.ocr = Path(ocr) if ocr is not None else self.images.parent / "OCR"
         self.with_text, self.strict = with_text, strict
@@ -159,10 +163,14 @@ class CocoDataset:
 
     def _load(self, record: Record) -> tuple[np.ndarray, int]:
         """The image, and the EXIF orientation that was left unapplied (1: none)."""
+        image = read_image(record.path, least_side=self.least_side)
+        height, width = image.shape[:2]
+        reductions = (1,) if self.least_side is None else (1, 2, 4, 8)
+        for times in reductions:
+            if (height, width) == (-(-record.height // times), -(-record.width // times)):
+                return image, 1
         image = read_image(record.path)
         height, width = image.shape[:2]
-        if (height, width) == (record.height, record.width):
-            return image, 1
         problem = size_problem(record)
         if self.strict:
             raise InputError(

@@ -18,16 +18,22 @@ Arrays of N pages, R regions and their segmentations (`Packed`):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from lmv3det.data.categories import read_categories
 from lmv3det.data.coco_annotations import AnnotationList
 from lmv3det.data.coco_pages import PageList
+from lmv3det.data.cvat import read_cvat
 from lmv3det.data.issues import DataReport
 from lmv3det.data.json_stream import NoList, read_lists
+from lmv3det.data.label_studio import read_label_studio
+from lmv3det.data.labelme import read_labelme
 from lmv3det.data.packed import PackedWriter
+from lmv3det.data.tool_pages import ToolPages
 from lmv3det.errors import InputError
 
 SECTIONS = ("images", "annotations", "categories")
@@ -39,10 +45,10 @@ def index_coco(
     writer: PackedWriter,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Check a COCO file and write its arrays.
+    """Check annotations and write their arrays.
 
     Args:
-        annotations: COCO instances JSON.
+        annotations: COCO instances JSON, or what a tool wrote (see `tool_reader`).
         images: folder that `file_name` is relative to.
         writer: takes the arrays.
         progress: is told how many bytes of the file have been read.
@@ -53,15 +59,22 @@ def index_coco(
         `read` (files that were opened: name, size in bytes, time in ns).
 
     Raises:
-        InputError: no such file, no COCO file, or no usable category.
+        InputError: no such file, none that is known, or no usable category.
     """
     report = DataReport()
     lists: dict[str, Any] = {}
+    read = tool_reader(annotations)
+    if read is not None:
+        lists = read(annotations, ToolPages(images, report))
+        regions = AnnotationList(writer)
+        regions.extend(lists["annotations"])
+        return _write(annotations, images, {**lists, "annotations": regions}, report, writer)
     try:
-        for key, begins, entries in read_lists(annotations, SECTIONS, progress):
-            if begins:
-                lists[key] = AnnotationList(writer) if key == "annotations" else []
-            lists[key].extend(entries)
+        with _no_collection():
+            for key, begins, entries in read_lists(annotations, SECTIONS, progress):
+                if begins:
+                    lists[key] = AnnotationList(writer) if key == "annotations" else []
+                lists[key].extend(entries)
     except FileNotFoundError:
         raise InputError(f"{annotations}: no such annotation file") from None
     except OSError as error:
@@ -73,6 +86,30 @@ def index_coco(
     for key in SECTIONS:
         if key not in lists:
             raise _not_coco(annotations, f"it has no list {key!r}")
+    return _write(annotations, images, lists, report, writer)
+
+
+def tool_reader(path: Path) -> Callable[[Path, ToolPages], dict[str, Any]] | None:
+    """What reads the annotations of a tool, told by what they are: a folder is LabelMe's, XML
+    CVAT's, and a JSON list Label Studio's. None: COCO."""
+    if path.is_dir():
+        return read_labelme
+    try:
+        with open(path, "rb") as file:
+            start = file.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    except OSError:
+        return None  # as reading it tells
+    return {b"<": read_cvat, b"[": read_label_studio}.get(start)
+
+
+def _write(
+    annotations: Path,
+    images: Path,
+    lists: dict[str, Any],
+    report: DataReport,
+    writer: PackedWriter,
+) -> dict[str, Any]:
+    """Check the lists of a COCO file and write their arrays."""
     categories = read_categories(lists, annotations, report)
     pages = PageList(images, report)
     pages.extend(lists["images"])
@@ -85,6 +122,19 @@ def index_coco(
         "missing": pages.missing,
         "read": pages.read,
     }
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for cycles, of which JSON's values have none: with millions of them it
+    would take a good part of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _not_coco(path: Path, why: str) -> InputError:

@@ -12,12 +12,10 @@ import numpy as np
 
 from lmv3det.data.images import read_size
 from lmv3det.data.issues import DataReport
+from lmv3det.data.limits import MAX_SIDE
 from lmv3det.data.packed import PackedWriter
 from lmv3det.errors import InputError
 from lmv3det.files import is_int
-
-_MAX_SIDE = 1_000_000
-"""Pixels of a side that a page can have."""
 
 
 class PageList:
@@ -75,7 +73,7 @@ class PageList:
     def _size(self, entry: dict[str, Any], name: str, where: str) -> tuple[int, int] | None:
         """(width, height), of the file where the entry says none; None if it cannot be read."""
         width, height = entry.get("width"), entry.get("height")
-        if all(is_int(side) and 0 < side <= _MAX_SIDE for side in (width, height)):
+        if all(is_int(side) and 0 < side <= MAX_SIDE for side in (width, height)):
             return width, height  # type: ignore[return-value]
         path = self.images / name
         try:

@@ -26,20 +26,27 @@ IMAGE_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 PDF_DPI = 144
 
 
-def read_image(path: str | os.PathLike, *, upright: bool = True) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike, *, upright: bool = True, least_side: int | None = None
+) -> np.ndarray:
     """Read an image file.
 
     Args:
         path: one of `FORMATS`, told by its content; of several frames the first is taken.
         upright: turn the page as its EXIF orientation says; False gives the stored raster.
+        least_side: decode a JPEG at a half, a quarter or an eighth of its size where its shortest
+            side then still has this many pixels; None decodes all.
 
     Returns:
-        H×W×3 uint8 RGB. Transparency is laid over white; 16-bit values are divided by 257.
+        H×W×3 uint8 RGB; the sides of a reduced one are rounded up. Transparency is laid over
+        white; 16-bit values are divided by 257.
 
     Raises:
         InputError: the file is missing, empty, not an image, damaged, or too large.
     """
     with _Guard(path), _open_image(path) as image:
+        if least_side is not None:
+            image.draft(None, (least_side, least_side))  # does nothing to other formats
         image.load()
         return to_rgb(image, upright)
 

@@ -1,15 +1,18 @@
 """The index of a large annotation file, made once and kept in a cache folder.
 
 It is named by the content of the file, so that a copy of a data set finds it too. Several
-processes of a node share one: the first makes it, the others wait, all map it into memory.
+processes of a node share one: the first makes it, the others wait, all map it into memory. Whenever
+one is made, those that were not used for long are removed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,10 @@ _LARGE = 64 << 20
 """Bytes from which an annotation file is large; smaller ones are read in a second."""
 _VERSION = 1
 """Grows whenever the same file gives another index."""
+UNUSED_DAYS = 60
+"""Days without use after which an index is removed."""
+MAX_BYTES = 20 << 30
+"""Of all indexes together: beyond it, those that were not used for longest are removed."""
 
 
 def cache_folder() -> Path:
@@ -50,7 +57,7 @@ def open_index(annotations: Path, images: Path) -> Packed:
     except OSError as error:
         why = "no such annotation file" if isinstance(error, FileNotFoundError) else error.strerror
         raise InputError(f"{annotations}: {why}") from None
-    if not annotations.is_file():
+    if not annotations.is_file() and not annotations.is_dir():
         raise InputError(f"{annotations}: not a regular file; give COCO instances JSON")
     if not images.is_dir():
         raise InputError(f"{images}: no such image folder")
@@ -66,7 +73,7 @@ def open_index(annotations: Path, images: Path) -> Packed:
         with bar:
             return index_coco(annotations, images, writer, lambda at: _advance(bar, at))
 
-    if size < _LARGE:
+    if size < _LARGE or annotations.is_dir():
         return pack_in_memory(fill)
     folder = cache_folder()
     try:
@@ -90,6 +97,7 @@ def _cached(path: Path, images: Path, fill: Any) -> Packed:
 
     found = _usable(path, images)
     if found is not None:
+        _used(path)
         return found
     with FileLock(path.with_suffix(".lock")):
         found = _usable(path, images)  # another process may have made it meanwhile
@@ -98,7 +106,40 @@ def _cached(path: Path, images: Path, fill: Any) -> Packed:
         with replacing(path) as temporary, open(temporary, "w+b") as file:
             writer = PackedWriter(file)
             writer.finish(fill(writer))
+        _tidy(path)
         return Packed(path)
+
+
+def _used(path: Path) -> None:
+    """Note that an index is in use: its time of change is that of the last use."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def _tidy(kept: Path) -> None:
+    """Remove from the cache what was not used for long, and the oldest where there is too much;
+    never the index at `kept`. A process that has one of them mapped keeps it."""
+    last, total = time.time() - UNUSED_DAYS * 86400, 0
+    indexes: list[tuple[float, int, Path]] = []
+    for path in kept.parent.iterdir():
+        try:
+            found = path.stat()
+        except OSError:  # another process tidies too
+            continue
+        if path.suffix == ".index":
+            indexes.append((found.st_mtime, found.st_size, path))
+        elif path.suffix in (".json", ".lock") and found.st_mtime < last:
+            _remove(path)
+    for time_used, size, path in sorted(indexes, reverse=True):
+        total += size
+        if path != kept and (time_used < last or total > MAX_BYTES):
+            log.info("%s: removed from the cache", path)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _usable(path: Path, images: Path) -> Packed | None:
@@ -122,12 +163,12 @@ def _usable(path: Path, images: Path) -> Packed | None:
     names = index.names.tobytes().decode("utf-8", "surrogatepass").split("\0")[:-1]
     if not all(map(is_there, names)) or any(map(is_there, header["missing"])):
         return None
-    for name, size, time in header["read"]:
+    for name, size, changed in header["read"]:
         try:
             found = os.stat(images / name)
         except OSError:
             return None
-        if (found.st_size, found.st_mtime_ns) != (size, time):
+        if (found.st_size, found.st_mtime_ns) != (size, changed):
             return None
     return index
 

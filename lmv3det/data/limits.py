@@ -11,6 +11,8 @@ from lmv3det.errors import InputError
 
 MAX_PIXELS = 178_956_970
 """Pixels of a page; set by LMV3DET_MAX_PIXELS."""
+MAX_SIDE = 1_000_000
+"""Pixels of a side that a page can have: decoders take their time for millions of rows."""
 MAX_PAGE_BYTES = 1 << 30
 """Bytes of a page as its decoder holds it; set by LMV3DET_MAX_PAGE_BYTES."""
 MAX_PAGES = 10_000
@@ -39,6 +41,10 @@ def check_size(path: str | os.PathLike, width: int, height: int, mode: str = "RG
         height: pixels.
         mode: Pillow's mode of the image.
     """
+    if max(width, height) > MAX_SIDE:
+        raise InputError(
+            f"{path}: {width}×{height} pixels; a side may have {MAX_SIDE:,}: cut the page up"
+        )
     if width * height > max_pixels():
         raise InputError(
             f"{path}: {width}×{height} pixels, more than the {max_pixels():,} allowed: save the "

@@ -342,14 +342,19 @@ def _collate(
     )
 
 
-def default_workers() -> int:
-    """Loader processes for each training process: the host's cores, shared out, but 8 at most."""
+def usable_cores() -> int:
+    """Cores that this process may use: those of the host, or of its container."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):  # a container may be given less time than cores
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         cores = min(cores, math.ceil(int(quota) / int(period)))
-    return max(1, min(8, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return cores
+
+
+def default_workers() -> int:
+    """Loader processes for each training process: the host's cores, shared out, but 8 at most."""
+    return max(1, min(8, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def _large_page_turn(workers: int) -> Any:

@@ -39,7 +39,9 @@ def find_ocr(records: Records, images: Path, ocr: Path, report: DataReport) -> M
             folders[parent] = folder, names_in(folder)
         folder, names = folders[parent]
         dot = base.rfind(".")
-        file = f"{base[:dot] if 0 < dot < len(base) - 1 else base}.json"
+        file = f"{base}.json"
+        if file not in names:
+            file = f"{base[:dot] if 0 < dot < len(base) - 1 else base}.json"
         other = owners.setdefault((folder, file), name)
         if other != name:
             where = f"image {records[place].image_id} ({name})"

@@ -1,7 +1,7 @@
 """Named arrays in one file, which processes map into memory and share.
 
-A file holds a line that names the format, the place of its header, the arrays one after the other,
-and the header: JSON with what is not an array.
+A file holds a line that names the format, the place, length and check sum of its header, the arrays
+one after the other, and the header: JSON with what is not an array.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import io
 import json
 import mmap
 import struct
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-_MAGIC = b"lmv3det arrays 1\n"
-_PLACE = struct.Struct("<QQ")
+_MAGIC = b"lmv3det arrays 2\n"
+_PLACE = struct.Struct("<QQI")
 _ALIGNMENT = 64
 
 
@@ -29,7 +30,7 @@ class PackedWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        file.write(_MAGIC + _PLACE.pack(0, 0))
+        file.write(_MAGIC + _PLACE.pack(0, 0, 0))
         self.arrays: dict[str, tuple[str, int, int]] = {}
 
     def align(self) -> int:
@@ -54,7 +55,7 @@ class PackedWriter:
         text = json.dumps({"arrays": self.arrays, "header": header}).encode("ascii")
         self.file.write(text)
         self.file.seek(len(_MAGIC))
-        self.file.write(_PLACE.pack(place, len(text)))
+        self.file.write(_PLACE.pack(place, len(text), zlib.crc32(text)))
         self.file.flush()
 
 
@@ -70,7 +71,7 @@ class Packed:
         header: what `finish` was given.
 
     Raises:
-        ValueError: no such file, or one that is cut off.
+        ValueError: no such file, or one that is cut off or whose header is damaged.
         OSError: the file cannot be read.
     """
 
@@ -83,8 +84,11 @@ class Packed:
         if content[: len(_MAGIC)] != _MAGIC:
             raise ValueError(f"{source!r:.80}: no file of arrays")
         try:
-            place, length = _PLACE.unpack_from(content, len(_MAGIC))
-            whole = json.loads(content[place : place + length])
+            place, length, check_sum = _PLACE.unpack_from(content, len(_MAGIC))
+            text = content[place : place + length]
+            if len(text) != length or zlib.crc32(text) != check_sum:
+                raise ValueError(f"{source!r:.80}: damaged")
+            whole = json.loads(text)
             self.header: dict[str, Any] = whole["header"]
             self._arrays = {
                 name: np.frombuffer(content, dtype, count, offset)

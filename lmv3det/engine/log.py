@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,23 +11,62 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from lmv3det.files import replacing
+from lmv3det.files import is_int, naming, replacing
+
+log = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
 
 
 def read_entries(folder: Path) -> list[dict[str, Any]]:
-    """The entries of metrics.jsonl in order; a last line that was cut off is left out."""
+    """The entries of metrics.jsonl in order. A last line that was cut off is left out; so are other
+    lines that a run did not write, with a warning."""
     path = folder / METRICS
     if not path.is_file():
         return []
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    entries, odd = [], []
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
         try:
-            entries.append(json.loads(line))
-        except ValueError:
-            continue
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            entry = None
+        if _is_entry(entry):
+            entries.append(entry)
+        elif number < len(lines):
+            odd.append(number)
+    if odd:
+        log.warning("%s: lines that no run wrote are left out (line %d)", path, odd[0])
     return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not is_int(entry.get("step")):
+        return False
+    numbers = [value for key, value in entry.items() if key != "evaluation"]
+    if "evaluation" not in entry:
+        return all(map(_is_finite, numbers))
+    kinds = entry["evaluation"]
+    if not isinstance(kinds, dict) or "bbox" not in kinds or not all(map(_is_finite, numbers)):
+        return False
+    return all(map(_are_scores, kinds.values()))
+
+
+def _are_scores(scores: Any) -> bool:
+    """Whether these are the scores of a kind: numbers or None by name, and those of each class."""
+    if not isinstance(scores, dict) or not {"AP", "AP50", "AP75"} <= scores.keys():
+        return False
+    classes = scores.get("per_class", {})
+    if not isinstance(classes, dict):
+        return False
+    of_classes = [part for part in classes.values() if isinstance(part, dict) and "AP" in part]
+    values = [value for key, value in scores.items() if key != "per_class"]
+    values += [value for part in of_classes for value in part.values()]
+    return len(of_classes) == len(classes) and all(v is None or _is_finite(v) for v in values)
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300  # NaN is not
 
 
 def write_entries(folder: Path, entries: list[dict[str, Any]]) -> None:
@@ -103,7 +143,8 @@ class RunLog:
         self.board.flush()
 
     def _write(self, entry: dict[str, Any]) -> None:
-        with open(self.folder / METRICS, "a", encoding="utf-8") as stream:
+        path = self.folder / METRICS
+        with naming(path), open(path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
 
     def close(self) -> None:

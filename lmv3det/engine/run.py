@@ -17,7 +17,7 @@ from lmv3det.config import Config
 from lmv3det.engine import distributed
 from lmv3det.engine.distributed import World
 from lmv3det.engine.setup import check_files, shorten_warmup, use_default_model
-from lmv3det.engine.state import LAST, checkpoints, read_resumable, remove_leftovers
+from lmv3det.engine.state import LAST, checkpoints, read_resumable
 from lmv3det.engine.trainer import Trainer
 from lmv3det.errors import InputError
 from lmv3det.files import lock_folder
@@ -64,8 +64,7 @@ def train(
             use_default_model(config)
             if world.is_main:
                 _check_folder(folder, bool(resume))
-                stack.enter_context(lock_folder(folder, "a training"))
-                remove_leftovers(folder)
+                stack.enter_context(lock_folder(folder, "a training", ["pictures"]))
                 shorten_warmup(config)
         config.solver.warmup_steps = distributed.from_main(config.solver.warmup_steps, world)
         trusted = trust_code or named_code(config).values()

@@ -13,6 +13,7 @@ from lmv3det.config import Config
 from lmv3det.data.categories import Category
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.shards import ShardDataset
+from lmv3det.data.transforms import CROP_SHORT_SIDES
 from lmv3det.engine.distributed import World
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
@@ -84,11 +85,11 @@ def check_files(config: Config) -> None:
         if name == "val" and not any(paths.values()):
             continue
         for key, path in paths.items():
-            what = "COCO JSON file" if key == "annotations" else "image folder"
+            what = "annotation file" if key == "annotations" else "image folder"
             fix = f"give it by data.{name}.{key}=PATH, or in the config file"
             if path is None:
                 raise InputError(f"data.{name}.{key}, the {what}, is not set; {fix}")
-            exists = Path(path).is_file() if key == "annotations" else Path(path).is_dir()
+            exists = Path(path).is_dir() or (key == "annotations" and Path(path).is_file())
             if not exists:
                 raise InputError(
                     f"data.{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {fix}"
@@ -114,6 +115,12 @@ def micro_batch_size(config: Config, world_size: int) -> int:
     return solver.batch_size // parts
 
 
+def _least_side(config: Config) -> int:
+    """Pixels of a page's shortest side that training needs at most."""
+    crop = max(CROP_SHORT_SIDES) if config.input.crop else 0
+    return max(*config.input.min_size_train, crop)
+
+
 def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, CocoDataset | None]:
     """The training pages, and those for evaluation where the config names some.
 
@@ -135,6 +142,8 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, 
     }
     train: CocoDataset | ShardDataset
     if data.train.shards is not None:
+        if data.reduced_jpeg:
+            raise InputError("data.reduced_jpeg is for image files; leave it out with shards")
         train = ShardDataset(
             data.train.shards,
             with_text=options["with_text"],
@@ -149,6 +158,7 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, 
             data.train.images,
             data.train.ocr,
             keep_empty=data.keep_empty,
+            least_side=_least_side(config) if data.reduced_jpeg else None,
             **options,
         )
     number = len(train.categories)
@@ -204,5 +214,6 @@ def build_model(
             model, config.model.weights, config, categories=categories, trust_code=trust_code
         )
         if world.is_main:
-            log.info("%s", report)
+            for line in str(report).splitlines():
+                log.info("%s", line)
     return model

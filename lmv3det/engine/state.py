@@ -23,7 +23,6 @@ from lmv3det.files import replacing
 
 LAST, BEST = "last.pth", "best.pth"
 _NUMBERED = re.compile(r"step_(\d+)\.pth")
-_LEFTOVER = re.compile(r"\.\d+\.(last|best|step_\d+)\.pth")  # temporary names of `replacing`
 
 # What may change between the parts of a run: it does not change which parameters there are, nor
 # what they mean. Everything else in these sections is the model.
@@ -151,13 +150,6 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
         return []
     found = [(m, path) for path in folder.iterdir() if (m := _NUMBERED.fullmatch(path.name))]
     return sorted((int(match[1]), path) for match, path in found)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove half-written checkpoints that a killed run has left; nobody else may write here."""
-    for path in folder.iterdir():
-        if _LEFTOVER.fullmatch(path.name):
-            path.unlink()
 
 
 def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) -> Path:

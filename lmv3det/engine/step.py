@@ -114,7 +114,8 @@ class TrainStep:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.solver.max_grad_norm or math.inf)
 
         odd = torch.stack([~losses.isfinite().all(), ~norm.isfinite()]).float()
-        flags = torch.cat([odd, torch.tensor([float(signal())], device=self.device)])
+        told = torch.tensor([float(signal())]).to(self.device, non_blocking=True)
+        flags = torch.cat([odd, told])
         bad_loss, bad_norm, received = distributed.reduce_max(flags, self.world).tolist()
         result = StepResult(int(received), skipped=bool(bad_loss or bad_norm))
         if result.skipped:

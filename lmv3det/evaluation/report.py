@@ -35,6 +35,8 @@ MAX_BOXES = 300
 """Predictions, regions and text lines shown on a page, each."""
 MIN_SCORE = 0.05
 """Predictions below are not shown."""
+FEW = 10
+"""Classes with fewer regions are marked."""
 
 
 def write_report(
@@ -75,6 +77,7 @@ def write_report(
                 for k, name in enumerate(names)
             ],
             kinds=KINDS,
+            few=FEW,
             left_out=runs[0].evaluation.left_out,
             shown=shown,
             changes=_changes(dataset, runs) if len(runs) == 2 else None,
@@ -92,7 +95,12 @@ def environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lmv3det.evaluation", "templates"),
+        loader=jinja2.ChoiceLoader(
+            [
+                jinja2.PackageLoader("lmv3det.evaluation", "templates"),
+                jinja2.PackageLoader("lmv3det.visualization", "templates"),
+            ]
+        ),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -117,6 +125,8 @@ def _run(run: Analysis, names: Sequence[str]) -> dict[str, Any]:
         "scores": {key: scores[key] for key in ("AP", "AP50", "AP75", "AR100")},
         "masks": run.evaluation.metrics.get("segm"),
         "mistakes": int(run.total.sum()),
+        # Rounded as the scores of the boxes are, one of which each threshold is.
+        "limits": [round(float(value), 3) for value in run.thresholds],
         "classes": [
             {**values, "name": name, "threshold": run.evaluation.thresholds.get(original)}
             for name, original, values in zip(names, scores["per_class"], per_class, strict=True)

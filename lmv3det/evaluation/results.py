@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmv3det.errors import InputError
 from lmv3det.evaluation.coco import Result
-from lmv3det.files import is_number
+from lmv3det.files import is_number, read_json
 
 if TYPE_CHECKING:
     from lmv3det.data.coco import CocoDataset
@@ -24,12 +23,7 @@ def read_results(path: Path, dataset: CocoDataset) -> list[Result]:
     Raises:
         InputError: no such file, no JSON, an entry that is none or that fits no page or class.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
+    content = read_json(path)
     if not isinstance(content, list):
         raise InputError(f"{path}: not COCO results, which are a list of detections")
     pages = {record.image_id for record in dataset.records}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from lmv3det.errors import printable
@@ -129,22 +130,38 @@ def _plot(
         return None
     every = np.concatenate(list(filled.values()))
     (left, low), (right, high) = every.min(axis=0), every.max(axis=0)
-    if not log:
-        low = min(low, 0.0)
     right, high = max(right, left + 1), max(high, low + 1e-9)
+    if log:
+        y_ticks = [(v, f"{10**v:g}") for v in _log_ticks(low, high)]
+    else:
+        locator = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])
+        values = [float(v) for v in locator.tick_values(min(low, 0.0), high)]
+        low, high = values[0], values[-1]
+        y_ticks = [(v, f"{v:.6g}") for v in values]
+    x_ticks = [float(v) for v in MaxNLocator(4, integer=True).tick_values(left, right)]
     drawn = []
     for k, (name, points) in enumerate(filled.items()):
         x, y = (points[:, 0] - left) / (right - left), (points[:, 1] - low) / (high - low)
         last = 10 ** points[-1, 1] if log else points[-1, 1]
         drawn.append((name, "#{:02x}{:02x}{:02x}".format(*color(k)), curve_path(x, y), float(last)))
-    places = np.linspace(0, 100, 5).tolist()
-    values = [low + place / 100 * (high - low) for place in places]
     return Plot(
         title,
         drawn,
-        [(place, f"{left + place / 100 * (right - left):.0f}") for place in places],
-        [(place, f"{10**v if log else v:.3g}") for place, v in zip(places, values, strict=True)],
+        [(100 * (v - left) / (right - left), f"{v:g}") for v in x_ticks if left <= v <= right],
+        [(100 * (v - low) / (high - low), label) for v, label in y_ticks],
     )
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """log10 of the numbers 1, 2, 5, 10, 20, … between two powers of ten; without 2 and 5 where
+    they would be many."""
+    for factors in ((1, 2, 5), (1,)):
+        powers = range(math.floor(low), math.ceil(high) + 1)
+        ticks = [power + math.log10(factor) for power in powers for factor in factors]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= 8:
+            break
+    return ticks
 
 
 def _thinned(points: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from lmv3det.files import replacing, write_json
 from lmv3det.inference.reading import lines_of_regions, region_order
 from lmv3det.inference.results import boxes_xywh, encode_masks, page_entries
 from lmv3det.inference.selection import Selection
-from lmv3det.structures import Detections
+from lmv3det.structures import Detections, as_array
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,17 +87,17 @@ class PageDetections(Detections):
         Args:
             padding: pixels round each region, as far as the page goes.
         """
-        return crop(self.page_image(), self.boxes.cpu().numpy(), padding)
+        return crop(self.page_image(), as_array(self.boxes), padding)
 
     def reading_order(self) -> list[int]:
         """Indices that put the regions into reading order."""
-        return region_order(self.boxes.cpu().numpy()).tolist()
+        return region_order(as_array(self.boxes)).tolist()
 
     def region_lines(self) -> list[list[str]]:
         """The text lines in each of the N regions, in reading order."""
         if self.lines is None:
             return [[] for _ in range(len(self))]
-        found = lines_of_regions(self.boxes.cpu().numpy(), self.lines.boxes)
+        found = lines_of_regions(as_array(self.boxes), self.lines.boxes)
         return [[self.lines.lines[k] for k in region] for region in found]
 
     def document(self, score_threshold: float = 0.3) -> tuple[PageDetections, list[int]]:
@@ -107,7 +107,7 @@ class PageDetections(Detections):
             The regions, and their indices in this object.
         """
         rules = Selection([score_threshold] * len(self.names), DOCUMENT_OVERLAP, True)
-        keep = rules.keep(self).nonzero()[:, 0]
+        keep = np.flatnonzero(rules.keep(self))
         return self[keep], keep.tolist()
 
     def to_dict(
@@ -168,7 +168,10 @@ class PageDetections(Detections):
             image_id = self.page.image_id if self.page and self.page.image_id >= 0 else 0
         masks = [] if mask_threshold is None else encode_masks(self, mask_threshold)
         results = []
-        boxes, scores = boxes_xywh(self, 3), self.scores.cpu().double().numpy().round(8).tolist()
+        boxes, scores = (
+            boxes_xywh(self, 3),
+            as_array(self.scores).astype(np.float64).round(8).tolist(),
+        )
         for k, index in enumerate(self.classes.tolist()):
             if self.names[index] not in category_ids:
                 continue
@@ -195,10 +198,10 @@ class PageDetections(Detections):
             raise InputError(
                 "the package supervision is not installed: `pip install supervision`"
             ) from None
-        classes = self.classes.cpu().numpy()
+        classes = as_array(self.classes)
         return supervision.Detections(
-            xyxy=self.boxes.cpu().float().numpy(),
-            confidence=self.scores.cpu().float().numpy(),
+            xyxy=as_array(self.boxes),
+            confidence=as_array(self.scores),
             class_id=classes,
             data={"class_name": np.array([self.names[k] for k in classes.tolist()], dtype=str)},
         )

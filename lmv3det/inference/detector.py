@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
 from lmv3det.data.images import PDF_DPI
-from lmv3det.data.loader import Collate
 from lmv3det.data.transforms import TestTransform
 from lmv3det.device import autocast, choose_device, choose_precision
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
 from lmv3det.inference.detections import PageDetections
-from lmv3det.inference.onnx_model import OnnxModel, load_onnx
+from lmv3det.inference.onnx_model import OnnxModel, load_onnx, sample_arrays
 from lmv3det.inference.results import in_page_pixels
 from lmv3det.inference.samples import batches_of, page_samples
 from lmv3det.inference.selection import Selection, check_count
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from lmv3det.checkpoint.file import Checkpoint
     from lmv3det.config import Config
     from lmv3det.data.categories import Category
+    from lmv3det.data.loader import Collate
     from lmv3det.model.detector import LayoutDetector
-    from lmv3det.structures import Sample
+    from lmv3det.structures import Detections, Sample
     from lmv3det.text.tokenization import PageTokenizer
 
 MAX_HELD_BYTES = 1 << 30
@@ -67,21 +70,30 @@ class Detector:
         device: torch.device | str = "cpu",
         thresholds: Mapping[str, float] | None = None,
     ) -> None:
-        given = config.input
         self.model, self.config, self.device = model, config, device
+        self.page_tokenizer = page_tokenizer
         self.names = [category.name for category in categories]
         self.thresholds = dict(thresholds or {})
         self.uses_text = page_tokenizer is not None
-        self.precision = choose_precision(config.precision, device)
-        self.transform = TestTransform(given.min_size_test, given.max_size_test)
-        self.collate = Collate(
+        self.precision = None
+        if not isinstance(model, OnnxModel):
+            self.precision = choose_precision(config.precision, device)
+        self.transform = TestTransform(config.input.min_size_test, config.input.max_size_test)
+
+    @functools.cached_property
+    def collate(self) -> Collate:
+        """Makes the batches of a model of torch's."""
+        from lmv3det.data.loader import Collate
+
+        given = self.config.input
+        return Collate(
             given.pixel_mean,
             given.pixel_std,
             given.size_divisibility,
-            page_tokenizer,
+            self.page_tokenizer,
             with_targets=False,
             with_polygons=False,
-            pad_token_id=config.backbone.pad_token_id,
+            pad_token_id=self.config.backbone.pad_token_id,
         )
 
     @classmethod
@@ -115,11 +127,10 @@ class Detector:
         if Path(path).suffix == ".onnx":
             if device not in ("auto", "cpu"):
                 raise InputError(f"{path}: an ONNX file runs on the CPU, not on device {device}")
-            where = choose_device("cpu")
             model, checkpoint = load_onnx(path, overrides)
-        else:
-            where = choose_device(device)
-            model, checkpoint = load_detector(path, where, overrides, trust_code=trust_code)
+            return cls.of_checkpoint(model, checkpoint)
+        where = choose_device(device)
+        model, checkpoint = load_detector(path, where, overrides, trust_code=trust_code)
         return cls.of_checkpoint(model, checkpoint, where)
 
     @classmethod
@@ -169,6 +180,7 @@ class Detector:
         thresholds: Any = None,
         max_overlap: float | None = None,
         drop_nested: bool = False,
+        masks: bool = True,
         dpi: int = PDF_DPI,
         password: str | None = None,
     ) -> list[PageDetections]:
@@ -194,13 +206,15 @@ class Detector:
                 the one with the lower score is dropped, so that no region is of two classes; None
                 keeps both.
             drop_nested: drop regions that lie within another one.
+            masks: find masks too, where the model has a mask head; without them it is faster.
             dpi: resolution at which PDF pages are drawn.
             password: of encrypted PDF files.
 
         Returns:
-            One `PageDetections` a page, on the model's device: boxes in pixels of the page, class
-            `names`, `page`, and masks N×28×28 within the boxes, which
-            `lmv3det.model.mask_head.paste(masks, boxes, image_size)` draws into the page.
+            One `PageDetections` a page, on the model's device (arrays where the model is an ONNX
+            file): boxes in pixels of the page, class `names`, `page`, and masks N×28×28 within the
+            boxes, which `lmv3det.model.mask_head.paste(masks, boxes, image_size)` draws into the
+            page.
 
         Raises:
             InputError: a page or its text that cannot be read; an OCR list of another length; an
@@ -215,6 +229,7 @@ class Detector:
                 thresholds=thresholds,
                 max_overlap=max_overlap,
                 drop_nested=drop_nested,
+                masks=masks,
                 dpi=dpi,
                 password=password,
             )
@@ -230,6 +245,7 @@ class Detector:
         batch_size: int | None = None,
         score_threshold: float | None = None,
         *,
+        masks: bool = True,
         dpi: int = PDF_DPI,
         password: str | None = None,
         **selection: Any,
@@ -248,7 +264,8 @@ class Detector:
             source = choose_text(ocr, self.config)
             text = page_text(source, self.config, dpi=dpi, password=password)
         samples = page_samples(pages, text, dpi=dpi, password=password)
-        return self._with_images(self.stream(samples, size, rules), dpi, password)
+        found = self.stream(samples, size, rules, masks=masks)
+        return self._with_images(found, dpi, password)
 
     def _with_images(
         self, found: Iterable[tuple[Sample, PageDetections]], dpi: int, password: str | None
@@ -275,6 +292,8 @@ class Detector:
         batch_size: int | None = None,
         selection: Selection | None = None,
         failed: Failed | None = None,
+        *,
+        masks: bool = True,
     ) -> Iterator[tuple[Sample, PageDetections]]:
         """Detections page by page, in order; no more than a batch of pages is held.
 
@@ -283,13 +302,14 @@ class Detector:
             batch_size: as in `predict`.
             selection: which detections are kept; None: those above the config's threshold.
             failed: is told of a page that raises an error, which is left out; None raises there.
+            masks: find masks too, where the model has a mask head.
         """
         size = check_count(batch_size or self.config.test.batch_size, "batch_size")
         rules = selection or self.selection()
         step = self.config.input.size_divisibility
         resized = self._resized(samples, failed)
         for batch in batches_of(resized, size, step, MAX_HELD_BYTES):
-            yield from self._detect(batch, rules, failed)
+            yield from self._detect(batch, rules, masks, failed)
 
     def _resized(
         self, samples: Iterable[Sample], failed: Failed | None
@@ -305,10 +325,14 @@ class Detector:
                 yield sample, resized
 
     def _detect(
-        self, pages: list[tuple[Sample, Sample]], selection: Selection, failed: Failed | None
+        self,
+        pages: list[tuple[Sample, Sample]],
+        selection: Selection,
+        masks: bool,
+        failed: Failed | None,
     ) -> list[tuple[Sample, PageDetections]]:
         try:
-            return self._detect_batch(pages, selection)
+            return self._detect_batch(pages, selection, masks)
         except Exception as error:
             if failed is None:
                 raise
@@ -316,16 +340,15 @@ class Detector:
                 failed(pages[0][0], error)
                 return []
         # One of them is at fault, or there is too little memory for all of them.
-        return [found for page in pages for found in self._detect([page], selection, failed)]
+        return [found for page in pages for found in self._detect([page], selection, masks, failed)]
 
     def _detect_batch(
-        self, pages: list[tuple[Sample, Sample]], selection: Selection
+        self, pages: list[tuple[Sample, Sample]], selection: Selection, masks: bool
     ) -> list[tuple[Sample, PageDetections]]:
-        batch = self.collate([resized for _, resized in pages]).to(self.device)
-        with autocast(self.device, self.precision):
-            raw = self.model.predict(batch, score_threshold=selection.lowest)
+        raw = self._find([resized for _, resized in pages], selection.lowest, masks)
         found = []
-        for (sample, _), one in zip(pages, in_page_pixels(raw, batch.pages), strict=True):
+        origins = [sample.page for sample, _ in pages]
+        for (sample, _), one in zip(pages, in_page_pixels(raw, origins), strict=True):
             lines = None
             if self.uses_text:
                 boxes, page = sample.line_boxes, sample.page
@@ -340,5 +363,14 @@ class Detector:
                 one.page,
                 lines,
             )
-            found.append((sample, detections[selection.keep(detections).nonzero()[:, 0]]))
+            found.append((sample, detections[np.flatnonzero(selection.keep(detections))]))
         return found
+
+    def _find(self, pages: Sequence[Sample], lowest: float, masks: bool) -> list[Detections]:
+        """What the model finds on resized pages, in their pixels."""
+        if isinstance(self.model, OnnxModel):
+            arrays = [sample_arrays(page, self.config, self.page_tokenizer) for page in pages]
+            return [self.model.find(page, lowest) for page in arrays]
+        batch = self.collate(pages).to(self.device, non_blocking=True)
+        with autocast(self.device, self.precision):
+            return self.model.predict(batch, score_threshold=lowest, with_masks=masks)

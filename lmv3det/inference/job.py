@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -127,7 +128,7 @@ def predict_files(
     folders += [out / "pictures"] if any(f.needs_pictures for f in chosen) else []
     folders += [out / "images"] if any(f.needs_images for f in chosen) else []
     _keep_inputs(paths, folders)
-    with lock_folder(out, "another job"):
+    with lock_folder(out, "another job", ["pictures", "images"]):
         stopped = count_entries(out / JOURNAL)
         if stopped and not (resume or overwrite):
             raise InputError(
@@ -226,7 +227,9 @@ class _Job:
                 total=len(keys), initial=self.report.resumed, desc="predict", unit="page"
             )
             samples = self._samples(files, set(left), text)
-            stream = self.detector.stream(samples, batch_size, rules, self._failed)
+            stream = self.detector.stream(
+                samples, batch_size, rules, self._failed, masks=self.settings["masks"]
+            )
             with self.bar:
                 for sample, detections in stream:
                     self._write(journal, sample, detections)
@@ -237,7 +240,8 @@ class _Job:
                 )
         except BaseException as error:
             done = sum(key in journal.places for key in keys)
-            journal.close()
+            with contextlib.suppress(OSError):  # a full disk has been told of
+                journal.close()
             if isinstance(error, (KeyboardInterrupt, OSError, InputError)):
                 log.warning(
                     "%d of %d pages are done and kept in %s; the same command with --resume goes "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lmv3det.errors import InputError
-from lmv3det.files import replacing
+from lmv3det.files import is_int, naming, replacing
 
 FORMAT = "lmv3det pages"
 Key = tuple[str, int]
@@ -50,11 +50,13 @@ class Journal:
         if not head.endswith(b"\n"):
             return False
         try:
-            found = json.loads(head)
+            found = json.loads(head.decode("utf-8"))
             if found["format"] != FORMAT:
                 raise ValueError(found["format"])
             before = found["settings"]
-        except (ValueError, KeyError, TypeError):
+            if not isinstance(before, dict):
+                raise ValueError(before)
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise InputError(f"{self.path}: not written by a job; remove it") from None
         changed = [key for key, value in settings.items() if before.get(key) != value]
         if changed:
@@ -65,13 +67,10 @@ class Journal:
             )
         place = self.stream.tell()
         for line in self.stream:
-            try:
-                entry = json.loads(line)
-            except ValueError:
+            key = _key(line)
+            if key is None or not line.endswith(b"\n"):
                 break
-            if not line.endswith(b"\n"):
-                break
-            self.places[entry["file"], entry["page"]] = place
+            self.places[key] = place
             place += len(line)
         self.stream.seek(place)
         self.stream.truncate()
@@ -80,8 +79,9 @@ class Journal:
     def _write(self, content: dict[str, Any]) -> None:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False)
         # A lone surrogate, of a file name that is not UTF-8, becomes the JSON escape of it.
-        self.stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
-        self.stream.flush()
+        with naming(self.path):
+            self.stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
+            self.stream.flush()
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add a page; `file` and `page` are its key."""
@@ -116,6 +116,16 @@ class Journal:
     def close(self) -> None:
         """Close the file, which stays."""
         self.stream.close()
+
+
+def _key(line: bytes) -> Key | None:
+    """The key of a line's entry; None where it is not whole."""
+    try:
+        entry = json.loads(line.decode("utf-8"))
+        key = entry["file"], entry["page"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return key if isinstance(key[0], str) and is_int(key[1]) else None
 
 
 def count_entries(path: Path) -> int:

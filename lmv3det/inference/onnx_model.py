@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from lmv3det.checkpoint.file import Checkpoint, checked_config
 from lmv3det.checkpoint.untrusted import check_fields
@@ -22,10 +21,13 @@ from lmv3det.config import flatten, to_dict, to_yaml, with_overrides
 from lmv3det.config.yaml_text import parse_yaml
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
-from lmv3det.structures import Batch, Detections
+from lmv3det.structures import Detections, Sample
 
 if TYPE_CHECKING:
     import onnxruntime
+
+    from lmv3det.config import Config
+    from lmv3det.text.tokenization import PageTokenizer
 
 VERSION = 1
 PREFIX = "lmv3det."
@@ -36,31 +38,29 @@ FREE_SETTINGS = ("input.min_size_test", "input.max_size_test", "test.batch_size"
 
 
 class OnnxModel:
-    """Predicts as `LayoutDetector.predict` does, by onnxruntime, on the CPU, page by page.
+    """Finds as `LayoutDetector.predict` does, by onnxruntime, on the CPU, page by page.
 
     Args:
         session: of a file that `lmv3det export` wrote.
         score_threshold: that of the file, below which it finds nothing.
-        pad_token_id: fills the one masked token of a page without text.
+        classes: how many it names.
     """
 
     mask_head = None
 
     def __init__(
-        self,
-        session: onnxruntime.InferenceSession,
-        score_threshold: float,
-        pad_token_id: int = 1,
+        self, session: onnxruntime.InferenceSession, score_threshold: float, classes: int
     ) -> None:
-        self.session = session
-        self.score_threshold, self.pad_token_id = score_threshold, pad_token_id
+        self.session, self.score_threshold, self.classes = session, score_threshold, classes
         self.inputs = {value.name: len(value.shape) for value in session.get_inputs()}
 
-    def predict(self, batch: Batch, score_threshold: float | None = None) -> list[Detections]:
-        """Detections of each page, boxes in pixels of the network input.
+    def find(
+        self, arrays: Mapping[str, np.ndarray], score_threshold: float | None = None
+    ) -> Detections:
+        """The detections of a page: arrays, boxes in pixels of the network input.
 
         Args:
-            batch: the pages, normalised.
+            arrays: of `sample_arrays`.
             score_threshold: detections at or below are dropped; None takes the file's.
 
         Raises:
@@ -72,46 +72,76 @@ class OnnxModel:
                 f"the score threshold is {threshold:g}, but the ONNX file was exported with "
                 f"{self.score_threshold:g}; export it with test.score_threshold={threshold:g}"
             )
-        return [self._page(batch, number, threshold) for number in range(len(batch))]
+        boxes, scores, classes = self._run(arrays)
+        height, width = arrays["image_size"].tolist()
+        found = Detections(boxes, scores, classes, (height, width))  # type: ignore[arg-type]
+        return found[scores > np.float32(threshold)]
 
-    def _page(self, batch: Batch, number: int, threshold: float) -> Detections:
-        arrays = page_inputs(batch, number, self.inputs, self.pad_token_id)
-        boxes, scores, classes = map(torch.from_numpy, self.session.run(None, arrays))
-        found = Detections(boxes, scores, classes, batch.image_sizes[number])
-        return found[scores > threshold]
+    def _run(self, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Boxes N×4, scores N and classes N, of the types that `lmv3det export` gives them."""
+        try:
+            found = self.session.run(None, dict(arrays))
+        except Exception as error:  # as in `open_session`
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"onnxruntime cannot run the ONNX file ({reason})") from None
+        number = len(found[0]) if np.ndim(found[0]) else 0
+        wanted = [((number, 4), np.float32), ((number,), np.float32), ((number,), np.int64)]
+        given = [(np.shape(value), np.asarray(value).dtype) for value in found]
+        if given != wanted or not all(np.isfinite(value).all() for value in found[:2]):
+            raise InputError("the ONNX file gives no boxes, scores and classes; export it again")
+        if number and not 0 <= found[2].min() <= found[2].max() < self.classes:
+            raise InputError(
+                f"the ONNX file finds class {found[2].max()}, but names {self.classes}; "
+                "export it again"
+            )
+        return found
 
 
-def page_inputs(
-    batch: Batch, number: int, inputs: Mapping[str, int], pad_token_id: int
+def sample_arrays(
+    sample: Sample, config: Config, tokenizer: PageTokenizer | None
 ) -> dict[str, np.ndarray]:
-    """The arrays of a page of a batch, by the names of the graph's arguments.
+    """The arrays of a resized page, by the names of the graph's arguments (see docs/export.md).
 
     Args:
-        batch: the pages, normalised.
-        number: of the page.
-        inputs: name → number of dimensions, of what the graph takes.
-        pad_token_id: fills the one masked token of a page without text.
+        sample: the page, resized, with its text lines.
+        config: `input` and `backbone.pad_token_id` are read.
+        tokenizer: makes tokens of the lines; None for a model without text.
     """
-    arrays = {
-        "images": batch.images[number : number + 1].float().numpy(),
-        "image_size": np.array(batch.image_sizes[number], dtype=np.int64),
-    }
-    if "input_ids" not in inputs:
-        return arrays
-    ids, boxes, mask = batch.input_ids, batch.text_boxes, batch.text_mask
-    if ids is None or boxes is None:
-        ids, boxes = torch.zeros(len(batch), 0, dtype=torch.int64), torch.zeros(len(batch), 0, 4)
-    real = torch.ones(boxes.shape[1], dtype=torch.bool) if mask is None else mask[number]
-    ids, boxes = ids[number][real], boxes[number][real]
-    if len(boxes) == 0:
-        ids = torch.full([1] * (inputs["input_ids"] - 1), pad_token_id)
-        boxes, real = torch.zeros(1, 4), torch.zeros(1, dtype=torch.bool)
-    else:
-        real = torch.ones(len(boxes), dtype=torch.bool)
-    arrays["input_ids"] = ids.long()[None].numpy()
-    arrays["text_boxes"] = boxes.long()[None].numpy()
-    arrays["text_mask"] = real[None].numpy()
+    given = config.input
+    height, width = sample.image.shape[:2]
+    step = given.size_divisibility
+    images = np.zeros((1, 3, -(-height // step) * step, -(-width // step) * step), np.float32)
+    mean, std = (np.array(values, np.float32) for values in (given.pixel_mean, given.pixel_std))
+    images[0, :, :height, :width] = ((sample.image - mean) / std).transpose(2, 0, 1)
+    arrays = {"images": images, "image_size": np.array([height, width], dtype=np.int64)}
+    if tokenizer is not None:
+        tokens = tokenizer(sample.lines, sample.line_boxes, (height, width))
+        pad = config.backbone.pad_token_id
+        sentences = tokenizer.selection == "sentence"
+        arrays |= token_arrays(tokens.ids, tokens.boxes, pad, sentences)
     return arrays
+
+
+def token_arrays(
+    ids: np.ndarray, boxes: np.ndarray, pad_token_id: int, sentences: bool
+) -> dict[str, np.ndarray]:
+    """The graph's arguments of a page's tokens.
+
+    Args:
+        ids: T, or T×K with `sentences`, int64; T may be 0.
+        boxes: T×4 int64.
+        pad_token_id: fills the one masked token of a page without text.
+        sentences: a token is a whole line.
+    """
+    mask = np.ones(len(boxes), dtype=bool)
+    if not len(boxes):
+        ids = np.full((1, 1) if sentences else 1, pad_token_id)
+        boxes, mask = np.zeros((1, 4)), np.zeros(1, dtype=bool)
+    return {
+        "input_ids": ids[None].astype(np.int64),
+        "text_boxes": boxes[None].astype(np.int64),
+        "text_mask": mask[None],
+    }
 
 
 def metadata(checkpoint: Checkpoint) -> dict[str, str]:
@@ -159,7 +189,7 @@ def open_session(
 
     Args:
         path: the ONNX file.
-        threads: None: as many as torch takes (`OMP_NUM_THREADS`, `torch.set_num_threads`).
+        threads: None: `OMP_NUM_THREADS`, or as many as this process has cores.
 
     Raises:
         InputError: no such file, not ONNX, or onnxruntime is not installed.
@@ -170,7 +200,7 @@ def open_session(
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.intra_op_num_threads = threads or _default_threads()
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(
@@ -181,6 +211,14 @@ def open_session(
         raise InputError(
             f"{path}: onnxruntime cannot read it ({reason}); export or copy it again"
         ) from None
+
+
+def _default_threads() -> int:
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def load_onnx(
@@ -194,14 +232,17 @@ def load_onnx(
         threads: as in `open_session`.
 
     Returns:
-        The model, and a checkpoint without weights.
+        The model, and a checkpoint without weights, its tokenizer's files as arrays.
 
     Raises:
         InputError: a file that cannot be read or is not ours; a setting that is wrong or that the
             graph holds.
     """
     session = open_session(path, threads)
-    stored = session.get_modelmeta().custom_metadata_map
+    try:
+        stored = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: what it says about itself is damaged ({error})") from None
     own = {k.removeprefix(PREFIX): v for k, v in stored.items() if k.startswith(PREFIX)}
     if not {"version", "config", "categories"} <= set(own):
         raise InputError(f"{path}: an ONNX file, but not one that lmv3det export wrote")
@@ -217,12 +258,12 @@ def load_onnx(
         values = parse_yaml(own["config"])
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: what it says about itself is damaged ({error})") from None
-    content["tokenizer_files"] = {
-        name.removeprefix("tokenizer/"): torch.tensor(list(text.encode()), dtype=torch.uint8)
+    check_fields(content, path)
+    tokenizer: dict[str, Any] = {
+        name.removeprefix("tokenizer/"): np.frombuffer(text.encode(), dtype=np.uint8)
         for name, text in own.items()
         if name.startswith("tokenizer/")
     }
-    check_fields(content, path)
     # Classes that the config names are in the graph: nothing is imported.
     config = checked_config(values, f"{path} (its config)", trust_code=True)
     if overrides:
@@ -231,10 +272,14 @@ def load_onnx(
         {},
         config,
         [Category(entry["id"], entry["name"]) for entry in content["categories"]],
-        content["tokenizer_files"],
+        tokenizer,
         thresholds=content["thresholds"],
     )
-    model = OnnxModel(session, config.test.score_threshold, config.backbone.pad_token_id)
+    score, classes = config.test.score_threshold, len(checkpoint.categories)
+    try:
+        model = OnnxModel(session, score, classes)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the names of its inputs are damaged ({error})") from None
     wanted = {"images", "image_size"}
     if config.text.selection != "none":
         wanted |= {"input_ids", "text_boxes", "text_mask"}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmv3det.structures import as_array
+
 if TYPE_CHECKING:
     from lmv3det.structures import Detections, Page
 
@@ -22,7 +24,7 @@ def in_page_pixels(found: Iterable[Detections], pages: Iterable[Page]) -> list[D
 
 def boxes_xywh(detections: Detections, decimals: int) -> list[list[float]]:
     """The boxes as N lists of x, y, w, h, rounded."""
-    boxes = detections.boxes.cpu().double().numpy().copy()
+    boxes = as_array(detections.boxes).astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes.round(decimals).tolist()
 
@@ -93,7 +95,7 @@ def page_entries(detections: Detections, mask_threshold: float | None = None) ->
         detections: with `names`.
         mask_threshold: adds `segmentation`, the mask above this probability; None leaves it out.
     """
-    scores = detections.scores.cpu().double().numpy().round(4).tolist()
+    scores = as_array(detections.scores).astype(np.float64).round(4).tolist()
     names = [detections.names[k] for k in detections.classes.tolist()]
     entries: list[dict[str, Any]] = [
         {"bbox": box, "score": score, "category": name}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lmv3det.errors import InputError
+from lmv3det.structures import as_array
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from lmv3det.structures import Detections
 
 INSIDE = 0.9
@@ -110,55 +110,64 @@ class Selection:
         """The threshold that the model itself can apply."""
         return min(self.thresholds, default=0.0)
 
-    def keep(self, detections: Detections) -> Tensor:
+    def keep(self, detections: Detections) -> np.ndarray:
         """N bool: which detections are kept."""
-        import torch
-
-        limits = detections.scores.new_tensor(self.thresholds)
-        keep = torch.ones(len(detections), dtype=torch.bool, device=detections.boxes.device)
-        if len(limits):
-            keep = detections.scores > limits[detections.classes]
+        boxes, scores = as_array(detections.boxes), as_array(detections.scores)
+        keep = np.ones(len(scores), dtype=bool)
+        if self.thresholds:
+            limits = np.array(self.thresholds, dtype=scores.dtype)
+            keep = scores > limits[as_array(detections.classes)]
         if self.max_overlap is not None:
-            keep[keep.nonzero()[:, 0]] = _not_covered(
-                detections.boxes[keep], detections.scores[keep], self.max_overlap
-            )
+            keep[keep] = not_covered(boxes[keep], scores[keep], self.max_overlap)
         if self.drop_nested:
-            keep[keep.nonzero()[:, 0]] = containers(detections.boxes[keep]) < 0
+            keep[keep] = containers(boxes[keep]) < 0
         return keep
 
 
-def _not_covered(boxes: Tensor, scores: Tensor, max_overlap: float) -> Tensor:
-    """N bool: what non-maximum suppression over all classes keeps."""
-    import torch
-    from torchvision.ops import nms
-
-    keep = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    keep[nms(boxes.float(), scores.float(), max_overlap)] = True
-    return keep
-
-
-def containers(boxes: Tensor) -> Tensor:
-    """For each of N boxes the index of the smallest larger one that it lies within; -1: none.
+def not_covered(boxes: np.ndarray, scores: np.ndarray, max_overlap: float) -> np.ndarray:
+    """What non-maximum suppression over all classes keeps, as torchvision's `nms`.
 
     Args:
         boxes: N×4.
+        scores: N.
+        max_overlap: IoU above which the box of the lower score is dropped.
+
+    Returns:
+        N bool.
+    """
+    boxes = np.asarray(boxes, dtype=np.float32)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    kept: list[int] = []
+    for index in np.argsort(-scores, kind="stable").tolist():
+        low = np.maximum(boxes[kept, :2], boxes[index, :2])
+        high = np.minimum(boxes[kept, 2:], boxes[index, 2:])
+        shared = (high - low).clip(0).prod(axis=1)
+        if not (shared > max_overlap * (area[kept] + area[index] - shared)).any():
+            kept.append(index)
+    keep = np.zeros(len(boxes), dtype=bool)
+    keep[kept] = True
+    return keep
+
+
+def containers(boxes: Any) -> np.ndarray:
+    """For each of N boxes the index of the smallest larger one that it lies within; -1: none.
+
+    Args:
+        boxes: N×4, an array or a tensor.
 
     Returns:
         N int64.
     """
-    import torch
-
-    boxes = boxes.float()
-    low = torch.maximum(boxes[:, None, :2], boxes[None, :, :2])  # N×N×2
-    high = torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared = (high - low).clamp(min=0).prod(dim=2)
-    area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
+    boxes = as_array(boxes).astype(np.float32)
+    if not len(boxes):
+        return np.zeros(0, dtype=np.int64)
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])  # N×N×2
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = (high - low).clip(0).prod(axis=2)
+    area = (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1)
     # Of two boxes that lie within each other the first one, which has the higher score, is outer.
-    index = torch.arange(len(boxes), device=boxes.device)
+    index = np.arange(len(boxes))
     larger = (area > area[:, None]) | ((area == area[:, None]) & (index < index[:, None]))
     within = larger & (shared >= INSIDE * area[:, None]) & (area[:, None] > 0)
-    if not len(boxes):
-        return index
-    size = torch.where(within, area, torch.full_like(area, math.inf))
-    smallest, place = size.min(dim=1)
-    return torch.where(smallest.isinf(), torch.full_like(place, -1), place)
+    size = np.where(within, area, np.inf)
+    return np.where(within.any(axis=1), size.argmin(axis=1), -1)

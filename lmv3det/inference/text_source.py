@@ -13,6 +13,7 @@ import numpy as np
 from lmv3det.data.images import PDF_DPI, is_pdf
 from lmv3det.errors import InputError, explain
 from lmv3det.ocr import ENGINES, Engine, get_engine, ocr_name
+from lmv3det.ocr.names import full_ocr_name
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.text.ocr_json import OcrPage, read_ocr
 
@@ -73,7 +74,7 @@ def page_text(
         dpi: resolution at which PDF pages are drawn.
         password: of encrypted PDF files.
         names: (path, page from 0) → the page's file in a folder; pages that are not among them
-            have `ocr_name`.
+            have `ocr_name`. A file of the page's `full_ocr_name` comes first.
 
     Raises:
         InputError: a folder that does not exist or has no OCR files, or no source of text.
@@ -132,8 +133,10 @@ def _from_folder(folder: Path, config: Config, names: Mapping[tuple[str, int], s
         raise InputError(f"{folder}: holds no OCR files (*.json); make them with `lmv3det ocr`")
 
     def read(image: np.ndarray, page: Page, pages: int) -> OcrPage:
-        name = names.get((page.file, page.number)) or ocr_name(page.file, page.number, pages)
-        path = folder / name
+        path = folder / full_ocr_name(page.file, page.number, pages)
+        if not os.path.isfile(path):
+            name = names.get((page.file, page.number))
+            path = folder / (name or ocr_name(page.file, page.number, pages))
         if config.data.missing_ocr == "empty" and not path.exists():
             log.warning("%s: no such OCR file; the page is taken without text", path)
             return _no_text(page)

@@ -6,11 +6,11 @@ Shapes: B batch, L tokens, C hidden size, h heads, d = C/h.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 
 class Attention(nn.Module):
@@ -48,25 +48,22 @@ class Attention(nn.Module):
 def attend_by_rows(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, rows: int = 128
 ) -> Tensor:
-    """Attention with dropout, `rows` queries at a time, recomputed in the backward pass, so that
-    the whole score matrix never exists.
+    """Attention with dropout on a CPU, `rows` queries at a time, computed again in the backward
+    pass, so that the whole score matrix never exists.
 
     Args:
-        query, key, value: B×h×L×d.
+        query: B×h×L×d.
+        key: as `query`.
+        value: as `query`.
         mask: as in `Attention.forward`.
         dropout: probability to drop an attention weight; kept ones grow by 1 / (1 - dropout).
 
     Returns:
         B×h×L×d.
     """
-    blocks = (query * query.shape[-1] ** -0.5).split(rows, dim=2)
-    by_row = mask is not None and mask.shape[-2] > 1
-    masks = mask.split(rows, dim=-2) if by_row and mask is not None else [mask] * len(blocks)
-    mixed = [
-        checkpoint(_attend, block, key, value, part, dropout, use_reentrant=False)
-        for block, part in zip(blocks, masks, strict=True)
-    ]
-    return torch.cat(mixed, dim=2)
+    seed = int(torch.randint(2**62, (1,)))
+    scaled = query * query.shape[-1] ** -0.5
+    return _AttentionByRows.apply(scaled, key, value, mask, dropout, rows, seed)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
@@ -80,19 +77,61 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
         return scores.softmax(-1) @ value
 
 
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float
-) -> Tensor:
-    scores = query @ key.transpose(2, 3)  # B×h×rows×L
-    if mask is not None:
-        additive = mask.is_floating_point()
-        scores = scores + mask if additive else scores.masked_fill(~mask, float("-inf"))
-    weights = scores.softmax(-1)
-    # 16 random bits a weight: drawing floats takes longer than both products.
-    bits = torch.empty(-(-weights.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    drawn = bits.view(torch.int16)[: weights.numel()].view_as(weights)  # -2**15 … 2**15 - 1
-    kept = drawn >= round(dropout * 2**16) - 2**15
-    return (weights * kept) @ value / (1 - dropout)
+class _AttentionByRows(torch.autograd.Function):
+    """Scores, softmax and dropout of a block of rows are made in place, twice: forward and in the
+    backward pass, where the same seed draws the same dropout."""
+
+    @staticmethod
+    def forward(ctx, query, key, value, mask, dropout, rows, seed):
+        ctx.save_for_backward(query, key, value, mask)
+        ctx.dropout, ctx.rows, ctx.seed = dropout, rows, seed
+        mixed = torch.empty_like(query, memory_format=torch.contiguous_format)
+        with torch.autocast("cpu", enabled=False):
+            for block, weights, dropped in _row_blocks(ctx, query, key, mask):
+                mixed[:, :, block] = weights.masked_fill_(dropped, 0.0) @ value
+        return mixed.div_(1 - dropout)
+
+    @staticmethod
+    def backward(ctx, grad):
+        query, key, value, mask = ctx.saved_tensors
+        grad_query, grad_key, grad_value = map(torch.zeros_like, (query, key, value))
+        grad_mask = torch.zeros_like(mask) if ctx.needs_input_grad[3] else None
+        with torch.autocast("cpu", enabled=False):
+            grad = grad / (1 - ctx.dropout)
+            for block, weights, dropped in _row_blocks(ctx, query, key, mask):
+                of_block = grad[:, :, block]  # B×h×rows×d
+                of_scores = (of_block @ value.transpose(2, 3)).masked_fill_(dropped, 0.0)
+                # Softmax: w · (g - Σ w·g), here with the weights before dropout.
+                of_scores.mul_(weights)
+                of_scores.sub_(weights * of_scores.sum(-1, keepdim=True))
+                grad_query[:, :, block] = of_scores @ key
+                grad_key += of_scores.transpose(2, 3) @ query[:, :, block]
+                grad_value += weights.masked_fill_(dropped, 0.0).transpose(2, 3) @ of_block
+                if grad_mask is not None:
+                    part = grad_mask if mask.shape[-2] == 1 else grad_mask[..., block, :]
+                    part += of_scores.sum_to_size(part.shape)
+        return grad_query, grad_key, grad_value, grad_mask, None, None, None
+
+
+def _row_blocks(
+    ctx, query: Tensor, key: Tensor, mask: Tensor | None
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """For each block of rows: its place, the weights before dropout, B×h×rows×L, and which of
+    them are dropped."""
+    generator = torch.Generator().manual_seed(ctx.seed)
+    limit = round(ctx.dropout * 2**16) - 2**15
+    for first in range(0, query.shape[2], ctx.rows):
+        block = slice(first, first + ctx.rows)
+        scores = query[:, :, block] @ key.transpose(2, 3)
+        if mask is not None:
+            part = mask if mask.shape[-2] == 1 else mask[..., block, :]
+            additive = part.is_floating_point()
+            scores = scores.add_(part) if additive else scores.masked_fill_(~part, float("-inf"))
+        weights = torch.softmax(scores, dim=-1, out=scores)
+        # 16 random bits a weight: drawing floats takes longer than both products.
+        bits = torch.empty(-(-weights.numel() // 4), dtype=torch.int64)
+        drawn = bits.random_(-(2**63), None, generator=generator).view(torch.int16)
+        yield block, weights, drawn[: weights.numel()].view_as(weights) < limit
 
 
 def relative_bucket(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:

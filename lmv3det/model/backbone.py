@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torchvision.ops import StochasticDepth
 
 from lmv3det.model.attention import Attention, RelativeBias
 from lmv3det.model.stem import ConvStem
@@ -125,12 +125,22 @@ class Layer(nn.Module):
         self.output = nn.Linear(intermediate_size, hidden_size)
         self.output_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
-        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.drop_path = StochasticDepth(drop_path, "row") if drop_path else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = self.attention_norm(x + self.drop_path(self.dropout(self.attention(x, mask))))
-        hidden = self.output(F.gelu(self.intermediate(x)))
+        hidden = self.intermediate(x)  # B×L×4C
+        if self.training and torch.is_grad_enabled():
+            # The activation is made again in the backward pass, not kept beside `hidden`.
+            hidden = checkpoint(
+                self._activate, hidden, use_reentrant=False, preserve_rng_state=False
+            )
+        else:
+            hidden = self._activate(hidden)
         return self.output_norm(x + self.drop_path(self.dropout(hidden)))
+
+    def _activate(self, hidden: Tensor) -> Tensor:
+        return self.output(F.gelu(hidden))
 
 
 class LayoutLMv3(nn.Module):
@@ -385,7 +395,8 @@ def visual_boxes(grid: tuple[int, int], device: torch.device | None = None) -> T
     y0, x0 = torch.meshgrid(rows[:-1], columns[:-1], indexing="ij")  # Hp×Wp
     y1, x1 = torch.meshgrid(rows[1:], columns[1:], indexing="ij")
     patches = torch.stack([x0, y0, x1, y1], dim=-1).flatten(0, 1)  # P×4
-    return torch.cat([patches.new_tensor([[1, 1, 999, 999]]), patches])
+    cls = torch.tensor([[1, 1, 999, 999]]).to(patches.device, non_blocking=True)
+    return torch.cat([cls, patches])
 
 
 def _initialise(module: nn.Module) -> None:

@@ -70,7 +70,8 @@ def scatter(
             float32 at least.
         boxes: B×T×4, x0 y0 x1 y1 on the 0..1000 grid, integers or floats.
         valid: B×T bool; other tokens are not read.
-        height, width: H and W of the grid.
+        height: H, rows of the grid.
+        width: W, its columns.
         reduce: `sum` or `mean`.
 
     Returns:
@@ -98,13 +99,18 @@ def scatter(
     return painted
 
 
+def _on_host(tensor: Tensor) -> bool:
+    """Whether a number may be read from a tensor without waiting, or ending a graph."""
+    in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return tensor.device.type == "cpu" and not in_graph
+
+
 def _bands(ranges: Tensor, valid: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """The tokens of each band, B×N×A int64, and the cells they cover there, B·N × A × R·W bool.
 
     Bands with fewer than A tokens are filled up with tokens that cover nothing.
     """
-    in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    on_host = ranges.device.type == "cpu" and not in_graph
+    on_host = _on_host(ranges)
     # A page's height is a multiple of 32 pixels, so that the maps have 8k, 4k, 2k or k rows. Off
     # the host, where to read A would wait for the device, a page is a single band of all tokens.
     size = math.gcd(height, 8) if on_host else height  # R

@@ -224,8 +224,8 @@ class CascadeHeads(nn.Module):
                     boxes = self.refine(stage, self.box_weights[number - 1], image_sizes)
                     regions = Regions(boxes, regions.batch_index)
                     if targets is not None:
-                        regions = regions[box_ops.not_empty(boxes)]
-                        regions = self.label(regions, targets, self.iou_thresholds[number])
+                        regions, counts = _without_empty(regions, len(targets))
+                        regions = self.label(regions, counts, targets, self.iou_thresholds[number])
             pooled = self.pooler(pyramid, regions.boxes, regions.batch_index)  # N×D×P×P
             features = head(_ScaleGradient.apply(pooled.to(dtype), scale))  # N×F
             if self.text_pooler is not None:
@@ -245,8 +245,8 @@ class CascadeHeads(nn.Module):
         """The stage's boxes N×4, decoded and clipped to their pages."""
         boxes = stage.regions.boxes
         moved = box_ops.decode(boxes, stage.deltas.to(boxes.dtype), weights)
-        limits = torch.tensor(image_sizes, device=boxes.device)[stage.regions.batch_index]  # N×2
-        return box_ops.clip(moved, limits)
+        sizes = torch.tensor(image_sizes).to(boxes.device, non_blocking=True)  # B×2
+        return box_ops.clip(moved, sizes[stage.regions.batch_index])
 
     def sample(self, proposals: Sequence[Tensor], targets: Sequence[Target]) -> Regions:
         """The regions of the first stage: proposals and ground truth, matched, then sampled."""
@@ -254,8 +254,9 @@ class CascadeHeads(nn.Module):
             torch.cat([boxes, target.boxes.to(boxes.dtype)])
             for boxes, target in zip(proposals, targets, strict=True)
         ]
-        regions = self.label(_join(with_truth), targets, self.iou_thresholds[0])
-        length = max(len(boxes) for boxes in with_truth)
+        counts = [len(boxes) for boxes in with_truth]
+        regions = self.label(_join(with_truth), counts, targets, self.iou_thresholds[0])
+        length = max(counts)
         label = regions.batch_index.new_full((len(targets), length), -1)  # B×length
         column = torch.cat([torch.arange(len(b), device=b.device) for b in with_truth])
         assert regions.classes is not None
@@ -269,42 +270,55 @@ class CascadeHeads(nn.Module):
         drawn = torch.cat([is_positive, is_negative], dim=1)
         return regions[number.take_along_dim(index, dim=1)[drawn]]
 
-    def label(self, regions: Regions, targets: Sequence[Target], iou: float) -> Regions:
+    def label(
+        self, regions: Regions, counts: Sequence[int], targets: Sequence[Target], iou: float
+    ) -> Regions:
         """Match the regions with the ground truth of their page, page by page: the overlap of all
-        regions with all ground truths would grow with the square of the batch."""
+        regions with all ground truths would grow with the square of the batch.
+
+        Args:
+            regions: page by page.
+            counts: the regions of each page.
+            targets: one a page.
+            iou: from which a region belongs to a ground truth.
+        """
         boxes, batch_index = regions.boxes, regions.batch_index
         classes = torch.full_like(batch_index, self.num_classes)
         gt_boxes, gt_index = torch.zeros_like(boxes), torch.zeros_like(batch_index)
-        order = torch.argsort(batch_index, stable=True)
-        counts = torch.bincount(batch_index, minlength=len(targets)).tolist()
-        first = 0  # number of the page's first ground truth
-        for row, target in zip(order.split(counts), targets, strict=True):
+        row = first = 0  # numbers of the page's first region and ground truth
+        for count, target in zip(counts, targets, strict=True):
             truth = target.boxes.to(boxes.dtype)  # G×4
+            page = slice(row, row + count)
             if len(truth):
-                index, label = match(box_iou(truth, boxes[row]), iou, iou)  # n
-                classes[row] = torch.where(label == 1, target.classes[index], self.num_classes)
-                gt_boxes[row] = truth[index]
-                gt_index[row] = first + index
-            first += len(truth)
+                index, label = match(box_iou(truth, boxes[page]), iou, iou)  # n
+                classes[page] = torch.where(label == 1, target.classes[index], self.num_classes)
+                gt_boxes[page] = truth[index]
+                gt_index[page] = first + index
+            row, first = row + count, first + len(truth)
         return Regions(boxes, batch_index, classes, gt_boxes, gt_index)
 
     def stage_losses(self, stage: StageOutput, weights: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy of all regions; regression of the foreground over their number."""
+        """Mean cross-entropy of all regions; regression of the foreground over their number.
+
+        The background regresses a box onto itself and weighs 0: to pick the foreground, a card
+        would have to be waited for.
+        """
         regions, logits = stage.regions, _wide(stage.logits)
         assert regions.classes is not None and regions.gt_boxes is not None
         if not len(regions.boxes):
             return logits.sum() * 0, stage.deltas.sum() * 0
         loss_cls = F.cross_entropy(logits, regions.classes)
-        foreground = (regions.classes < self.num_classes).nonzero()[:, 0]
+        foreground = regions.classes < self.num_classes
+        background = ~foreground.unsqueeze(1)
         loss_box = box_ops.box_regression_loss(
-            regions.boxes[foreground],
-            stage.deltas[foreground].to(regions.boxes.dtype),
-            regions.gt_boxes[foreground],
+            regions.boxes,
+            stage.deltas.to(regions.boxes.dtype).masked_fill(background, 0.0),
+            torch.where(background, regions.boxes, regions.gt_boxes),
             weights,
             self.box_loss,
             self.smooth_l1_beta,
         )
-        return loss_cls, loss_box.sum() / len(regions.boxes)
+        return loss_cls, (loss_box * foreground).sum() / len(regions.boxes)
 
 
 def _join(boxes: Sequence[Tensor]) -> Regions:
@@ -312,6 +326,16 @@ def _join(boxes: Sequence[Tensor]) -> Regions:
         [torch.full_like(b[:, 0], n, dtype=torch.int64) for n, b in enumerate(boxes)]
     )
     return Regions(torch.cat(list(boxes)), batch_index)
+
+
+def _without_empty(regions: Regions, num_pages: int) -> tuple[Regions, list[int]]:
+    """The regions whose boxes are not empty, and how many each page has. A card is waited for
+    once."""
+    kept = box_ops.not_empty(regions.boxes)
+    # Empty ones are counted as of a page more.
+    counts = box_ops.page_counts(torch.where(kept, regions.batch_index, num_pages), num_pages)
+    order = torch.argsort((~kept).to(torch.int8), stable=True)
+    return regions[order[: sum(counts)]], counts
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -74,19 +74,24 @@ class LayoutDetector(nn.Module):
         return losses
 
     @torch.no_grad()
-    def predict(self, batch: Batch, score_threshold: float | None = None) -> list[Detections]:
+    def predict(
+        self, batch: Batch, score_threshold: float | None = None, with_masks: bool = True
+    ) -> list[Detections]:
         """Detections of each page, boxes in pixels of the network input.
 
         Args:
             batch: the pages.
             score_threshold: detections at or below are dropped; None takes the cascade's.
+            with_masks: make the masks, where there is a mask head.
         """
         pyramid, text_maps = self.features(batch)
         proposals, _ = self.rpn(pyramid, batch.image_sizes)
         detections = self.cascade.predict(
             pyramid, proposals, batch.image_sizes, text_maps, score_threshold
         )
-        return detections if self.mask_head is None else self._with_masks(pyramid, detections)
+        if self.mask_head is None or not with_masks:
+            return detections
+        return self._with_masks(pyramid, detections)
 
     def features(self, batch: Batch) -> tuple[list[Tensor], list[Tensor] | None]:
         """p2 … p6 of a batch, and the text maps for the ROI heads where the fusion makes them."""
@@ -102,13 +107,17 @@ class LayoutDetector(nn.Module):
     def _mask_loss(self, pyramid, sampled, targets: Sequence[Target]) -> Tensor:
         """The mask head's loss over the foreground of the first stage's sample."""
         assert self.mask_head is not None
-        foreground = sampled[(sampled.classes < self.cascade.num_classes).nonzero()[:, 0]]
         outlines: list[Polygons] = [
             outline for target in targets for outline in target.polygons or []
         ]
         if len(outlines) != sum(len(target.boxes) for target in targets):
             raise ValueError("the mask head trains on polygons; give one outline for each gt box")
-        chosen = [outlines[number] for number in foreground.gt_index.tolist()]
+        is_foreground = sampled.classes < self.cascade.num_classes
+        # One copy to the host: the ground truth of each region, -1 for background.
+        matched = torch.where(is_foreground, sampled.gt_index, -1).cpu()
+        rows = (matched >= 0).nonzero()[:, 0]
+        foreground = sampled[rows.to(sampled.classes.device, non_blocking=True)]
+        chosen = [outlines[number] for number in matched[rows].tolist()]
         return self.mask_head.loss(
             pyramid, foreground.boxes, foreground.batch_index, foreground.classes, chosen
         )

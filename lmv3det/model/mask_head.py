@@ -70,9 +70,9 @@ class MaskHead(nn.Module):
         if not len(boxes):
             return logits.sum() * 0
         logits = logits[torch.arange(len(classes), device=classes.device), classes]  # N×M×M
-        truth = rasterise(outlines, boxes.detach().double().cpu().numpy(), logits.shape[-1])
+        truth = rasterise(outlines, boxes.detach().cpu().double().numpy(), logits.shape[-1])
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        target = torch.from_numpy(truth).to(wide.device, wide.dtype)
+        target = torch.from_numpy(truth).to(wide.device, wide.dtype, non_blocking=True)
         return F.binary_cross_entropy_with_logits(wide, target)
 
     @torch.no_grad()

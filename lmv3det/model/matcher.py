@@ -30,11 +30,10 @@ def match(
         return index, torch.zeros_like(index, dtype=torch.int8)
     best, index = iou.max(dim=0)  # N
     label = torch.full_like(index, -1, dtype=torch.int8)
-    label[best < negative_iou] = 0
-    label[best >= positive_iou] = 1
+    label.masked_fill_(best < negative_iou, 0).masked_fill_(best >= positive_iou, 1)
     if allow_low_quality:
         best_of_truth = iou.max(dim=1, keepdim=True).values  # G×1
-        label[(iou == best_of_truth).any(dim=0)] = 1
+        label.masked_fill_((iou == best_of_truth).any(dim=0), 1)
     return index, label
 
 

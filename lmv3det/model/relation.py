@@ -49,11 +49,12 @@ class RelationModule(nn.Module):
         boxes, batch_index = stage.regions.boxes, stage.regions.batch_index
         if not len(boxes):
             return stage
-        sizes = torch.tensor(image_sizes, device=boxes.device)[batch_index]  # N×2
+        sizes = torch.tensor(image_sizes).to(boxes.device, non_blocking=True)[batch_index]  # N×2
         x = self.features(stage.features) + self.geometry(
             box_geometry(boxes, sizes).to(stage.features.dtype)
         )
-        count = torch.bincount(batch_index, minlength=len(image_sizes))  # B
+        pages = torch.arange(len(image_sizes), device=batch_index.device)
+        count = (batch_index == pages.unsqueeze(1)).sum(1)  # B
         order = torch.argsort(batch_index, stable=True)
         first = count.cumsum(0) - count  # B: where each page starts in that order
         rank = torch.empty_like(batch_index)  # N: the region's number within its page

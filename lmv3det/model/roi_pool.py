@@ -58,11 +58,12 @@ class ROIPooler(nn.Module):
             return self._pool(pyramid[0], rois, self.strides[0])
         level = assign_level(boxes, 2, 1 + len(self.strides))
         order = torch.argsort(level, stable=True)
-        counts = torch.bincount(level, minlength=len(self.strides)).tolist()
+        # One reading of the device; `bincount` would be two more.
+        counts = (level == torch.arange(len(self.strides), device=level.device)[:, None]).sum(1)
         pooled = [
             self._pool(features, part, stride)
             for features, part, stride in zip(
-                pyramid, rois[order].split(counts), self.strides, strict=False
+                pyramid, rois[order].split(counts.tolist()), self.strides, strict=False
             )
         ]
         return torch.cat(pooled)[torch.argsort(order)]

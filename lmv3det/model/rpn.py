@@ -213,7 +213,7 @@ def select_proposals(
     ).expand(num_pages, -1)  # B×K
     all_boxes, all_logits = torch.cat(list(boxes), dim=1), torch.cat(list(logits), dim=1)
     finite = all_boxes.isfinite().all(-1) & all_logits.isfinite()
-    sizes = torch.tensor(image_sizes, device=device)  # B×2
+    sizes = torch.tensor(image_sizes).to(device, non_blocking=True)  # B×2
     all_boxes = box_ops.clip(all_boxes, sizes.unsqueeze(1))
     batch_index, row = (finite & box_ops.not_empty(all_boxes)).nonzero(as_tuple=True)
     flat_boxes, flat_logits = all_boxes[batch_index, row], all_logits[batch_index, row]

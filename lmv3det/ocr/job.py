@@ -80,8 +80,8 @@ def recognize_files(
 
     A page that fails does not stop the others. Pages whose file is there already are skipped, so
     that an interrupted job goes on where it stopped. The files are named by `ocr_name`; where two
-    pages have the same name (`a.jpg` and `a.png`), the later one in the inputs gets a number
-    (`a-2.json`), as `predict` gives it to their drawings.
+    pages would have the same (`a.jpg` and `a.png`), each has its whole name (`a.png.json`), by
+    which training finds it too.
 
     Args:
         inputs: images, PDF files and folders of them.

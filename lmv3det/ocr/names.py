@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,8 +23,17 @@ def ocr_name(path: str | os.PathLike, number: int = 0, pages: int = 1) -> str:
         number: the page within it, from 0.
         pages: how many it has.
     """
-    stem = Path(path).stem
-    return f"{stem}.json" if pages == 1 else f"{stem}_p{number + 1}.json"
+    return f"{Path(path).stem}{_page(number, pages)}.json"
+
+
+def full_ocr_name(path: str | os.PathLike, number: int = 0, pages: int = 1) -> str:
+    """As `ocr_name` with the file's whole name, which tells `a.png` from `a.jpg`; every reader of
+    OCR files prefers it where it is there."""
+    return f"{Path(path).name}{_page(number, pages)}.json"
+
+
+def _page(number: int, pages: int) -> str:
+    return "" if pages == 1 else f"_p{number + 1}"
 
 
 class UniqueNames:
@@ -53,15 +63,21 @@ class UniqueNames:
 def page_names(files: Iterable[tuple[Path, int]]) -> dict[tuple[str, int], str]:
     """The OCR file's name of every page of the files of a job: (path, page from 0) → name.
 
+    `ocr_name`, but `full_ocr_name` where several pages have the same.
+
     Args:
         files: each with its number of pages.
     """
+    pages = [(path, number, count) for path, count in files for number in range(count)]
+    same = Counter(ocr_name(*page).casefold() for page in pages)
     names = UniqueNames()
-    return {
-        (str(path), number): names.new(ocr_name(path, number, pages).removesuffix(".json"), ".json")
-        for path, pages in files
-        for number in range(pages)
-    }
+    found = {}
+    for page in pages:
+        name = ocr_name(*page)
+        if same[name.casefold()] > 1:
+            name = full_ocr_name(*page)
+        found[str(page[0]), page[1]] = names.new(name.removesuffix(".json"), ".json")
+    return found
 
 
 def _fitting(stem: str, suffix: str, max_bytes: int) -> str:

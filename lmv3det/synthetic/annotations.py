@@ -7,8 +7,34 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lmv3det.files import write_bytes
+from lmv3det.errors import InputError
+from lmv3det.files import are_numbers, is_int, read_json, write_bytes
 from lmv3det.synthetic.marks import CATEGORIES
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What is on a finished page, as `write_annotations` takes it.
+
+    Raises:
+        InputError: the file cannot be read, or is no record.
+    """
+    mend = "remove it, and the page is made again"
+    try:
+        record = read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}; {mend}") from None
+    regions = record.get("regions") if isinstance(record, dict) else None
+    whole = isinstance(regions, list) and all(map(_is_region, regions))
+    whole = whole and all(is_int(record.get(side)) for side in ("width", "height"))
+    if not whole or not isinstance(record.get("file_name"), str):
+        raise InputError(f"{path}: not the record of a page; {mend}")
+    return record
+
+
+def _is_region(region: Any) -> bool:
+    box = region.get("box") if isinstance(region, dict) else None
+    numbers = isinstance(box, list) and len(box) == 4 and are_numbers(box)
+    return numbers and region.get("category") in list(CATEGORIES)
 
 
 def write_annotations(path: Path, pages: Iterable[dict[str, Any]]) -> None:

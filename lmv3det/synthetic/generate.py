@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from lmv3det.errors import InputError
-from lmv3det.files import LOCK, lock_folder, remove_temporary, write_bytes
-from lmv3det.synthetic.annotations import write_annotations
+from lmv3det.files import LOCK, lock_folder, read_json, remove_temporary, write_bytes
+from lmv3det.synthetic.annotations import read_record, write_annotations
 from lmv3det.synthetic.maker import (
     TALL,
     Job,
@@ -108,7 +108,7 @@ def generate(
             source = None if corpus is None else Path(corpus)
             _run(Job(out, settings, source, Path(scratch)), missing, pages, workers)
         path = out / "annotations.json"
-        records = (json.loads(_record(out, i).read_text("utf-8")) for i in range(pages))
+        records = (read_record(_record(out, i)) for i in range(pages))
         write_annotations(path, records)
     return path
 
@@ -160,11 +160,9 @@ def _claim(out: Path, settings: Settings) -> None:
         write_bytes(file, json.dumps(asdict(settings), indent=1).encode())
         return
     try:
-        old = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{file}: not JSON ({error}); remove the folder or name another"
-        ) from error
+        old = read_json(file)
+    except InputError as error:
+        raise InputError(f"{error}; remove the folder or name another") from None
     for key, value in asdict(settings).items():
         # Folders made before a setting came have pages made with its default.
         was = old.get(key, _DEFAULTS.get(key)) if isinstance(old, dict) else None

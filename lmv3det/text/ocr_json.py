@@ -55,14 +55,16 @@ def ocr_path(folder: str | os.PathLike, image_file: str | os.PathLike) -> Path:
 
     Returns:
         `<folder>/<sub-folder of the image>/<stem>.json` where the OCR files are in such
-        sub-folders too, else `<folder>/<stem>.json`.
+        sub-folders too, else `<folder>/<stem>.json`; with the image's whole name
+        (`a.png.json`, which tells it from `a.jpg`) where there is such a file.
     """
     image, within = Path(image_file), Path(folder)
     parent = image.parent
     relative = not parent.is_absolute() and parent.parts and ".." not in parent.parts
     if relative and (within / parent).is_dir():
         within = within / parent
-    return within / f"{image.stem}.json"
+    own = within / f"{image.name}.json"
+    return own if os.path.isfile(own) else within / f"{image.stem}.json"
 
 
 def read_ocr(path: str | os.PathLike, *, malformed: Literal["error", "skip"] = "error") -> OcrPage:

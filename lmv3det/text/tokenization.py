@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
 from lmv3det.errors import InputError
 from lmv3det.files import is_unicode
+from lmv3det.structures import as_array
 from lmv3det.text.reading_order import ReadingOrder, reading_order
+from lmv3det.text.tokenizer_files import TRAIN, faults_of, load_tokenizer, portable_files
 
 if TYPE_CHECKING:
+    import torch
+
     from lmv3det.config import Config
 
 log = logging.getLogger(__name__)
@@ -29,9 +33,8 @@ log = logging.getLogger(__name__)
 Selection = Literal["first", "all", "sentence"]
 WORD_STARTS = ("▁", "Ġ")
 """The bare word-start piece of SentencePiece and of byte-level BPE."""
-HUB = "hub:"
-"""What a name on the Hugging Face hub begins with; nothing else is looked for there."""
-_TRAIN = "train one with `lmv3det train-tokenizer OCR_DIR --out DIR`"
+_MAX_ID = 10_000_000
+"""Of a token: to save a vocabulary, the library counts from 0 to the largest id."""
 
 
 @dataclass
@@ -117,40 +120,57 @@ class PageTokenizer:
         self.drop_word_start = drop_word_start
         self.reading_order = reading_order
         self.unknown_words = unknown_words
-        self._files: dict[str, torch.Tensor] | None = None
+        self._files: dict[str, bytes] | None = None
         self._loaded: _Tokenizer | None = None
         self._warned = False
 
     @classmethod
-    def from_files(cls, files: Mapping[str, torch.Tensor], **options: Any) -> PageTokenizer:
-        """An encoder from the tokenizer files of a checkpoint, see `files`.
+    def from_files(
+        cls, files: Mapping[str, torch.Tensor | np.ndarray], **options: Any
+    ) -> PageTokenizer:
+        """An encoder from the tokenizer files of a checkpoint (uint8), see `files`.
 
         Raises:
             InputError: names or contents that are no tokenizer's.
         """
+        encoder = cls("the checkpoint's tokenizer", **options)
+        encoder._files = {}
         for name, content in files.items():
             plain = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", name)
-            if not plain or not isinstance(content, torch.Tensor) or content.dtype != torch.uint8:
+            known = isinstance(content, np.ndarray) or hasattr(content, "detach")
+            values = as_array(content) if plain and known else None
+            if values is None or values.dtype != np.uint8:
                 raise InputError(
                     f"checkpoint: tokenizer file {name!r} is not a plain file name with bytes; "
                     "the checkpoint is damaged or not ours"
                 )
-        encoder = cls("the checkpoint's tokenizer", **options)
-        encoder._files = dict(files)
+            encoder._files[name] = values.tobytes()
         return encoder
 
     def files(self) -> dict[str, torch.Tensor]:
         """The tokenizer's files by name, uint8: what a checkpoint keeps, and `from_files` reads."""
-        if self._files is not None:
-            return dict(self._files)
-        with tempfile.TemporaryDirectory() as folder:
-            self._get().tokenizer.save_pretrained(folder)
-            paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
-            return {p.name: torch.from_numpy(np.fromfile(p, dtype=np.uint8)) for p in paths}
+        import torch
+
+        return {
+            name: torch.from_numpy(np.frombuffer(content, dtype=np.uint8).copy())
+            for name, content in self._contents().items()
+        }
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the tokenizer into a folder that `AutoTokenizer` loads."""
-        self._get().tokenizer.save_pretrained(os.fspath(folder))
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name, content in self._contents().items():
+            (Path(folder) / name).write_bytes(content)
+
+    def _contents(self) -> dict[str, bytes]:
+        """The files by name, as every version of transformers reads them."""
+        if self._files is not None:
+            return portable_files(self._files)
+        with tempfile.TemporaryDirectory() as folder:
+            with faults_of(self.tokenizer, OSError):
+                self._get().tokenizer.save_pretrained(folder)
+            paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
+            return portable_files({path.name: path.read_bytes() for path in paths})
 
     @property
     def pad_token_id(self) -> int:
@@ -221,7 +241,8 @@ class PageTokenizer:
             return counts
         if not self._warned:
             self._warned = True
-            worker = torch.utils.data.get_worker_info()
+            torch_data = sys.modules.get("torch.utils.data")  # not there: no loader process either
+            worker = torch_data and torch_data.get_worker_info()
             if worker is None or worker.id == 0:
                 log.warning(
                     "a page has %d tokens: the first lines in reading order are kept, up to "
@@ -247,7 +268,7 @@ class PageTokenizer:
             else:
                 with tempfile.TemporaryDirectory() as folder:
                     for name, content in self._files.items():
-                        (Path(folder) / name).write_bytes(content.numpy().tobytes())
+                        (Path(folder) / name).write_bytes(content)
                     self._loaded = _Tokenizer(folder, shown=self.tokenizer)
         return self._loaded
 
@@ -262,7 +283,8 @@ class _Tokenizer:
     def __init__(self, name: str, shown: str | None = None) -> None:
         # Pages are small; threads would only warn and deadlock in forked workers.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        self.tokenizer = _load(name, shown or name)
+        self.shown = shown or name
+        self.tokenizer = load_tokenizer(name, self.shown, of_checkpoint=shown is not None)
         self.fast = getattr(self.tokenizer, "backend_tokenizer", None)
         self.space = ""
         if self.fast is not None:
@@ -275,15 +297,21 @@ class _Tokenizer:
         self.vocab_size = max(vocabulary.values(), default=-1) + 1
         self.unk_token_id = self.tokenizer.unk_token_id
         self.word_starts = {vocabulary[piece] for piece in WORD_STARTS if piece in vocabulary}
+        if self.vocab_size > _MAX_ID:
+            raise InputError(
+                f"text.tokenizer: {self.shown} has a token of id {self.vocab_size - 1}; ids below "
+                f"{_MAX_ID} are read"
+            )
         if self.vocab_size == 0 or self.tokenizer.pad_token_id is None:
             raise InputError(
-                f"text.tokenizer: {shown or name} has no vocabulary or no pad token; "
-                f"give LayoutLMv3's tokenizer or {_TRAIN}"
+                f"text.tokenizer: {self.shown} has no vocabulary or no pad token; "
+                f"give LayoutLMv3's tokenizer or {TRAIN}"
             )
         self.pad_token_id = int(self.tokenizer.pad_token_id)
 
     def _encode_fast(self, lines: list[str]) -> list[Any]:
-        return self.fast.encode_batch(lines, add_special_tokens=False)  # type: ignore[union-attr]
+        with faults_of(self.shown, TypeError):
+            return self.fast.encode_batch(lines, add_special_tokens=False)  # type: ignore[union-attr]
 
     def encode(self, lines: list[str]) -> list[list[int]]:
         """Ids of each line, in one call."""
@@ -292,38 +320,12 @@ class _Tokenizer:
             return self.tokenizer(lines, add_special_tokens=False)["input_ids"]
         try:
             encoded = self._encode_fast([self.space + line if line else line for line in lines])
-        except (TypeError, UnicodeEncodeError):
+        except (TypeError, InputError):
             for number, line in enumerate(lines):
                 if not is_unicode(line):
                     raise InputError(f"line {number}, {line!r:.80}: not valid Unicode") from None
             raise
         return [line.ids for line in encoded]
-
-
-def _load(name: str, shown: str) -> Any:
-    """The tokenizer of a folder, or of `hub:owner/name`."""
-    folder = Path(name).expanduser()
-    on_hub = name.startswith(HUB)
-    if not on_hub and not folder.exists():
-        raise InputError(
-            f"text.tokenizer: {shown}: no such folder; give the folder of a tokenizer "
-            f"(tokenizer.json, tokenizer_config.json), {HUB}OWNER/NAME for one on the Hugging Face "
-            f"hub, or {_TRAIN}"
-        )
-    if not on_hub and not folder.is_dir():
-        raise InputError(f"text.tokenizer: {shown} is a file; give the folder that holds it")
-
-    from transformers import AutoTokenizer
-
-    where = name.removeprefix(HUB) if on_hub else str(folder)
-    try:
-        return AutoTokenizer.from_pretrained(
-            where, local_files_only=not on_hub, trust_remote_code=False
-        )
-    except Exception as error:  # damaged files raise almost anything, plain Exception included
-        reason = " ".join(str(error).split())[:200]
-        fix = "is the network there?" if on_hub else f"give a tokenizer's folder, or {_TRAIN}"
-        raise InputError(f"text.tokenizer: {shown} is no tokenizer ({reason}); {fix}") from None
 
 
 def build_page_tokenizer(config: Config) -> PageTokenizer | None:
@@ -339,7 +341,7 @@ def build_page_tokenizer(config: Config) -> PageTokenizer | None:
     if not text.tokenizer:
         raise InputError(
             f"text.tokenizer is not set, but text.selection is {text.selection!r}: give a "
-            f"tokenizer's folder, or {_TRAIN}"
+            f"tokenizer's folder, or {TRAIN}"
         )
     encoder = PageTokenizer(text.tokenizer, **text_options(config))
     check_page_tokenizer(encoder, config)

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lmv3det.files import replacing
+from lmv3det.structures import as_array
 from lmv3det.visualization.regions import draw_regions
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ def picture_of_detections(
         detections: in its pixels, with `names`.
         score_threshold: those below are left out.
     """
-    shown = (detections.scores >= score_threshold).cpu().numpy()
-    boxes = detections.boxes.cpu().numpy()[shown]
-    classes = detections.classes.cpu().numpy()[shown]
-    scores = detections.scores.cpu().numpy()[shown]
+    shown = as_array(detections.scores) >= score_threshold
+    boxes = as_array(detections.boxes)[shown]
+    classes = as_array(detections.classes)[shown]
+    scores = as_array(detections.scores)[shown]
     labels = [f"{detections.names[k]} {s:.2f}" for k, s in zip(classes, scores, strict=True)]
     return draw_regions(image, boxes, labels, classes.tolist())
 

@@ -212,10 +212,10 @@ def test_errors_name_the_document_not_its_copy(options, tmp_path):
 def test_a_page_that_the_model_fails_on_is_a_row(corpus, options, tmp_path, monkeypatch):
     usual = Detector._detect_batch
 
-    def failing(self, pages, selection):
+    def failing(self, pages, selection, masks):
         if any(sample.page.file.endswith("page2.png") for sample, _ in pages):
             raise RuntimeError("out of luck")
-        return usual(self, pages, selection)
+        return usual(self, pages, selection, masks)
 
     monkeypatch.setattr(Detector, "_detect_batch", failing)
     many = Options(**{**vars(options), "batch_size": 3})
@@ -301,7 +301,7 @@ def test_the_command(corpus, options, tmp_path, capsys):
 def test_the_text_layer_of_a_pdf(tmp_path, monkeypatch, ocr, wanted):
     """The packed model reads text; one region over the whole page is put in for what it finds."""
 
-    def one_region(self, pages, selection):
+    def one_region(self, pages, selection, masks):
         ((sample, _),) = pages
         height, width = sample.image.shape[:2]
         box = torch.tensor([[0.0, 0, width, height]])

@@ -199,7 +199,7 @@ def test_paths_are_checked_before_torch_is_imported(tmp_path):
             "-c",
             "import sys; from lmv3det.cli import main\n"
             f"assert main(['predict', *{words!r}]) == 1\n"
-            "heavy = {'torch', 'transformers', 'timm', 'matplotlib', 'tensorboard'}\n"
+            "heavy = {'torch', 'transformers', 'torchvision', 'matplotlib', 'tensorboard'}\n"
             "print(heavy & set(sys.modules), file=sys.stderr)",
         )
         assert done.returncode == 0, done.stderr

@@ -179,3 +179,38 @@ def test_other_classes_are_reported(command, tiny_data, tmp_path, caplog):
     assert "lacks" not in caplog.text
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     assert metrics["bbox"]["per_class"]["List"]["count"] == 3
+
+
+@pytest.mark.slow
+def test_predict_scores_as_evaluate_does(lmv3det_data, tmp_path):
+    """The AP of `evaluate`, and that of the boxes in `predict`'s JSON."""
+    from lmv3det.data.coco import CocoDataset
+    from lmv3det.evaluation.coco import score
+    from lmv3det.evaluation.results import read_results
+    from lmv3det.inference.default_model import default_model_folder
+
+    pages = lmv3det_data / "publaynet"
+    words = ["--annotations", str(pages / "annotations.json"), "--images", str(pages / "images"),
+             "--ocr", str(pages / "OCR")]  # fmt: skip
+    out = tmp_path / "evaluation"
+    assert main(["evaluate", str(default_model_folder()), "--out", str(out), *words]) == 0
+    wanted = json.loads((out / "metrics.json").read_text())["bbox"]["per_class"]
+    words = ["--ocr", str(pages / "OCR"), "--out", str(tmp_path / "found"), "--no-drawings"]
+    assert main(["predict", str(pages / "images"), *words]) == 0
+    dataset = CocoDataset(pages / "annotations.json", pages / "images", quiet=True)
+    image_ids = {record.file_name: record.image_id for record in dataset.records}
+    category_ids = {category.name.casefold(): category.id for category in dataset.file_categories}
+    results = [
+        {"image_id": image_ids[Path(page["file"]).name], "bbox": found["bbox"],
+         "score": found["score"], "category_id": category_ids[found["category"].casefold()]}
+        for page in json.loads((tmp_path / "found" / "detections.json").read_text())
+        for found in page["detections"]
+        if found["category"].casefold() in category_ids
+    ]  # fmt: skip
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    evaluation = score(dataset, read_results(tmp_path / "results.json", dataset), ("bbox",))
+    found = evaluation.metrics["bbox"]["per_class"]
+    print({name: (of["AP"], found[name]["AP"]) for name, of in wanted.items()})
+    assert len(wanted) == 4 and all(of["AP"] > 5 for of in wanted.values())
+    for name, of in wanted.items():
+        assert found[name]["AP"] == pytest.approx(of["AP"], abs=0.1), name

@@ -148,7 +148,7 @@ def test_what_goes_on_after_faults(tiny_data):
     ("text", "says"),
     [
         ("{", "not JSON"),
-        ("[]", "no list 'images'"),
+        ("[]", "a JSON list, but not of Label Studio's tasks"),
         ('{"images": [], "annotations": []}', "no list 'categories'"),
         ('{"images": [], "annotations": [], "categories": []}', "at least one class"),
         (
@@ -408,3 +408,24 @@ def test_ocr_files_in_the_sub_folders_of_their_images(tiny_data):
     (ocr / "two" / "page.json").unlink()
     with pytest.raises(InputError, match=r"lmv3det ocr .*images/two --out .*OCR/two`"):
         load(tiny_data, with_text=True)
+
+
+def test_regions_of_a_reduced_page_are_those_of_the_whole(tmp_path):
+    """Within a pixel of the reduced page, also with `strict`."""
+    image = np.full((403, 301, 3), 200, np.uint8)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(image).save(tmp_path / "images" / "a.jpg")
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 301, "height": 403}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [40, 100, 160, 303]}],
+        "categories": [{"id": 1, "name": "Text"}],
+    }
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    sample = CocoDataset(path, tmp_path / "images", strict=True, least_side=100)[0]
+    assert sample.image.shape == (202, 151, 3) and (sample.page.height, sample.page.width) == (
+        403,
+        301,
+    )
+    assert np.abs(sample.boxes[0] - np.array([20, 50, 100, 201.5])).max() < 1
+    assert CocoDataset(path, tmp_path / "images", least_side=152)[0].image.shape == image.shape

@@ -445,6 +445,21 @@ def test_an_encrypted_pdf_needs_its_password(tmp_path):
         list(iter_pages(path, password="guess"))
 
 
+def test_a_jpeg_is_decoded_reduced_where_that_is_enough(tmp_path) -> None:
+    """Sides are rounded up; what is drawn stays where it is, within a grey level on average."""
+    array = np.full((403, 301, 3), 230, np.uint8)
+    array[100:140, 40:200] = (30, 60, 90)
+    Image.fromarray(array).save(tmp_path / "page.jpg", quality=95)
+    Image.fromarray(array).save(tmp_path / "page.png")
+    whole = read_image(tmp_path / "page.jpg")
+    for least, shape in ((302, (403, 301)), (151, (403, 301)), (150, (202, 151)), (75, (101, 76))):
+        reduced = read_image(tmp_path / "page.jpg", least_side=least)
+        assert reduced.shape == (*shape, 3)
+        resized = np.asarray(Image.fromarray(whole).resize(shape[::-1], Image.Resampling.BOX))
+        assert np.abs(reduced.astype(int) - resized).mean() < 1.5
+    assert read_image(tmp_path / "page.png", least_side=50).shape == array.shape
+
+
 def test_large_images_are_resized_channel_by_channel_to_the_same_pixels(monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
     at_once = pixels.resize_image(image, (37, 50))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import pickle
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,3 +196,31 @@ def test_other_encodings(tmp_path):
         path = tmp_path / encoding
         path.write_bytes(json.dumps({"a": ["é"]}, ensure_ascii=False).encode(encoding))
         assert list(read_lists(path, ("a",))) == [("a", True, ["é"])]
+
+
+def test_what_was_not_used_for_long_is_removed(tiny_data, made, monkeypatch, tmp_path):
+    """By age, then by room, the oldest first; never the index in use."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    day = 86400
+
+    def put(name: str, days: float) -> Path:
+        path = cache / name
+        path.write_bytes(b"x" * 1000)
+        os.utime(path, (time.time() - days * day,) * 2)
+        return path
+
+    old, recent, older = put("a.index", 61), put("b.index", 5), put("c.index", 20)
+    lock, note, other = put("d.lock", 61), put("e.json", 61), put("notes.txt", 99)
+    CocoDataset(tiny_data.annotations, tiny_data.images)
+    assert [p.exists() for p in (old, recent, older, lock, note, other)] == [
+        False, True, True, False, False, True,
+    ]  # fmt: skip
+    (kept,) = set(cache.glob("*.index")) - {recent, older}
+    monkeypatch.setattr(index_cache, "MAX_BYTES", kept.stat().st_size + 1500)
+    kept.unlink()
+    CocoDataset(tiny_data.annotations, tiny_data.images)
+    assert kept.exists() and recent.exists() and not older.exists()
+    os.utime(kept, (time.time() - 50 * day,) * 2)
+    CocoDataset(tiny_data.annotations, tiny_data.images)  # uses it
+    assert time.time() - kept.stat().st_mtime < day and len(made) == 2

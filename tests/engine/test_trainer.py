@@ -43,7 +43,7 @@ from lmv3det.engine.state import (
 )
 from lmv3det.engine.trainer import Interrupted, Trainer
 from lmv3det.errors import InputError
-from lmv3det.files import LOCK, lock_folder
+from lmv3det.files import LOCK, lock_folder, temporary_path
 from lmv3det.inference import default_model
 from lmv3det.inference.detector import Detector
 from lmv3det.model.detector import LayoutDetector
@@ -281,7 +281,11 @@ def test_a_signal_saves_and_ends_the_command(tiny_data, tmp_path, monkeypatch, n
     stop_at(monkeypatch, 2, number)
     before = signal.getsignal(number)
     args = argparse.Namespace(
-        config=tmp_path / "config.yaml", resume=False, trust_code=False, overrides=[]
+        config=tmp_path / "config.yaml",
+        resume=False,
+        resume_or_start=False,
+        trust_code=False,
+        overrides=[],
     )
     assert run(args) == code
     assert signal.getsignal(number) == before
@@ -409,11 +413,11 @@ def test_a_run_evaluates_as_its_checkpoint_is_evaluated(tiny_data, tmp_path, mon
     seen = []
     original = LayoutDetector.predict
 
-    def watch(self, batch, score_threshold=None):
+    def watch(self, batch, score_threshold=None, with_masks=True):
         device = batch.images.device.type
         enabled = torch.is_autocast_enabled(device)
         seen.append(torch.get_autocast_dtype(device) if enabled else torch.float32)
-        return original(self, batch, score_threshold)
+        return original(self, batch, score_threshold, with_masks)
 
     monkeypatch.setattr(LayoutDetector, "predict", watch)
     config = tiny_config(
@@ -692,8 +696,9 @@ def test_a_second_training_in_a_folder_is_refused(tiny_data, tmp_path):
         finally:
             other.kill()
     assert {path.name for path in (tmp_path / "run").iterdir()} == {LOCK}
-    for name in (".123.last.pth", ".4.step_20.pth"):  # of a killed run
-        (tmp_path / "run" / name).write_bytes(b"half a checkpoint")
+    for name in ("last.pth", "step_20.pth"):  # of a killed run
+        left = temporary_path(tmp_path / "run" / name).name.replace(str(os.getpid()), "123")
+        (tmp_path / "run" / left).write_bytes(b"half a checkpoint")
     train(config)
     assert not list((tmp_path / "run").glob(".*.pth"))
     with lock_folder(tmp_path / "run", "a training"):  # the run has let go of it

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import AXE
 from PIL import Image
 
 from lmv3det.cli import main
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-AXE = Path(__file__).parents[1] / "browser/node_modules/axe-core/axe.min.js"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture
@@ -69,6 +57,42 @@ def test_a_report_needs_nothing_else(report):
     assert "2 pages have fewer mistakes" in page  # a.png and b.png
 
 
+def test_two_runs_are_told_apart_in_one_table(report):
+    """What is of the second run says so; a class of few regions is marked."""
+    page = report("--names", "old", "new").read_text()
+    for heading in ("AP50, new", "threshold, new", "how many, old", "AP50 that it costs, new"):
+        assert f">{heading}</th>" in page, heading
+    assert page.count("Mistakes by kind</h2>") == 1 and page.count("how many, old") == 1
+    assert "Fewer than 10 regions" in page
+    alone = report(results=[report().parents[1] / "first.json"]).read_text()
+    assert ">AP50</th>" in alone and ">how many</th>" in alone
+
+
+def test_boxes_are_shown_from_the_thresholds_that_mistakes_are_counted_from(report):
+    page = report().read_text()
+    limits = json.loads(re.search(r'id="limits">(.*?)</script>', page).group(1))
+    boxes = re.findall(r'<rect class="p r(\d) c(\d)([^"]*)"[^>]*data-s="([\d.]+)"', page)
+    assert len(boxes) == 10 and len(limits) == 2
+    for run, label, classes, score in boxes:
+        assert (" off" in classes) == (float(score) < limits[int(run)][int(label)])
+
+
+def test_the_axes_of_a_training_have_round_numbers():
+    from lmv3det.evaluation.run_report import _plot
+
+    plot = _plot("AP", {"AP": [(20, 43.7), (40, 71.9), (60, 73.1)]})
+    assert plot.x_ticks == [(0, "20"), (25, "30"), (50, "40"), (75, "50"), (100, "60")]
+    assert plot.y_ticks == [(0, "0"), (25, "20"), (50, "40"), (75, "60"), (100, "80")]
+    assert plot.series[0][2].endswith("100.0,8.6")  # 73.1 of 80
+    losses = _plot("losses", {"total": [(0, 2.1), (10, 0.0354)]}, log=True)
+    assert [label for _, label in losses.y_ticks] == ["0.05", "0.1", "0.2", "0.5", "1", "2"]
+    wide = _plot("losses", {"total": [(0, 1000.0), (10, 1e-5)]}, log=True)
+    assert [label for _, label in wide.y_ticks] == [
+        "1e-05", "0.0001", "0.001", "0.01", "0.1", "1", "10", "100", "1000",
+    ]  # fmt: skip
+    assert _plot("one step", {"lr": [(5, 0.0)]}).x_ticks
+
+
 def test_names_of_files_and_classes_are_text(report, tiny_data, runs):
     """They cannot add tags, break the script's data, or fake lines."""
     name = "</script><img src=x onerror=alert(1)>\n\x1b"
@@ -78,7 +102,7 @@ def test_names_of_files_and_classes_are_text(report, tiny_data, runs):
     tiny_data.save()
     page = report(results=runs[:1]).read_text()
     assert "<img src=x" not in page and "<b>a.png" not in page.replace("<b>&lt;b&gt;a.png", "")
-    assert page.count("</script>") == 3
+    assert page.count("</script>") == 4
     assert "&lt;b&gt;a.png" in page and r"\n\x1b" in page
 
 
@@ -183,17 +207,6 @@ def test_report_of_a_training(tiny_data, capsys):
     assert "give --annotations FILE and --images DIR" in capsys.readouterr().err
 
 
-@pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 def opened(browser, path, width, scheme):
     """The page of a report, and the errors it made."""
     context = browser.new_context(
@@ -220,8 +233,14 @@ def test_in_a_browser(report, tiny_data, browser, width, scheme):
             "b => b.filter(x => getComputedStyle(x).display != 'none').length"
         )
 
+    kept = visible("rect.p")  # from the threshold of each class on, as mistakes are counted
     page.locator("#threshold").fill("0")
     assert (visible("rect.t"), visible("rect.p"), visible("rect.l")) == (5, 5, 0)
+    page.locator("#threshold").fill("1")
+    assert visible("rect.p") == 0 and not page.locator("#own").is_checked()
+    page.locator("#own").check()
+    assert visible("rect.p") == kept > 0
+    page.locator("#threshold").fill("0")
     page.get_by_label("text lines").check()
     assert visible("rect.l") == 8
     page.get_by_label("truth", exact=True).uncheck()

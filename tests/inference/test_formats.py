@@ -42,7 +42,7 @@ def out(checkpoint, tmp_path, monkeypatch) -> Path:
     frames = [upright, upright]
     frames[0].save(tmp_path / "book.tif", save_all=True, append_images=frames[1:])
 
-    def known(self, pages, selection):
+    def known(self, pages, selection, masks):
         found = []
         for sample, _ in pages:
             boxes = torch.tensor([[5.0, 10, 50.5, 40], [5, 45, 50, 60], [1, 1, 9, 9]])

@@ -309,7 +309,9 @@ def test_the_same_names_as_ocr(checkpoint, tmp_path):
     from lmv3det.ocr.names import page_names
 
     files = [(tmp_path / "a.jpg", 1), (tmp_path / "a.png", 1), (tmp_path / "b.pdf", 2)]
-    assert list(page_names(files).values()) == ["a.json", "a-2.json", "b_p1.json", "b_p2.json"]
+    assert list(page_names(files).values()) == [
+        "a.jpg.json", "a.png.json", "b_p1.json", "b_p2.json"
+    ]  # fmt: skip
     draw_page(tmp_path / "a.png")
     draw_page(tmp_path / "a.jpg")
     detector = Detector.load(checkpoint, device="cpu")

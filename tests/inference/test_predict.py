@@ -138,7 +138,7 @@ def test_boxes_are_in_pixels_of_the_page(checkpoint, monkeypatch):
     """A region that fills a known part of the page, whatever the network's input size is."""
     detector = Detector.load(checkpoint, device="cpu")
 
-    def predict(batch, score_threshold):
+    def predict(batch, score_threshold, with_masks):
         height, width = batch.image_sizes[0]
         assert (height, width) == (96, 32)  # 64 at the short side would make the long side 192
         boxes = torch.tensor([[width / 4, height / 3, width / 2, height + 5.0]])
@@ -535,3 +535,13 @@ def test_script_at_the_top_level(checkpoint, pages, tmp_path):
     assert {p.name for p in (tmp_path / "predictions").iterdir()} == {
         "detections.json", "scan1.png"
     }  # fmt: skip
+
+
+def test_masks_only_when_asked(detector, pages, monkeypatch):
+    """The same regions; the mask head is not run without need, nor by the command."""
+    page = pages / "scan1.png"
+    (with_masks,) = detector.predict(page)
+    monkeypatch.setattr(detector.model.mask_head, "predict", None)
+    (without,) = detector.predict(page, masks=False)
+    assert with_masks.masks is not None and without.masks is None
+    assert torch.equal(with_masks.boxes, without.boxes)

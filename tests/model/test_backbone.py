@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lmv3det.model.attention import Attention, attend, attend_by_rows, relative_bucket
-from lmv3det.model.backbone import LayoutLMv3, visual_boxes
+from lmv3det.model.backbone import Layer, LayoutLMv3, visual_boxes
 
 SMALL = {
     "hidden_size": 24,
@@ -308,3 +308,20 @@ def test_buckets_by_hand() -> None:
     distance = torch.tensor([0, -1, 1, -2, 2, -5, 5, -6, 6, -100, 100])
     expected = [0, 1, 5, 2, 6, 2, 6, 3, 7, 3, 7]
     assert relative_bucket(distance, 8, 16).tolist() == expected
+
+
+def test_the_activation_is_not_kept() -> None:
+    """A layer in training keeps one tensor of its inner width, and has the gradients of a layer
+    that keeps both."""
+    torch.manual_seed(0)
+    layer = Layer(8, 2, 40, 1e-5, 0.0, 0.0, 0.0).double().train()
+    x = torch.randn(2, 5, 8, dtype=torch.float64)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        layer(x, None).square().sum().backward()
+    assert sum(t.shape[-1] == 40 and t.numel() == 2 * 5 * 40 for t in kept) <= 1
+    gradients = [p.grad.clone() for p in layer.parameters()]
+    layer.zero_grad()
+    layer.eval()(x, None).square().sum().backward()  # no dropout, hence the same function
+    for mine, other in zip(gradients, layer.parameters(), strict=True):
+        torch.testing.assert_close(mine, other.grad, rtol=1e-12, atol=1e-12)

@@ -143,3 +143,41 @@ def test_nms_of_nothing() -> None:
     empty = torch.zeros(0, dtype=torch.int64)
     kept = box_ops.nms_by_page(torch.zeros(0, 4), torch.zeros(0), empty, empty, 2, 0.5, 10)
     assert [len(k) for k in kept] == [0, 0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_suppression_on_a_card_is_the_same(seed: int, monkeypatch) -> None:
+    """At once, and a few pages at a time."""
+    from torchvision.ops import batched_nms
+
+    boxes, scores = random_boxes(60, seed), torch.rand(60).double()
+    batch_index, level = torch.arange(60) // 20, torch.arange(60) % 3
+    group = batch_index * 3 + level
+    wanted = batched_nms(boxes, scores, group, 0.4)
+    for limit in (100, 45, 1):
+        monkeypatch.setattr(box_ops, "_AT_ONCE", limit)
+        found = box_ops._suppress_on_card(boxes, scores, batch_index, group, 3, 0.4)
+        for page in range(3):
+            assert torch.equal(
+                found[batch_index[found] == page], wanted[batch_index[wanted] == page]
+            )
+    assert len(box_ops._suppress_on_card(boxes[:0], scores[:0], group[:0], group[:0], 3, 0.4)) == 0
+
+
+@pytest.mark.parametrize("kind", ["giou", "diou", "ciou"])
+def test_overlap_losses_are_torchvisions(kind: str) -> None:
+    """Values and gradients, of boxes that overlap, touch, or lie apart."""
+    from torchvision import ops
+
+    name = {"giou": "generalized", "diou": "distance", "ciou": "complete"}[kind]
+    theirs = getattr(ops, f"{name}_box_iou_loss")
+    target = torch.cat([random_boxes(40, 1), torch.tensor([[10.0, 10, 20, 20]]).double()])
+    start = torch.cat([random_boxes(40), torch.tensor([[20.0, 10, 30, 20]]).double()])
+    results = []
+    for loss in (box_ops.BOX_LOSSES[kind], theirs):
+        leaf = start.clone().requires_grad_()
+        value = loss(leaf, target)
+        value.sum().backward()
+        results.append((value.detach(), leaf.grad))
+    for mine, other in zip(*results, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)

@@ -181,7 +181,7 @@ class TestLabels:
         """Boxes that are parts of the truth have an IoU of 0.75, 0.65, 0.55 and 0.45."""
         parts = boxes(*([0, 0, 20 * share, 10] for share in (0.75, 0.65, 0.55, 0.45)))
         regions = make_cascade().label(
-            Regions(parts, torch.zeros(4).long()), [target([TRUTH], [1])], iou
+            Regions(parts, torch.zeros(4).long()), [4], [target([TRUTH], [1])], iou
         )
         assert regions.classes.tolist() == expected
         assert (regions.gt_boxes == boxes(TRUTH)).all()
@@ -190,13 +190,13 @@ class TestLabels:
     def test_exactly_the_threshold_is_foreground(self, iou: float) -> None:
         part = boxes([0, 0, 20 * iou, 10])
         regions = make_cascade().label(
-            Regions(part, torch.zeros(1).long()), [target([TRUTH], [2])], iou
+            Regions(part, torch.zeros(1).long()), [1], [target([TRUTH], [2])], iou
         )
         assert regions.classes.tolist() == [2]
 
     def test_no_low_quality_matches(self) -> None:
         regions = make_cascade().label(
-            Regions(boxes([0, 0, 4, 10]), torch.zeros(1).long()), [target([TRUTH], [1])], 0.5
+            Regions(boxes([0, 0, 4, 10]), torch.zeros(1).long()), [1], [target([TRUTH], [1])], 0.5
         )
         assert regions.classes.tolist() == [CLASSES]
 
@@ -205,6 +205,7 @@ class TestLabels:
         first, second = [0.0, 0, 20, 10], [30.0, 30, 50, 50]
         regions = make_cascade().label(
             Regions(boxes(first, second, first, second), torch.tensor([0, 0, 1, 1])),
+            [2, 2],
             [target([first], [1]), target([second], [2])],
             0.5,
         )
@@ -215,6 +216,7 @@ class TestLabels:
         first = [0.0, 0, 20, 10]
         regions = make_cascade().label(
             Regions(boxes(first, first), torch.tensor([0, 1])),
+            [1, 1],
             [target([], []), target([first], [2])],
             0.5,
         )
@@ -223,11 +225,12 @@ class TestLabels:
     def test_number_of_the_truth_counts_through_the_batch(self) -> None:
         a, b, c = [0.0, 0, 9, 9], [20.0, 20, 30, 30], [40.0, 40, 60, 60]
         regions = make_cascade().label(
-            Regions(boxes(c, b, a), torch.tensor([1, 1, 0])),
+            Regions(boxes(a, c, b), torch.tensor([0, 1, 1])),
+            [1, 2],
             [target([a], [0]), target([b, c], [1, 2])],
             0.5,
         )
-        assert regions.gt_index.tolist() == [2, 1, 0] and regions.classes.tolist() == [2, 1, 0]
+        assert regions.gt_index.tolist() == [0, 2, 1] and regions.classes.tolist() == [0, 2, 1]
 
 
 class TestSample:
@@ -360,6 +363,7 @@ class TestLosses:
                 boxes(*([0, 0, 20 * share, 10] for share in (0.75, 0.65, 0.55))),
                 torch.zeros(3).long(),
             ),
+            [3],
             targets,
             cascade.iou_thresholds[0],
         )
@@ -421,7 +425,7 @@ class TestLosses:
         regions = Regions(
             torch.cat([same, same, same[:1]]), torch.tensor([0, 0, 1, 1, 2], dtype=torch.int64)
         )
-        found = make_cascade().label(regions, truth, 0.5)
+        found = make_cascade().label(regions, [2, 2, 1], truth, 0.5)
         assert shapes == [(1, 2), (2, 1)]
         assert found.classes.tolist() == [0, CLASSES, CLASSES, CLASSES, 2]
         assert found.gt_index[[0, 4]].tolist() == [0, 1]

@@ -22,7 +22,7 @@ from lmv3det.errors import InputError
 from lmv3det.files import lock_folder
 from lmv3det.ocr import engines, get_engine, ocr_name, recognize_files
 from lmv3det.ocr.engine import Engine, enclosing_lines, join_words
-from lmv3det.text.ocr_json import OcrPage, read_ocr
+from lmv3det.text.ocr_json import OcrPage, ocr_path, read_ocr
 
 
 @dataclass
@@ -152,14 +152,19 @@ def test_a_worker_that_dies_ends_the_job(tmp_path):
 
 
 def test_two_pages_of_one_name(tmp_path):
-    """Failed before: such inputs were refused; `predict` numbers their drawings."""
+    """Each has its whole name, by which training finds it; of two whole names the later one gets a
+    number."""
     images(tmp_path / "a", 100)
     images(tmp_path / "b", 200)
     Image.new("RGB", (60, 80), (50, 50, 50)).save(tmp_path / "b" / "PAGE0.jpg")
     inputs = [tmp_path / "a", tmp_path / "b" / "page0.png", tmp_path / "b" / "PAGE0.jpg"]
     assert recognize_files(inputs, tmp_path / "out", Brightness()).written == 3
     words = {path.name: read_ocr(path).lines for path in (tmp_path / "out").iterdir()}
-    assert words == {"page0.json": ["100"], "page0-2.json": ["200"], "PAGE0-3.json": ["50"]}
+    assert words == {
+        "page0.png.json": ["100"], "page0.png-2.json": ["200"], "PAGE0.jpg.json": ["50"]
+    }  # fmt: skip
+    assert read_ocr(ocr_path(tmp_path / "out", "PAGE0.jpg")).lines == ["50"]
+    assert read_ocr(ocr_path(tmp_path / "out", "page0.png")).lines == ["100"]
     assert recognize_files(inputs, tmp_path / "out", Brightness()).skipped == 3
     same = [tmp_path / "a" / "page0.png"] * 2
     assert recognize_files(same, tmp_path / "out2", Brightness()).written == 1

@@ -17,6 +17,12 @@ from lmv3det.config import load_config
 from lmv3det.errors import InputError
 from lmv3det.text import tokenization as tokens_module
 from lmv3det.text.tokenization import PageTokenizer, build_page_tokenizer, normalize_boxes
+from lmv3det.text.tokenizer_files import (
+    FileTokenizer,
+    portable_files,
+    portable_settings,
+    read_tokenizer_files,
+)
 from lmv3det.text.train_tokenizer import train_tokenizer
 
 DATA = os.environ.get("LMV3DET_DATA")
@@ -161,8 +167,10 @@ def test_strings_and_boxes_must_be_as_many(folder):
 
 def test_the_tokenizer_is_loaded_once_and_only_when_needed(folder, monkeypatch):
     calls = []
-    load = tokens_module._load
-    monkeypatch.setattr(tokens_module, "_load", lambda *a: calls.append(a) or load(*a))
+    load = tokens_module.load_tokenizer
+    monkeypatch.setattr(
+        tokens_module, "load_tokenizer", lambda *a, **k: calls.append(a) or load(*a, **k)
+    )
     encoder = PageTokenizer(folder)
     assert calls == []
     for _ in range(3):
@@ -336,3 +344,50 @@ def test_unknown_words_need_an_unknown_token(tmp_path):
 def test_words_cannot_be_dropped_where_lines_without_words_are(folder):
     with pytest.raises(InputError, match="unknown_words=true"):
         config(folder, "text.word_dropout=0.5")
+
+
+@pytest.mark.parametrize("kind", ["bpe", "char_bpe", "unigram"])
+def test_a_checkpoints_files_need_no_transformers(tmp_path, kind):
+    """The same ids as by transformers, which read the folder that they come from."""
+    from lmv3det.text.train_tokenizer import KINDS, train_tokenizer
+
+    if kind not in KINDS:
+        pytest.skip(f"train_tokenizer makes {', '.join(KINDS)}")
+    lines = ["two words", " 我们 two", "never seen 鱻", "<pad> <unk>", "a  b", "ＡＢ ﬁ é"]
+    train_tokenizer([line for line in lines[:2] for _ in range(20)], tmp_path, 300, kind)
+    by_transformers = PageTokenizer(tmp_path, selection="all")
+    by_itself = PageTokenizer.from_files(by_transformers.files(), selection="all")
+    boxes = np.tile([1.0, 1, 9, 9], (len(lines), 1))
+    wanted = by_transformers(lines, boxes, (10, 10)).ids.tolist()
+    assert by_itself(lines, boxes, (10, 10)).ids.tolist() == wanted
+    assert type(by_itself._get().tokenizer) is FileTokenizer
+    for name in ("vocab_size", "pad_token_id", "unk_token_id"):
+        assert getattr(by_itself, name) == getattr(by_transformers, name)
+
+
+def test_files_that_do_not_say_all_are_read_by_transformers(folder):
+    files = PageTokenizer(folder, selection="all").files()
+    settings = json.loads(bytes(files["tokenizer_config.json"].tolist()))
+    del settings["pad_token"]
+    (folder / "only.json").write_text(json.dumps(settings))
+    assert read_tokenizer_files(folder / "nowhere") is None
+    short = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8)
+    encoder = PageTokenizer.from_files({**files, "tokenizer_config.json": short})
+    with pytest.raises(InputError, match="no pad token"):
+        _ = encoder.vocab_size
+
+
+def test_settings_of_transformers_5_are_written_for_4():
+    given = {
+        "backend": "tokenizers", "is_local": True, "local_files_only": False, "pad_token": "<pad>",
+        "tokenizer_class": "TokenizersBackend", "extra_special_tokens": ["<x>"],
+    }  # fmt: skip
+    wanted = {
+        "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>",
+        "additional_special_tokens": ["<x>"],
+    }  # fmt: skip
+    assert json.loads(portable_settings(json.dumps(given))) == wanted
+    own = {"tokenizer_class": "RobertaTokenizer", "pad_token": "<pad>"}
+    assert json.loads(portable_settings(json.dumps(own))) == own
+    assert portable_settings("{damaged") == "{damaged"
+    assert portable_files({"merges.txt": b""}) == {"merges.txt": b""}

@@ -4,6 +4,7 @@ const root = document.documentElement;
 const grid = byId("grid"), dialog = byId("dialog");
 const figures = [...grid.querySelectorAll("figure")];
 const names = JSON.parse(byId("names").textContent);
+const limits = JSON.parse(byId("limits").textContent);
 const rows = JSON.parse(byId("rows").textContent);
 
 byId("theme").addEventListener("click", () => {
@@ -16,9 +17,10 @@ byId("theme").addEventListener("click", () => {
 // Layers and runs are classes of the grid; threshold and class filters hide single rectangles.
 const hidden = new Set();
 function filter(boxes) {
-  const least = Number(byId("threshold").value);
+  const own = byId("own").checked, given = Number(byId("threshold").value);
   for (const box of boxes) {
-    const low = box.dataset.s !== undefined && Number(box.dataset.s) < least;
+    const { s, r, c } = box.dataset;
+    const low = s !== undefined && Number(s) < (own ? limits[r][c] : given);
     box.classList.toggle("off", low || hidden.has(box.dataset.c));
   }
 }
@@ -28,6 +30,7 @@ function update() {
   if (dialog.open) enlarge(current);
 }
 byId("controls").addEventListener("input", (event) => {
+  if (event.target.id === "threshold") byId("own").checked = false;
   const { layer, class: number } = event.target.dataset;
   if (layer) grid.classList.toggle("no-" + layer, !event.target.checked);
   if (number) event.target.checked ? hidden.delete(number) : hidden.add(number);

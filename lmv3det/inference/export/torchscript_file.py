@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.inference.export.graph import DetectorGraph
 from lmv3det.inference.export.onnx_file import Exported, example_arrays, export_checked
-from lmv3det.inference.onnx_model import metadata, page_inputs
+from lmv3det.inference.onnx_model import metadata
 from lmv3det.model.detector import LayoutDetector
-from lmv3det.structures import Batch, Detections
+from lmv3det.structures import Detections
 
 
 def export_torchscript(
@@ -63,7 +65,9 @@ def write_script(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> N
         warnings.simplefilter("ignore")  # of sizes that tracing fixes: the comparison tells
         arguments = tuple(map(torch.from_numpy, arrays.values()))
         script = torch.jit.trace(graph, arguments, check_trace=False)
-        torch.jit.save(script, os.fspath(path), _extra_files=described)
+        written = io.BytesIO()  # torch ends the process where a disk is full
+        torch.jit.save(script, written, _extra_files=described)
+    path.write_bytes(written.getbuffer())
 
 
 class Script:
@@ -74,18 +78,13 @@ class Script:
     """
 
     def __init__(self, path: Path) -> None:
-        extra: dict[str, Any] = {"lmv3det.pad_token_id": ""}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self.module = torch.jit.load(os.fspath(path), "cpu", _extra_files=extra)
-        self.pad_token_id = int(extra["lmv3det.pad_token_id"])
+            self.module = torch.jit.load(os.fspath(path), "cpu")
 
     @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Detections]:
-        """As `LayoutDetector.predict`, for a batch of one page."""
-        ids = batch.input_ids
-        arrays = page_inputs(
-            batch, 0, {} if ids is None else {"input_ids": ids.dim()}, self.pad_token_id
-        )
+    def find(self, arrays: Mapping[str, np.ndarray]) -> Detections:
+        """The detections of a page, as `OnnxModel.find`."""
         boxes, scores, classes = self.module(*map(torch.from_numpy, arrays.values()))
-        return [Detections(boxes, scores, classes, batch.image_sizes[0])]
+        height, width = arrays["image_size"].tolist()
+        return Detections(boxes, scores, classes, (height, width))

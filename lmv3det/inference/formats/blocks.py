@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lmv3det.inference.formats import Pages, in_order
 from lmv3det.inference.formats.roles import Role, is_picture, role
@@ -25,7 +27,7 @@ class Block:
         role: what it is.
         text: its text, in one line.
         items: the items of a list.
-        picture: its picture, relative to the folder; empty without one.
+        picture: its picture, relative to the folder, or as a `data:` URL; empty without one.
         category: class name.
         captions: texts of the captions of a picture or table.
     """
@@ -113,6 +115,11 @@ def list_items(lines: Sequence[str]) -> list[str]:
             items.append([])
         items[-1].append(_BULLET.sub("", line) if not items[-1] else line)
     return [join_lines(item) for item in items]
+
+
+def picture_link(picture: str) -> str:
+    """A block's picture as the link to it."""
+    return picture if picture.startswith("data:image/") else quote(os.fsencode(picture))
 
 
 def documents(pages: Pages) -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from lmv3det.files import replacing
 from lmv3det.inference.formats import Pages
-from lmv3det.inference.formats.blocks import Block, document_names, page_blocks
+from lmv3det.inference.formats.blocks import Block, document_names, page_blocks, picture_link
 
 NEEDS_PICTURES = True
 
@@ -54,7 +52,7 @@ def text(pages: Sequence[dict[str, Any]], title: str) -> str:
 def _html(block: Block, level: int) -> Iterator[str]:
     if block.picture:
         captions = "".join(f"<figcaption>{escape(text)}</figcaption>" for text in block.captions)
-        source = escape(quote(os.fsencode(block.picture)))
+        source = escape(picture_link(block.picture))
         yield (f'<figure><img src="{source}" alt="{escape(block.category)}">{captions}</figure>')
     elif level and block.text:
         yield f"<h{level}>{escape(block.text)}</h{level}>"

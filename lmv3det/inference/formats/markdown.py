@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from lmv3det.files import replacing
 from lmv3det.inference.formats import Pages
-from lmv3det.inference.formats.blocks import Block, document_names, page_blocks
+from lmv3det.inference.formats.blocks import Block, document_names, page_blocks, picture_link
 
 NEEDS_PICTURES = True
 
@@ -47,7 +45,7 @@ def text(pages: Sequence[dict[str, Any]]) -> str:
 
 def _markdown(block: Block, level: int) -> Iterator[str]:
     if block.picture:
-        yield f"![{escape(block.category)}]({quote(os.fsencode(block.picture))})"
+        yield f"![{escape(block.category)}]({picture_link(block.picture)})"
     elif level and block.text:
         yield f"{'#' * level} {escape(block.text)}"
     elif block.items:

@@ -1,0 +1,297 @@
+"""The application: routes, errors, and what is there while the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Annotated, Any, cast
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from lmv3det import __version__
+from lmv3det.data.images import PDF_DPI
+from lmv3det.inference.detector import Detector
+from lmv3det.inference.formats.roles import role
+from lmv3det.serve.assets import FILES, docs_page, read_asset
+from lmv3det.serve.guard import Guard
+from lmv3det.serve.limits import CLOSE, Limits, Refusal
+from lmv3det.serve.linger import LingeringResponse
+from lmv3det.serve.metrics import Metrics
+from lmv3det.serve.openapi import CONVERT, DESCRIPTION, DETECT
+from lmv3det.serve.output import Output, json_output, write_format
+from lmv3det.serve.schema import ClassInfo, ConvertFormat, Found, Health, ModelInfo, Options, Shown
+from lmv3det.serve.uploads import Upload, read_body, receive, shown_name
+from lmv3det.serve.visit import Places, Visit
+from lmv3det.serve.work import MODEL_FAILED, Work
+from lmv3det.visualization.regions import color
+
+
+def create_app(
+    detector: Detector,
+    limits: Limits | None = None,
+    *,
+    model: str = "the packed model",
+    ocr: Any = None,
+    ocr_options: dict[str, Any] | None = None,
+    batch_size: int | None = None,
+    dpi: int = PDF_DPI,
+    hosts: tuple[str, ...] = (),
+) -> FastAPI:
+    """The server as an ASGI application, for one process.
+
+    Args:
+        detector: finds the regions.
+        limits: of what is taken.
+        model: what the model is called.
+        ocr: a source of text as in `Detector.predict`, but no folder.
+        ocr_options: of the engine that `ocr` names.
+        batch_size: pages a batch; None takes the config's.
+        dpi: at which PDF pages are drawn.
+        hosts: names under which it may be asked; empty for any.
+
+    Raises:
+        InputError: a source of text that cannot be used.
+    """
+    limits = limits or Limits()
+    places = Places(limits)
+    metrics = Metrics(lambda: places.taken)
+    work = Work(detector, limits, metrics, ocr, ocr_options or {}, batch_size, dpi)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with tempfile.TemporaryDirectory(prefix="lmv3det-serve-") as folder:
+            app.state.folder = Path(folder)
+            work.start()
+            try:
+                yield
+            finally:
+                work.close()
+
+    app = FastAPI(
+        title="lmv3det", version=__version__, description=DESCRIPTION, lifespan=lifespan,
+        docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    app.state.places, app.state.work, app.state.metrics = places, work, metrics
+    app.state.info = ModelInfo(
+        model=model,
+        version=__version__,
+        device=str(detector.device),
+        reads_text=detector.uses_text,
+        classes=[
+            ClassInfo(
+                name=name,
+                color="#{:02x}{:02x}{:02x}".format(*color(k)),
+                picture=role(name) in ("picture", "table", "formula"),
+            )
+            for k, name in enumerate(detector.names)
+        ],
+        score_threshold=detector.config.test.score_threshold,
+        max_file_bytes=limits.file_bytes,
+        max_pages=limits.pages,
+        max_pixels=limits.pixels,
+        max_seconds=limits.seconds,
+    )
+    app.include_router(api)
+    _add_pages(app)
+    _add_errors(app)
+    paths = {*app.openapi()["paths"], *FILES, "/docs", "/openapi.json"}
+    app.add_middleware(Guard, metrics=metrics, paths=paths, hosts=hosts)
+    return app
+
+
+api = APIRouter(prefix="/v1")
+
+
+async def take_place(request: Request) -> AsyncIterator[Visit]:
+    """A place for the request, until its answer has been sent."""
+    async with request.app.state.places.take(request) as visit:
+        yield visit
+
+
+Taken = Annotated[Visit, Depends(take_place)]
+
+
+@api.post("/detect", response_model=Found, tags=["regions"], **DETECT)
+async def detect(request: Request, visit: Taken, options: Annotated[Options, Query()]) -> Response:
+    """Find the regions of an image or PDF.
+
+    The file is the field `file` of a multipart form (with the field `password` for an encrypted
+    PDF), or the body itself. Pages that cannot be read have `error` in the place of their regions.
+    """
+    work: Work = request.app.state.work
+    upload = await visit.wait(receive(request, visit.folder, work.limits.file_bytes))
+    visit.watch()
+    out = visit.folder / "out"
+    out.mkdir()
+    if options.format == "jsonl":
+        lines = _lines(work, visit, upload, options)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+    count = await work.count(visit, upload)
+    pages = [page async for page in work.pages(visit, upload, count, options, out)]
+    done = [page for page in pages if "error" not in page]
+    if not done:
+        error = pages[0]["error"]
+        raise Refusal(500 if error == MODEL_FAILED else 422, _as_sentence(error))
+    if options.format == "json":
+        output = json_output({"file": upload.name, "pages": pages})
+    else:
+        output = await visit.wait(
+            asyncio.to_thread(
+                write_format, options.format, done, work.detector.names, out, options.archive
+            )
+        )
+    return _answer(output, upload.name)
+
+
+@api.post("/convert", tags=["regions"], **CONVERT)
+async def convert(
+    request: Request,
+    visit: Taken,
+    format: Annotated[ConvertFormat, Query(description="What comes back.")] = "markdown",
+) -> Response:
+    """Write pages that were found before in another format.
+
+    Takes the JSON of `/v1/detect`, of which regions may have been taken out. A `picture` of a
+    region goes into Markdown and HTML.
+    """
+    work: Work = request.app.state.work
+    body = await visit.wait(read_body(request, work.limits.file_bytes))
+    visit.watch()
+    try:
+        shown = await asyncio.to_thread(Shown.model_validate_json, body)
+    except ValidationError as error:
+        raise Refusal(422, first_error(error.errors())) from None
+    pages = [page.model_dump(exclude_none=True) for page in shown.pages]
+    seen = (region["category"] for page in pages for region in page["detections"])
+    names = list(dict.fromkeys([*work.detector.names, *seen]))
+    out = visit.folder / "out"
+    out.mkdir()
+    output = await visit.wait(asyncio.to_thread(write_format, format, pages, names, out, False))
+    return _answer(output, shown_name(shown.file))
+
+
+@api.get("/model", tags=["server"])
+async def model(request: Request) -> ModelInfo:
+    """The model's classes and the server's limits."""
+    return request.app.state.info
+
+
+@api.get("/health", tags=["server"])
+async def health(request: Request) -> Health:
+    """Whether the server works, and how busy it is."""
+    places = request.app.state.places
+    return Health(status="ok", requests=places.taken, places=places.limits.requests)
+
+
+def _answer(output: Output, name: str) -> Response:
+    """A file, offered under a name made of the upload's; browsers do not show it as a page."""
+    stem = name.rpartition(".")[0] or name
+    plain = re.sub(r"[^A-Za-z0-9._ -]", "_", stem)
+    disposition = (
+        f'attachment; filename="{plain}{output.suffix}"; '
+        f"filename*=UTF-8''{quote(stem + output.suffix, safe='')}"
+    )
+    headers = {"Content-Disposition": disposition}
+    return Response(output.content, media_type=output.media_type, headers=headers)
+
+
+async def _lines(
+    work: Work, visit: Visit, upload: Upload, options: Options
+) -> AsyncIterator[bytes]:
+    """JSON lines: the file, each page as it is done, and `error` where the rest is given up."""
+
+    def line(content: dict[str, Any]) -> bytes:
+        return json_output(content).content + b"\n"
+
+    try:
+        count = await work.count(visit, upload)
+        yield line({"file": upload.name, "pages": count})
+        async for page in work.pages(visit, upload, count, options, visit.folder):
+            yield line(page)
+    except Refusal as refusal:
+        yield line({"error": _as_sentence(refusal.sentence)})
+
+
+def _add_pages(app: FastAPI) -> None:
+    """The page, its files, the API's description and the metrics."""
+    for path, (name, media_type) in FILES.items():
+        answer = Response(read_asset(name), media_type=media_type)
+        app.add_api_route(path, _giving(answer), include_in_schema=False)
+    docs = docs_page(app.openapi())
+
+    async def describe(request: Request) -> Response:
+        server = escape(str(request.base_url).rstrip("/"))
+        return Response(docs.replace("{server}", server), media_type="text/html")
+
+    app.add_api_route("/docs", describe, include_in_schema=False)
+
+    async def metrics(request: Request) -> Response:
+        text = request.app.state.metrics.text()
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    app.add_api_route("/metrics", metrics, include_in_schema=False)
+
+
+def _giving(answer: Response) -> Any:
+    async def give() -> Response:
+        return answer
+
+    return give
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error is JSON with one sentence."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        refusal = cast(Refusal, error)
+        content = {"error": _as_sentence(refusal.sentence)}
+        kind = LingeringResponse if "Connection" in refusal.headers else JSONResponse
+        return kind(content, refusal.status, refusal.headers)
+
+    async def wrong(request: Request, error: Exception) -> Response:
+        errors = cast(RequestValidationError, error).errors()
+        return LingeringResponse({"error": _as_sentence(first_error(errors))}, 422, CLOSE)
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        failure = cast(HTTPException, error)
+        return JSONResponse(
+            {"error": _as_sentence(str(failure.detail))}, failure.status_code, failure.headers
+        )
+
+    async def hung_up(request: Request, error: Exception) -> Response:
+        request.app.state.metrics.hangups.inc()
+        return Response(status_code=499)  # for nobody
+
+    async def failed(request: Request, error: Exception) -> Response:
+        sentence = "The server failed on this request; its log has the cause."
+        return JSONResponse({"error": sentence}, 500)
+
+    app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(RequestValidationError, wrong)
+    app.add_exception_handler(HTTPException, unknown)
+    app.add_exception_handler(ClientDisconnect, hung_up)
+    app.add_exception_handler(Exception, failed)
+
+
+def first_error(errors: Sequence[Any]) -> str:
+    """The first of pydantic's errors as a sentence that names the value."""
+    place = ".".join(str(part) for part in errors[0]["loc"] if part not in ("query", "body"))
+    message = " ".join(str(errors[0]["msg"]).split())
+    return f"{place}: {message}" if place else message
+
+
+def _as_sentence(text: str) -> str:
+    if not re.match(r"\w+[:.]", text):  # the name of a value stays as it is
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."

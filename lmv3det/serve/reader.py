@@ -1,0 +1,177 @@
+"""Files of strangers are opened in processes of their own.
+
+A file can be made to hang its decoder, to crash it, or to unpack to more memory than there is; then
+its process is ended, and the server goes on with a new one. `pebble` keeps these processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from lmv3det.data.images import count_pages, iter_pages
+from lmv3det.errors import InputError
+from lmv3det.inference.samples import make_sample
+from lmv3det.inference.text_source import PageText, page_text
+from lmv3det.serve.limits import Limits, Refusal
+from lmv3det.structures import Page, Sample
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from lmv3det.config import Config
+
+PICTURE_SIDE = 1600
+"""Pixels of the longer side of a page's picture."""
+TASKS = 500
+"""Pages that a process reads before a new one takes its place, which gives memory back."""
+
+
+@dataclass
+class Source:
+    """How pages are read: resolution of PDF pages, and the text of a model that reads it.
+
+    Attributes:
+        dpi: at which PDF pages are drawn.
+        config: of the model.
+        uses_text: whether the model reads text.
+        text: as `choose_text` gives it.
+    """
+
+    dpi: int
+    config: Config
+    uses_text: bool
+    text: Any = None
+
+
+class Readers:
+    """Processes that read files, within the limits.
+
+    Args:
+        source: how pages are read.
+        limits: of files, of the processes' memory and of their time.
+    """
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        from pebble import ProcessPool
+
+        if "forkserver" in multiprocessing.get_all_start_methods():
+            # What a reader imports is imported once, so that a new one starts at once.
+            context: Any = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload([__name__])
+        else:
+            context = multiprocessing.get_context("spawn")
+        self.limits = limits
+        self.pool = ProcessPool(
+            limits.readers, max_tasks=TASKS, context=context,
+            initializer=_begin, initargs=(source, limits),
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start the processes, so that the first request does not wait for them."""
+        self.pool.schedule(_ready).result()
+
+    def close(self) -> None:
+        """End the processes."""
+        self.pool.stop()
+        self.pool.join()
+
+    async def count(self, path: Path, password: str | None) -> int:
+        """Pages of a file.
+
+        Raises:
+            Refusal: it cannot be opened, or has too many.
+        """
+        return await self._call(_count, path, password)
+
+    async def page(
+        self, path: Path, number: int, pages: int, password: str | None, picture: bool
+    ) -> tuple[Sample, str]:
+        """A page with its text, and its picture as a `data:` URL where one is asked for.
+
+        Raises:
+            Refusal: it cannot be read.
+        """
+        return await self._call(_page, path, number, pages, password, picture)
+
+    async def _call(self, function: Any, *args: Any) -> Any:
+        """The result of a function in a reader. Cancelled, it is ended with its process."""
+        from pebble import ProcessExpired
+
+        future: Future = self.pool.schedule(function, args=args, timeout=self.limits.page_seconds)
+        try:
+            return await asyncio.wrap_future(future)
+        except InputError as error:
+            raise Refusal(422, _sentence(error, args[0])) from error
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            sentence = f"it takes longer than {self.limits.page_seconds:g} s to read"
+            raise Refusal(422, sentence) from error
+        except (ProcessExpired, MemoryError) as error:
+            raise Refusal(422, "it cannot be read: damaged, or made to use up memory") from error
+
+
+def _sentence(error: InputError, path: Path) -> str:
+    """What an error says, without the file's path here and without settings of this computer."""
+    text = " ".join(str(error).split()).replace(f"{path}: ", "", 1).replace(str(path), "the file")
+    text = text.partition(", or set LMV3DET_")[0].replace(" (--password)", "")
+    # Whether it is a PDF was told by its content; the client may have meant either.
+    text = text.replace("not an image that can be read", "it is neither a PDF nor a readable image")
+    return f"it {text}".replace(".)", ")") if text.startswith("cannot") else text
+
+
+# What follows runs in a reader.
+
+_source: Source
+_text: PageText | None
+
+
+def _begin(source: Source, limits: Limits) -> None:
+    global _source, _text
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: what runs is finished
+    os.environ["LMV3DET_MAX_PIXELS"] = str(limits.pixels)
+    os.environ["LMV3DET_MAX_PAGES"] = str(limits.pages)
+    if sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (limits.reader_bytes, limits.reader_bytes))
+    _source, _text = source, None
+    if source.uses_text:
+        _text = page_text(source.text, source.config, dpi=source.dpi)
+
+
+def _ready() -> None:
+    pass
+
+
+def _count(path: Path, password: str | None) -> int:
+    return count_pages(path, password)
+
+
+def _page(
+    path: Path, number: int, pages: int, password: str | None, picture: bool
+) -> tuple[Sample, str]:
+    ((_, image),) = iter_pages(path, _source.dpi, numbers=[number], password=password)
+    page = Page(str(path), image.shape[1], image.shape[0], number=number)
+    text = _text
+    if text is not None and password is not None:
+        text = page_text(_source.text, _source.config, dpi=_source.dpi, password=password)
+    return make_sample(image, page, pages, text), _data_url(image) if picture else ""
+
+
+def _data_url(image: np.ndarray) -> str:
+    small = Image.fromarray(image)
+    small.thumbnail((PICTURE_SIDE, PICTURE_SIDE), reducing_gap=2)
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
