@@ -140,9 +140,6 @@ class Crowded(list):
             self.open.value -= 1
         return self.dataset[0]
 
-    def page_size(self, index):
-        return self.dataset.page_size(0)
-
 
 def test_large_pages_are_read_one_at_a_time(tiny_data, dataset, monkeypatch):
     monkeypatch.setattr(loader_module, "_LARGE", 60 * 40 - 1)
