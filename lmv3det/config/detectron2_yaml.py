@@ -17,7 +17,7 @@ import yaml
 
 from lmv3det.config import Config, flatten, from_dict, merge, to_dict
 from lmv3det.config.detectron2_keys import DEFAULTS, DETECTRON2_KEYS, NOT_TAKEN, ONLY
-from lmv3det.config.yaml_text import read_yaml_file, to_yaml_text
+from lmv3det.config.yaml_text import BoundedLoader, read_yaml_file, to_yaml_text
 from lmv3det.errors import InputError
 from lmv3det.files import is_path
 
@@ -82,7 +82,7 @@ class Converted:
         return "\n".join(lines) or "nothing was left out"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(BoundedLoader):
     """The safe loader; python's tuples are read as plain lists, other python tags are refused."""
 
 

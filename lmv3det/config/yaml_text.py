@@ -21,7 +21,17 @@ _MAX_BITS = 10_000
 """Of a whole number: Python does not print one of more than 4300 digits."""
 
 
-class SettingsLoader(yaml.SafeLoader):
+class BoundedLoader(yaml.SafeLoader):
+    """The safe loader, for `[` and `{` at most `MAX_DEPTH` levels deep: its time grows with the
+    square of the depth."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        if self.flow_level >= MAX_DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
+
+
+class SettingsLoader(BoundedLoader):
     """The safe loader, with YAML 1.2's numbers and booleans: `2e-4` is a number, `off` a word.
     A key that occurs twice in a mapping is an error."""
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ CACHE = "LMV3DET_CACHE"
 """Environment variable with the cache folder."""
 _LARGE = 64 << 20
 """Bytes from which an annotation file is large; smaller ones are read in a second."""
+_DIGEST = re.compile("[0-9a-f]{32}")
 _VERSION = 1
 """Grows whenever the same file gives another index."""
 UNUSED_DAYS = 60
@@ -182,8 +184,8 @@ def _content(path: Path, folder: Path) -> str:
     note = folder / f"{hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()}.json"
     try:
         known = json.loads(note.read_text(encoding="utf-8"))
-        if known["file"] == state:
-            return str(known["content"])
+        if known["file"] == state and _DIGEST.fullmatch(known["content"]):
+            return known["content"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
     digest = hashlib.blake2b(digest_size=16)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from lmv3det.config import (
     RENAMED,
@@ -20,6 +21,7 @@ from lmv3det.config import (
     to_yaml,
     walk,
 )
+from lmv3det.config.yaml_text import SettingsLoader, parse_yaml
 from lmv3det.errors import InputError
 from lmv3det.model.detector import build_detector
 
@@ -442,6 +444,19 @@ class TestHostileText:
         text = f"seed: {inner}{pair[1] * depth}\n"
         assert "nested deeper than 50 levels" in message(write(tmp_path / "a.yaml", text))
         assert "nested deeper than 50 levels" in message(None, f"data={inner}{pair[1] * depth}")
+
+    def test_deep_nesting_is_not_read_to_its_end(self) -> None:
+        """PyYAML's time grows with the square of the depth."""
+        read = []
+
+        class Counting(SettingsLoader):
+            def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+                read.append(token)
+                super().fetch_flow_collection_start(token)
+
+        with pytest.raises(ValueError, match="nested deeper than 50 levels"):
+            parse_yaml("[" * 900, Counting)
+        assert len(read) == 51
 
     @pytest.mark.parametrize(
         "value",

@@ -61,6 +61,16 @@ def test_a_kept_index_gives_the_same_data_set(tiny_data, made, monkeypatch):
     assert content(CocoDataset(copy, tiny_data.images)) == first and len(made) == 2
 
 
+@pytest.mark.parametrize("said", ["a\0b", "../elsewhere", 7, None])
+def test_a_note_that_holds_no_hash_is_made_anew(tiny_data, made, said):
+    first = content(CocoDataset(tiny_data.annotations, tiny_data.images))
+    (note,) = index_cache.cache_folder().rglob("*.json")
+    known = json.loads(note.read_text())
+    note.write_text(json.dumps({**known, "content": said}))
+    assert content(CocoDataset(tiny_data.annotations, tiny_data.images)) == first
+    assert json.loads(note.read_text()) == known and len(made) == 1
+
+
 def test_what_makes_an_index_stale(tiny_data, made):
     del tiny_data.content["images"][1]["width"]
     tiny_data.content["images"].append({"id": 3, "file_name": "e.png", "width": 36, "height": 48})
