@@ -7,9 +7,12 @@ neither can be out of date.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +114,21 @@ def command_help(name: str) -> str:
     description = f"{line[0].upper()}{line[1:]}."
     parser = argparse.ArgumentParser(f"lmv3det {name}", description=description)
     importlib.import_module(module).add_arguments(parser)
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "82"
-    try:
+    with environment("COLUMNS", "82"):
         return parser.format_help()
+
+
+@contextlib.contextmanager
+def environment(name: str, value: str) -> Iterator[None]:
+    """An environment variable, set for a block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
     finally:
-        del os.environ["COLUMNS"]
+        del os.environ[name]
         if before is not None:
-            os.environ["COLUMNS"] = before
+            os.environ[name] = before
 
 
 def notebook_pages(path: Path, *, run: bool) -> dict[str, str | bytes]:
@@ -137,7 +147,9 @@ def notebook_pages(path: Path, *, run: bool) -> dict[str, str | bytes]:
 
     notebook = nbformat.read(path, as_version=4)
     if run:
-        with tempfile.TemporaryDirectory() as folder:
+        # The commands of the environment that builds the site, which need not be an active one.
+        path_of_commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        with tempfile.TemporaryDirectory() as folder, environment("PATH", path_of_commands):
             ExecutePreprocessor(timeout=SECONDS).preprocess(
                 notebook, {"metadata": {"path": folder}}
             )
