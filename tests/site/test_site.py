@@ -6,6 +6,7 @@ import functools
 import http.server
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -73,6 +74,21 @@ def test_a_cell_that_fails_stops_the_build(tmp_path):
     (tmp_path / "notebook.ipynb").write_text(json.dumps(notebook))
     with pytest.raises(CellExecutionError, match="as a test"):
         notebook_pages(tmp_path / "notebook.ipynb", run=True)
+
+
+def test_the_notebook_has_the_commands_of_its_environment(tmp_path, monkeypatch):
+    """`make docs` calls mkdocs by its path, in an environment that is not active."""
+    pytest.importorskip("nbconvert")
+    if importlib.util.find_spec("ipykernel") is None:
+        pytest.skip("ipykernel is not installed")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    notebook = json.loads((DOCS / "notebook.ipynb").read_text(encoding="utf-8"))
+    notebook["cells"] = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"][:1]
+    source = "import os, sys; assert os.path.dirname(sys.executable) in os.environ['PATH']"
+    notebook["cells"][0]["source"] = source
+    (tmp_path / "notebook.ipynb").write_text(json.dumps(notebook))
+    notebook_pages(tmp_path / "notebook.ipynb", run=True)
+    assert os.environ["PATH"] == "/usr/bin:/bin"
 
 
 def test_no_page_or_style_asks_another_host():
