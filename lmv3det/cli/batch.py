@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """`lmv3det batch`: 0 when every page has its row. A page that failed has one too, with its
     error."""
-    from lmv3det.cli.predict import check_ranges, read_score
+    from lmv3det.cli.predict import check_ranges, detector_options
 
     check_ranges(args)
     for name in ("shard_size", "workers", "threads"):
@@ -86,24 +86,11 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.batch.job import run_batch
     from lmv3det.batch.ray_engine import Cluster
     from lmv3det.batch.shard import Options
-    from lmv3det.cli.ocr import engine_options
 
-    score = read_score(args.score)
     options = Options(
         ckpt=args.ckpt,
-        device=args.device,
-        overrides=[] if args.precision is None else [f"precision={args.precision}"],
-        trust_code=args.trust_code,
-        ocr=args.ocr,
-        ocr_options=engine_options(args.option),
-        score_threshold=score if isinstance(score, float) else None,
-        thresholds=None if isinstance(score, float) else score,
-        max_overlap=args.max_overlap,
-        drop_nested=args.drop_nested,
+        **detector_options(args),
         document_score=args.document_score,
-        batch_size=args.batch_size,
-        dpi=args.dpi,
-        password=args.password,
         threads=args.threads,
     )
     report = run_batch(

@@ -93,26 +93,13 @@ def run(args: argparse.Namespace) -> int:
     if args.ckpt is not None and not Path(args.ckpt).exists():
         raise InputError(f"{args.ckpt}: no such checkpoint")
 
-    from lmv3det.cli.ocr import engine_options
     from lmv3det.inference.job import RESULT, predict_files
 
-    score = read_score(args.score)
     report = predict_files(
         args.ckpt,
         args.inputs,
         args.out,
-        device=args.device,
-        overrides=[] if args.precision is None else [f"precision={args.precision}"],
-        trust_code=args.trust_code,
-        ocr=args.ocr,
-        ocr_options=engine_options(args.option),
-        score_threshold=score if isinstance(score, float) else None,
-        thresholds=None if isinstance(score, float) else score,
-        max_overlap=args.max_overlap,
-        drop_nested=args.drop_nested,
-        batch_size=args.batch_size,
-        dpi=args.dpi,
-        password=args.password,
+        **detector_options(args),
         masks=args.masks,
         drawings=not args.no_drawings,
         draw_score=args.draw_score,
@@ -161,6 +148,27 @@ def check_precision(name: str | None) -> None:
     """
     if name not in (None, "auto", "fp32", "bf16", "fp16"):
         raise InputError(f"--precision is {name!r}; it must be auto, fp32, bf16 or fp16")
+
+
+def detector_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `predict` and `batch` ask of the detector alike, by the names of `predict_files`."""
+    from lmv3det.cli.ocr import engine_options
+
+    score = read_score(args.score)
+    return {
+        "device": args.device,
+        "overrides": [] if args.precision is None else [f"precision={args.precision}"],
+        "trust_code": args.trust_code,
+        "ocr": args.ocr,
+        "ocr_options": engine_options(args.option),
+        "score_threshold": score if isinstance(score, float) else None,
+        "thresholds": None if isinstance(score, float) else score,
+        "max_overlap": args.max_overlap,
+        "drop_nested": args.drop_nested,
+        "batch_size": args.batch_size,
+        "dpi": args.dpi,
+        "password": args.password,
+    }
 
 
 def read_score(text: str | None) -> Any:
