@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -163,14 +163,30 @@ class _Formatter(logging.Formatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that says where a setting of the config was given as an option."""
+    """A parser that names the nearest option, or the setting that was given as an option."""
 
     words: Sequence[str] = ()
 
     def error(self, message: str) -> NoReturn:
-        if "unrecognized arguments" in message and "overrides" in {a.dest for a in self._actions}:
-            message += _setting_hint(self.words)
+        if "unrecognized arguments" in message:
+            hint = ""
+            if "overrides" in {a.dest for a in self._actions}:
+                hint = _setting_hint(self.words)
+            message += hint or _option_hint(self.words, self._option_string_actions)
         super().error(message)
+
+
+def _option_hint(words: Sequence[str], options: Iterable[str]) -> str:
+    """For `--score-threshold 0.5`: the option of this command that is meant, `--score`."""
+    known = [option for option in options if option.startswith("--")]
+    meant = []
+    for word in words:
+        given = word.partition("=")[0]
+        if not given.startswith("--") or given in known:
+            continue
+        longer = [option for option in known if given.startswith(option + "-")]
+        meant += longer or difflib.get_close_matches(given, known, n=1)
+    return f"; did you mean {' and '.join(meant)}?" if meant else ""
 
 
 def _setting_hint(words: Sequence[str]) -> str:

@@ -156,6 +156,16 @@ def test_settings_given_as_options_are_hinted_at(capsys):
     assert "a setting" not in capsys.readouterr().err
 
 
+def test_the_nearest_option_is_named(capsys):
+    """Failed before: `unrecognized arguments` was all that was said."""
+    assert cli.main(["predict", "x.png", "--score-threshold", "0.5"]) == 2
+    assert capsys.readouterr().err.endswith("--score-threshold 0.5; did you mean --score?\n")
+    assert cli.main(["predict", "x.png", "--presision=bf16"]) == 2
+    assert "did you mean --precision?" in capsys.readouterr().err
+    assert cli.main(["predict", "x.png", "--zzz"]) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
 def test_names_are_printed_escaped(command, capsys, caplog):
     """Failed before: a name could clear the line, or add one that says that all is well."""
     command.run = failing(InputError("a\x1b[2K\u202epage\udcff.png: no image"))
