@@ -1,4 +1,4 @@
-"""The exception for a user's mistake, and how names from files are printed."""
+"""The exception for a user's mistake, and what its message is made of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ class InputError(ValueError):
 
     The command line prints it as one line on standard error and exits with 1.
     """
+
+
+def install_extra(extra: str) -> str:
+    """How an extra is installed: from the clone, because its name on a package index could be
+    another's."""
+    return f'`pip install ".[{extra}]"` in the folder of lmv3det'
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -86,3 +87,11 @@ print(len(read_systems(SYSTEMS)), "systems")
     done = run("-m", "lmv3det", "ablation", "--configs", "af3", "--data", ".", "--out", "out")
     assert done.returncode == 1
     assert "--configs: no config named 'af3'" in done.stderr and "af2_rm_fpn768" in done.stderr
+
+
+def test_nothing_is_installed_by_a_name_that_could_be_anothers() -> None:
+    """Failed before: some messages and pages gave `pip install lmv3det[…]`, a name on the package
+    index that this project does not own."""
+    files = [*(ROOT / "lmv3det").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    by_name = re.compile(r"pip install [^`\n]*['\" ]lmv3det\b")
+    assert [str(file) for file in files if by_name.search(file.read_text(encoding="utf-8"))] == []

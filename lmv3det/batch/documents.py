@@ -19,7 +19,6 @@ from lmv3det.data.images import IMAGE_SUFFIXES, count_pages
 from lmv3det.errors import InputError, explain
 
 SUFFIXES = IMAGE_SUFFIXES | {".pdf"}
-INSTALL = "`pip install lmv3det[batch]`"
 _BLOCK = 1 << 20
 
 

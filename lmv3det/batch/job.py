@@ -13,11 +13,11 @@ from typing import Any
 from tqdm import tqdm
 
 from lmv3det.batch import ray_engine
-from lmv3det.batch.documents import INSTALL, Document, find_documents
+from lmv3det.batch.documents import Document, find_documents
 from lmv3det.batch.plan import DOCUMENTS, JOB, Plan, load_plan, shard_files
 from lmv3det.batch.ray_engine import Cluster
 from lmv3det.batch.shard import Options, Result, Worker
-from lmv3det.errors import InputError
+from lmv3det.errors import InputError, install_extra
 from lmv3det.files import lock_folder, replacing
 from lmv3det.inference.job import fingerprint
 from lmv3det.inference.selection import check_count, check_fraction
@@ -123,7 +123,9 @@ def _check_pyarrow() -> None:
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        raise InputError(f"the package pyarrow is not installed: {INSTALL}") from None
+        raise InputError(
+            f"the package pyarrow is not installed: {install_extra('batch')}"
+        ) from None
 
 
 def _remove_job(out: Path) -> None:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from lmv3det.batch.documents import INSTALL, Document
+from lmv3det.batch.documents import Document
 from lmv3det.batch.shard import Options, Result, Worker
-from lmv3det.errors import InputError, explain
+from lmv3det.errors import InputError, explain, install_extra
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def run(
     try:
         import ray.data
     except ImportError:
-        raise InputError(f"the package ray is not installed: {INSTALL}") from None
+        raise InputError(f"the package ray is not installed: {install_extra('batch')}") from None
     with _connected(cluster):
         workers = min(_count_workers(cluster), len(shards))
         log.info("%d workers, each of %d CPUs and %g cards", workers, cluster.cpus, cluster.gpus)

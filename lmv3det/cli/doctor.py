@@ -63,9 +63,9 @@ def findings(device: str, precision: str) -> Iterator[Finding]:
     yield Finding("lmv3det", f"{__version__}, {system}")
     other = "set --device to another, such as cpu"
     for subject, check, fix in (
-        ("packages", packages.check_packages, "pip install lmv3det"),
+        ("packages", packages.check_packages, "`pip install .` in the folder of lmv3det"),
         ("torchvision", packages.check_operators, packages.REINSTALL),
-        ("extras", packages.check_extras, "pip install lmv3det"),
+        ("extras", packages.check_extras, "`pip install .` in the folder of lmv3det"),
         ("device", partial(machine.check_device, device, precision), other),
         ("threads", partial(machine.check_threads, device), other),
         ("shared memory", machine.check_shared_memory, "set data.workers=0"),

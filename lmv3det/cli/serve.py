@@ -7,7 +7,7 @@ import importlib.util
 import logging
 from pathlib import Path
 
-from lmv3det.errors import InputError
+from lmv3det.errors import InputError, install_extra
 
 PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "pebble")
 
@@ -128,5 +128,5 @@ def check_arguments(args: argparse.Namespace) -> None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"the server needs {', '.join(missing)}: install it with: pip install 'lmv3det[serve]'"
+            f"the server needs {', '.join(missing)}, not installed: {install_extra('serve')}"
         )

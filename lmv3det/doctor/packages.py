@@ -9,6 +9,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 from lmv3det.doctor.findings import Finding
+from lmv3det.errors import install_extra
 
 NAMED = ("torch", "torchvision", "transformers", "numpy", "pillow", "pypdfium2")
 """Packages whose versions decide the most."""
@@ -69,8 +70,7 @@ def check_extras() -> Iterator[Finding]:
         subject = f"extra {extra}"
         if faults:
             missing = ", ".join(f"{requirement.name} {what}" for requirement, what in faults)
-            install = f'pip install "lmv3det[{extra}]"'
-            yield Finding(subject, f"{brings}; {missing}", "absent", install)
+            yield Finding(subject, f"{brings}; {missing}", "absent", install_extra(extra))
         elif program and shutil.which(program) is None:
             fix = f"install {program} from your system's packages"
             yield Finding(subject, f"{brings}; {program} is not found", "absent", fix)

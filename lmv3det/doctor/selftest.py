@@ -129,7 +129,7 @@ def check_packed_model(device: str, precision: str) -> Iterator[Finding]:
         yield Finding("packed model", text)
 
 
-REINSTALL = "pip install --force-reinstall --no-deps lmv3det"
+REINSTALL = "`pip install --force-reinstall --no-deps .` in the folder of lmv3det"
 
 
 def count_found(truth: list[dict], detections: list[dict]) -> int:

@@ -20,7 +20,7 @@ from lmv3det.checkpoint.untrusted import check_fields
 from lmv3det.config import flatten, to_dict, to_yaml, with_overrides
 from lmv3det.config.yaml_text import parse_yaml
 from lmv3det.data.categories import Category
-from lmv3det.errors import InputError
+from lmv3det.errors import InputError, install_extra
 from lmv3det.structures import Detections, Sample
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def require_packages(*names: str) -> None:
         if importlib.util.find_spec(name) is None:
             raise InputError(
                 f"ONNX files need the package {name}, which is not installed: "
-                'pip install -e ".[export]" in the folder of lmv3det'
+                f"{install_extra('export')}"
             )
 
 

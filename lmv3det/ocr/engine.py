@@ -81,15 +81,13 @@ def require_package(package: str, install: str) -> None:
 
     Args:
         package: its name.
-        install: what pip has to install, such as `-e ".[ocr]"` in the folder of lmv3det.
+        install: the command that installs it.
 
     Raises:
         InputError: it is not installed.
     """
     if importlib.util.find_spec(package) is None:
-        raise InputError(
-            f"OCR needs the package {package}, which is not installed: `pip install {install}`"
-        )
+        raise InputError(f"OCR needs the package {package}, which is not installed: {install}")
 
 
 def join_words(words: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lmv3det.data.images import is_pdf, iter_pages
-from lmv3det.errors import InputError
+from lmv3det.errors import InputError, install_extra
 from lmv3det.ocr.engine import Engine, enclosing_lines, join_words, require_package
 from lmv3det.ocr.paddle import PaddleOcr
 from lmv3det.ocr.pdf_text import PdfText
@@ -37,8 +37,8 @@ class RapidOcr(Engine):
     def __init__(
         self, min_score: float = 0.5, threads: int = 0, models: str | os.PathLike | None = None
     ) -> None:
-        require_package("rapidocr", '-e ".[ocr]"')
-        require_package("onnxruntime", '-e ".[ocr]"')
+        require_package("rapidocr", install_extra("ocr"))
+        require_package("onnxruntime", install_extra("ocr"))
         if models is None:
             spec = importlib.util.find_spec("rapidocr")
             assert spec is not None and spec.origin is not None
@@ -80,7 +80,7 @@ class Tesseract(Engine):
     """
 
     def __init__(self, language: str = "eng", min_score: float = 0.0) -> None:
-        require_package("pytesseract", '-e ".[tesseract]"')
+        require_package("pytesseract", install_extra("tesseract"))
         if shutil.which("tesseract") is None:
             raise InputError(
                 "engine tesseract: the program is not installed: `apt install tesseract-ocr`, or "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from lmv3det.errors import InputError
+from lmv3det.errors import InputError, install_extra
 from lmv3det.ocr.engine import Engine, enclosing_lines, require_package
 from lmv3det.text.ocr_json import OcrPage
 
@@ -69,7 +69,10 @@ class PaddleOcr(Engine):
         else:
             packages.append("onnxruntime" if self._onnx() else "paddle")
         for package in packages:
-            require_package(package, "paddlepaddle" if package == "paddle" else '-e ".[paddle]"')
+            own = package != "paddle"
+            require_package(
+                package, install_extra("paddle") if own else "`pip install paddlepaddle`"
+            )
         self.min_score = min_score
         self.device = device
         self.threads = threads

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmv3det.errors import InputError
+from lmv3det.errors import InputError, install_extra
 from lmv3det.files import write_bytes
 from lmv3det.text.ocr_json import OcrPage, ocr_text
 
@@ -29,7 +29,6 @@ VERSION = 1
 """Grows whenever the same seed gives other pages."""
 TALL = 1000
 """Height in pixels of a page when no dpi is asked for."""
-MEND = "install them with: pip install 'lmv3det[synthetic]'"
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,8 @@ def font_files(language: str, setting: str = "plain") -> list[Path]:
         hint = ""
         if absent == ["pylopdf-fonts-zh-cn"]:
             hint = " (the Chinese font; --language en does without)"
-        raise InputError(f"synthetic: not installed: {', '.join(absent)}{hint}; {MEND}")
+        mend = install_extra("synthetic")
+        raise InputError(f"synthetic: not installed: {', '.join(absent)}{hint}; {mend}")
     return files
 
 

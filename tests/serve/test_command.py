@@ -47,7 +47,7 @@ def test_without_the_extra(monkeypatch, capsys):
         importlib.util, "find_spec", lambda name: None if name == "pebble" else found(name)
     )
     assert main(["serve"]) == 1
-    assert "needs pebble: install it with: pip install 'lmv3det[serve]'" in capsys.readouterr().err
+    assert 'needs pebble, not installed: `pip install ".[serve]"`' in capsys.readouterr().err
 
 
 def test_from_start_to_end(checkpoint, png, tmp_path):
