@@ -118,6 +118,8 @@ class Batch(_Tensors):
         text_mask: B×T bool, True for a real token; None where all are.
         targets: one `Target` a page, or None.
         pages: the origin of each page.
+        line_boxes: of each page L×4 float64, its text lines in pixels of the network input; None
+            where nothing needs them.
         pixel_mean: of R, G, B, what is still to be subtracted from `images`; None where they are
             normalised.
         pixel_std: of R, G, B, what divides them after that.
@@ -130,6 +132,7 @@ class Batch(_Tensors):
     text_mask: Tensor | None = None
     targets: list[Target] | None = None
     pages: list[Page] = field(default_factory=list)
+    line_boxes: list[np.ndarray] | None = None
     pixel_mean: tuple[float, ...] | None = None
     pixel_std: tuple[float, ...] | None = None
 

@@ -250,6 +250,9 @@ class TestConfig:
     """Mask probability from which a pixel belongs to the region."""
     batch_size: int = 1
     """Pages a batch, each process."""
+    fit_to_text: bool = False
+    """Move the sides of regions onto the text lines within them, by a line's height at most; upper
+    and lower sides only where they are a third of it off. For a model that reads text."""
 
     def __post_init__(self) -> None:
         for key in ("score_threshold", "nms_threshold", "mask_threshold"):

@@ -59,6 +59,7 @@ class Collate:
         with_targets: fill `Batch.targets`.
         with_polygons: fill their polygons.
         pad_token_id: fills the places of missing tokens; their boxes are 0, their mask False.
+        with_lines: fill `Batch.line_boxes`.
     """
 
     def __init__(
@@ -70,12 +71,13 @@ class Collate:
         with_targets: bool = True,
         with_polygons: bool = True,
         pad_token_id: int = 1,
+        with_lines: bool = False,
     ) -> None:
         self.pixel_mean, self.pixel_std = tuple(pixel_mean), tuple(pixel_std)
         self.size_divisibility = size_divisibility
         self.page_tokenizer = page_tokenizer
         self.with_targets, self.with_polygons = with_targets, with_polygons
-        self.pad_token_id = pad_token_id
+        self.pad_token_id, self.with_lines = pad_token_id, with_lines
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         sizes = [(sample.image.shape[0], sample.image.shape[1]) for sample in samples]
@@ -92,6 +94,8 @@ class Collate:
                 for sample, size in zip(samples, sizes, strict=True)
             ]
             batch.input_ids, batch.text_boxes, batch.text_mask = self._text(tokens)
+        if self.with_lines:
+            batch.line_boxes = [sample.line_boxes for sample in samples]
         if self.with_targets:
             batch.targets = [
                 Target(
@@ -301,8 +305,8 @@ def build_test_loader(
     """The pages rank, rank + world_size, … once, in order, without targets.
 
     Args:
-        config: `seed`, `device`, `input.*`, `data.workers`, `test.batch_size` and
-            `backbone.pad_token_id` are read.
+        config: `seed`, `device`, `input.*`, `data.workers`, `test.batch_size`,
+            `test.fit_to_text` and `backbone.pad_token_id` are read.
         dataset: the pages.
         page_tokenizer: see `Collate`.
         rank: of this process.
@@ -338,6 +342,7 @@ def _collate(
             with_targets,
             with_polygons,
             config.backbone.pad_token_id,
+            with_lines=not with_targets and page_tokenizer is not None and config.test.fit_to_text,
         )
     )
 

@@ -15,6 +15,7 @@ from lmv3det.errors import InputError, printable
 from lmv3det.evaluation.classes import ClassMatch, match_classes
 from lmv3det.evaluation.coco import KINDS, Evaluation, Result, score
 from lmv3det.evaluation.gather import gather, raise_together, rank_and_size
+from lmv3det.inference.fitting import fit_to_text
 from lmv3det.inference.results import boxes_xywh, encode_masks, in_page_pixels
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def evaluate_detector(
     Args:
         model: a `LayoutDetector` on `device`; left in the mode it was in.
         dataset: the annotated pages.
-        loader: batches of the pages of `dataset` that are this process's.
+        loader: batches of the pages of `dataset` that are this process's. Where they have
+            `line_boxes`, the regions are fitted to them.
         categories: the model's classes in the order of class indices.
         device: where batches go.
         mask_threshold: probability from which a pixel belongs to a mask.
@@ -85,6 +87,10 @@ def evaluate_detector(
                 batch = batch.to(device, non_blocking=True)
                 with autocast(device, precision):
                     found = model.predict(batch)  # type: ignore[operator]
+                if batch.line_boxes is not None:
+                    found = [
+                        fit_to_text(*pair) for pair in zip(found, batch.line_boxes, strict=True)
+                    ]
                 for detections in in_page_pixels(found, batch.pages):
                     known = page_results(detections, category_ids, mask_threshold)
                     results += known

@@ -17,6 +17,7 @@ from lmv3det.device import autocast, choose_device, choose_precision
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
 from lmv3det.inference.detections import PageDetections
+from lmv3det.inference.fitting import fit_to_text
 from lmv3det.inference.onnx_model import OnnxModel, load_onnx, sample_arrays
 from lmv3det.inference.results import in_page_pixels
 from lmv3det.inference.samples import batches_of, page_samples
@@ -346,6 +347,11 @@ class Detector:
         self, pages: list[tuple[Sample, Sample]], selection: Selection, masks: bool
     ) -> list[tuple[Sample, PageDetections]]:
         raw = self._find([resized for _, resized in pages], selection.lowest, masks)
+        if self.uses_text and self.config.test.fit_to_text:
+            raw = [
+                fit_to_text(found, resized.line_boxes)
+                for found, (_, resized) in zip(raw, pages, strict=True)
+            ]
         found = []
         origins = [sample.page for sample, _ in pages]
         for (sample, _), one in zip(pages, in_page_pixels(raw, origins), strict=True):

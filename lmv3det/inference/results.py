@@ -95,11 +95,11 @@ def page_entries(detections: Detections, mask_threshold: float | None = None) ->
         detections: with `names`.
         mask_threshold: adds `segmentation`, the mask above this probability; None leaves it out.
     """
-    scores = as_array(detections.scores).astype(np.float64).round(4).tolist()
+    scores = as_array(detections.scores).astype(np.float64).round(6).tolist()
     names = [detections.names[k] for k in detections.classes.tolist()]
     entries: list[dict[str, Any]] = [
         {"bbox": box, "score": score, "category": name}
-        for box, score, name in zip(boxes_xywh(detections, 2), scores, names, strict=True)
+        for box, score, name in zip(boxes_xywh(detections, 3), scores, names, strict=True)
     ]
     if mask_threshold is not None:
         for entry, mask in zip(entries, encode_masks(detections, mask_threshold), strict=True):

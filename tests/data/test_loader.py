@@ -370,6 +370,19 @@ def test_unreadable_page_stops_with_one_line(tiny_data, dataset, workers):
         list(build_test_loader(settings(workers), dataset, encode))
 
 
+def test_test_loader_gives_the_lines_where_regions_are_fitted_to_them(dataset):
+    (batch,) = build_test_loader(settings(2, batch_size=4, fit_to_text=True), dataset, encode)
+    sizes = batch.image_sizes
+    for index, (boxes, (height, width)) in enumerate(zip(batch.line_boxes, sizes, strict=True)):
+        record = dataset.records[index]
+        scale = [width / record.width, height / record.height] * 2
+        np.testing.assert_allclose(boxes, dataset[index].line_boxes * scale)
+    (batch,) = build_test_loader(settings(batch_size=4), dataset, encode)
+    assert batch.line_boxes is None
+    (batch,) = build_test_loader(settings(batch_size=4, fit_to_text=True), dataset, None)
+    assert batch.line_boxes is None
+
+
 def test_test_loader_keeps_order_and_shares_out(dataset):
     config = settings(workers=2, batch_size=3)
     batches = list(build_test_loader(config, dataset, encode))

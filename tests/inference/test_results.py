@@ -48,7 +48,7 @@ def test_entries():
     )  # fmt: skip
     assert boxes_xywh(found, 1) == [[1.0, 2.0, 10.5, 20.0]]
     assert page_entries(found) == [
-        {"bbox": [1.0, 2.0, 10.5, 20.0], "score": 0.8765, "category": "Text"}
+        {"bbox": [1.004, 2.0, 10.504, 20.0], "score": 0.87654, "category": "Text"}
     ]
 
 
