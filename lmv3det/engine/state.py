@@ -155,7 +155,8 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
 def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) -> Path:
     """Write `last.pth`; with `number`, as `step_N.pth` too, of which the newest `keep` remain.
 
-    The two are one file under two names where the file system can do that, else a copy.
+    The two are one file under two names where the file system can do that, else a copy. `last.pth`
+    is written last: a run that is killed before does this step, and all that belongs to it, again.
     """
     last = folder / LAST
     if not (number and keep):
@@ -163,14 +164,14 @@ def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) 
         return last
     path = folder / f"step_{checkpoint.step}.pth"
     save_checkpoint(path, checkpoint)
+    for _, old in numbered(folder)[:-keep]:
+        old.unlink()
     with replacing(last) as temporary:
         temporary.unlink(missing_ok=True)
         try:
             os.link(path, temporary)
         except OSError:
             shutil.copyfile(path, temporary)
-    for _, old in numbered(folder)[:-keep]:
-        old.unlink()
     return last
 
 
