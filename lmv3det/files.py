@@ -22,7 +22,7 @@ from lmv3det.errors import InputError
 LOCK = ".lmv3det.lock"
 """A lock's file in the folder that it keeps."""
 _NUMBERS = {int, float}
-_TEMPORARY = re.compile(r"\.\d+\.[0-9a-f]{12}(\.\w+)?")
+_TEMPORARY = re.compile(r"\.(\d+)\.[0-9a-f]{12}(\.\w+)?")
 
 
 def temporary_path(path: Path) -> Path:
@@ -112,9 +112,11 @@ def _lock(lock_path: Path, kept: Path, what: str, kind: str) -> Iterator[None]:
 
 
 def remove_temporary(folder: Path) -> None:
-    """Remove what killed jobs left of files that they were writing in a folder, not below it."""
+    """Remove what killed jobs left of files that they were writing in a folder, not below it. Files
+    of other processes that live, such as an export into the folder, stay."""
     for path in folder.iterdir():
-        if _TEMPORARY.fullmatch(path.name):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and (int(found[1]) == os.getpid() or not _is_alive(int(found[1]))):
             path.unlink(missing_ok=True)
 
 
@@ -180,7 +182,7 @@ def _is_alive(pid: int) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # another user's
         return True

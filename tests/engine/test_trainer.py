@@ -697,12 +697,33 @@ def test_a_second_training_in_a_folder_is_refused(tiny_data, tmp_path):
             other.kill()
     assert {path.name for path in (tmp_path / "run").iterdir()} == {LOCK}
     for name in ("last.pth", "step_20.pth"):  # of a killed run
-        left = temporary_path(tmp_path / "run" / name).name.replace(str(os.getpid()), "123")
+        left = temporary_path(tmp_path / "run" / name).name.replace(
+            str(os.getpid()), str(2**22 + 1)
+        )
         (tmp_path / "run" / left).write_bytes(b"half a checkpoint")
     train(config)
     assert not list((tmp_path / "run").glob(".*.pth"))
     with lock_folder(tmp_path / "run", "a training"):  # the run has let go of it
         pass
+
+
+def test_a_run_killed_at_its_last_checkpoint_leaves_no_old_one(tiny_data, tmp_path, monkeypatch):
+    """Kept are as many as wanted, wherever in the last save the run was stopped."""
+    solver = {"steps": 3, "checkpoint_every": 1, "keep_last": 2}
+    config = tiny_config(tiny_data.root, tmp_path / "run", solver=solver)
+    usual = Path.unlink
+
+    def stopped(path, missing_ok=False):
+        if path.name == "step_1.pth":
+            raise KeyboardInterrupt
+        usual(path, missing_ok)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", stopped)
+        train(config)
+    train(config, resume=True)
+    kept = sorted(path.name for path in (tmp_path / "run").glob("step_*.pth"))
+    assert kept == ["step_2.pth", "step_3.pth"]
 
 
 def test_state_of_a_run_that_is_damaged_is_said_in_a_line(finished, tmp_path):

@@ -243,7 +243,7 @@ def _shards_words(inputs: Path, folder: Path) -> list[str]:
 def _rows(folder: Path) -> dict[str, Any]:
     """The rows of each Parquet file, without their seconds."""
     found: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.parquet")):
+    for path in sorted(folder.glob("pages-*.parquet")):
         table = read_table(path, use_threads=False)
         found[path.name] = table.drop_columns("seconds").to_pylist()
     return found
