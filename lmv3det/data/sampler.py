@@ -63,7 +63,8 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
         self.rank, self.world_size, self.start = rank, world_size, start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for number, pages in enumerate(self._micro_batches()):
+        first = self.start * (self.world_size if self.share is None else 1)
+        for number, pages in self._micro_batches(first):
             turn, rank = divmod(number, self.world_size)
             if self.share is not None:
                 turn, rank = number, self.rank
@@ -72,10 +73,19 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
                 first = (turn * self.world_size + rank) * self.pages_per_batch
                 yield [(page, self._page_seed(first + k)) for k, page in enumerate(pages)]
 
-    def _micro_batches(self) -> Iterator[list[int]]:
+    def _micro_batches(self, first: int) -> Iterator[tuple[int, list[int]]]:
+        """The micro-batches of the stream from number `first` at the latest, with their numbers.
+
+        Whole epochs before that are not drawn. Of those, all but the last few matter by how many
+        pages they left on the piles alone.
+        """
         seeds: tuple[int, ...]
-        piles: tuple[list[int], list[int]] = ([], [])
-        epoch = 0
+        size, wide = self.pages_per_batch, sum(self.wide)
+        counts = (len(self.wide) - wide, wide)
+        epoch = first * size // len(self.wide)  # micro-batch `first` ends in this epoch or later
+        epoch = max(epoch - max(-(-size // count) for count in counts if count), 0)
+        piles = tuple([-1] * (epoch * count % size) for count in counts)
+        number = sum(epoch * count // size for count in counts)
         while True:
             seeds = (self.seed, epoch)
             if self.share is not None and self.rank:
@@ -84,9 +94,10 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
             for page in order.tolist():
                 pile = piles[self.wide[page]]
                 pile.append(page)
-                if len(pile) == self.pages_per_batch:
-                    yield pile.copy()
+                if len(pile) == size:
+                    yield number, pile.copy()
                     pile.clear()
+                    number += 1
             epoch += 1
 
     def _page_seed(self, position: int) -> int:

@@ -144,9 +144,21 @@ def load_optimizer_state(
 
     Raises:
         KeyError: a parameter of the state is not among the optimizer's.
+        ValueError: a tensor of the state is neither of its parameter's shape nor a number.
     """
-    names = [name for group in optimizer.param_groups for name in group["names"]]
-    number = {name: index for index, name in enumerate(names)}
+    parameters = {
+        name: parameter
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+    }
+    number = {name: index for index, name in enumerate(parameters)}
+    for name, values in state.items():
+        for key, value in values.items():
+            if value.numel() != 1 and value.shape != parameters[name].shape:
+                raise ValueError(
+                    f"{key} of {name} is {list(value.shape)}, the parameter "
+                    f"{list(parameters[name].shape)}"
+                )
     content = optimizer.state_dict()
     # Cloned: the tensors of a checkpoint are mapped from its file.
     content["state"] = {

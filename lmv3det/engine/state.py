@@ -7,7 +7,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
+from lmv3det.checkpoint.untrusted import check_tensors
 from lmv3det.config import Config, flatten, to_dict
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
@@ -155,8 +156,7 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
 def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) -> Path:
     """Write `last.pth`; with `number`, as `step_N.pth` too, of which the newest `keep` remain.
 
-    The two are one file under two names where the file system can do that, else a copy. `last.pth`
-    is written last: a run that is killed before does this step, and all that belongs to it, again.
+    The two are one file under two names where the file system can do that, else a copy.
     """
     last = folder / LAST
     if not (number and keep):
@@ -164,8 +164,9 @@ def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) 
         return last
     path = folder / f"step_{checkpoint.step}.pth"
     save_checkpoint(path, checkpoint)
-    for _, old in numbered(folder)[:-keep]:
-        old.unlink()
+    for _, old in numbered(folder)[:-keep]:  # now: a job killed below may have no more to save
+        if old != path:
+            old.unlink()
     with replacing(last) as temporary:
         temporary.unlink(missing_ok=True)
         try:
@@ -196,4 +197,52 @@ def read_resumable(path: Path, trust_code: bool | Collection[str] = False) -> Ch
             f"{path}: holds a model only, not the state of a run: resume from last.pth or "
             f"step_N.pth, or start anew with model.weights={path} and another output_dir"
         )
+    check_run_state(checkpoint.training, path)
     return checkpoint
+
+
+def check_run_state(state: dict[str, Any], path: Path) -> None:
+    """Check what the state of a run consists of; its values are checked where they are taken over.
+
+    Args:
+        state: as `Trainer` saves it.
+        path: what the message names.
+
+    Raises:
+        InputError: a part is missing or of another type; the message names it.
+    """
+
+    def number(value: Any) -> bool:
+        return type(value) is int and 0 <= value < 2**63
+
+    def tensors(value: Any) -> bool:
+        check_tensors(value, path)
+        return True
+
+    def texts(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+    parts: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "skipped": (number, "a number of steps"),
+        "pages_seen": (number, "a number of pages"),
+        "raw_weights": (tensors, "tensors by name"),
+        "optimizer": (
+            lambda value: isinstance(value, dict) and all(map(tensors, value.values())),
+            "tensors by parameter",
+        ),
+        "scaler": (lambda value: isinstance(value, dict), "a mapping"),
+        "loss_names": (texts, "a list of names"),
+        "loss_sums": (lambda value: tensors({"loss_sums": value}), "a tensor"),
+        "loss_count": (lambda value: tensors({"loss_count": value}), "a tensor"),
+        "random": (
+            lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value),
+            "a list with the random generators of each process",
+        ),
+    }
+    for key, (holds, wanted) in parts.items():
+        if key not in state or not holds(state[key]):
+            what = f"is not {wanted}" if key in state else "is missing"
+            raise InputError(
+                f"{path}: {key} in the state of its run {what}: it is damaged; resume from another "
+                f"checkpoint, or start anew with model.weights={path} and another output_dir"
+            )

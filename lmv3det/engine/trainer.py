@@ -100,7 +100,8 @@ class Trainer:
                 self._resume(checkpoint)
             except torch.OutOfMemoryError:
                 raise
-            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
+                    RuntimeError) as error:  # fmt: skip
                 raise InputError(
                     f"{source}: the state of the run in it cannot be used ({type(error).__name__}: "
                     f"{' '.join(str(error).split())[:160]}): it is damaged; resume from another "

@@ -252,6 +252,21 @@ def test_restart_goes_on_where_it_stopped():
     assert take(20, RATIOS, 2, **options)[13:] == take(7, RATIOS, 2, start=13, **options)
 
 
+@pytest.mark.parametrize("group", [True, False])
+@pytest.mark.parametrize("pages", [1, 2, 5, 17])
+def test_a_restart_many_epochs_on_draws_what_the_whole_stream_has(pages, group):
+    """Also where a pile needs several epochs to be a micro-batch: three wide pages, 17 a batch."""
+    ratios = [1.4] * 4 + [0.7] * 3
+    options = {"seed": 5, "world_size": 2, "rank": 1, "group_by_aspect": group}
+    whole = take(90, ratios, pages, **options)
+    for start in range(0, 80, 3):
+        assert take(10, ratios, pages, start=start, **options) == whole[start : start + 10]
+
+
+def test_a_restart_does_not_draw_the_epochs_before():
+    assert len(take(3, RATIOS, 2, seed=5, start=2**62)) == 3
+
+
 def test_seeds_differ_by_place_and_run():
     batches = take(50, RATIOS, 2, seed=5)
     seeds = [seed for batch in batches for _, seed in batch]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -21,12 +22,13 @@ import torch
 from PIL import Image
 from training_helpers import tiny_config
 
-from lmv3det.checkpoint.file import load_checkpoint, read_torch, write_torch
+from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, read_torch, write_torch
 from lmv3det.checkpoint.folder import save_pretrained
 from lmv3det.checkpoint.loading import load_detector
 from lmv3det.cli import main
 from lmv3det.cli.train import run
 from lmv3det.config import load_config, to_yaml
+from lmv3det.data.categories import Category
 from lmv3det.device import choose_precision
 from lmv3det.engine import setup
 from lmv3det.engine.log import read_entries
@@ -36,9 +38,11 @@ from lmv3det.engine.setup import micro_batch_size, shorten_warmup
 from lmv3det.engine.signals import StopSignals
 from lmv3det.engine.state import (
     changed_settings,
+    numbered,
     random_state,
     restore_random_state,
     same_randomness,
+    save_last,
     seed_everything,
 )
 from lmv3det.engine.trainer import Interrupted, Trainer
@@ -94,6 +98,7 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_same(
     tiny_data, tmp_path, monkeypatch, workers, solver
 ):
     """Dropout, stochastic depth, scale jitter and the sampling of anchors and regions are on."""
+    others = set(multiprocessing.active_children())  # of a server of other tests
     sections = {
         "backbone": {"drop_path": 0.2},
         "data": {"workers": workers},
@@ -110,7 +115,8 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_same(
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     train(parts, resume=True)
 
-    assert not multiprocessing.active_children()  # no loader's process is left behind
+    left = set(multiprocessing.active_children()) - others
+    assert not left  # no loader's process is left behind
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
     expected = load_checkpoint(tmp_path / "whole" / "last.pth")
     got = load_checkpoint(tmp_path / "parts" / "last.pth")
@@ -519,6 +525,34 @@ def test_a_text_model_trains_saves_its_tokenizer_and_takes_pages_without_text(
     assert set(steps.values()) == {5}
 
 
+def test_a_killed_save_leaves_no_more_checkpoints_than_are_kept(tmp_path, monkeypatch):
+    """A job that is killed before the end of its last save has nothing more to save."""
+
+    def killed(*paths):
+        raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(
+        {"a": torch.zeros(1)}, tiny_config(tmp_path, tmp_path), [Category(1, "Text")]
+    )
+    for step in (3, 6):
+        save_last(tmp_path, dataclasses.replace(checkpoint, step=step), keep=2, number=True)
+    monkeypatch.setattr(os, "link", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_last(tmp_path, dataclasses.replace(checkpoint, step=9), keep=2, number=True)
+    assert [step for step, _ in numbered(tmp_path)] == [6, 9]
+    assert load_checkpoint(tmp_path / "last.pth").step == 6
+
+
+def test_going_back_keeps_the_checkpoint_that_is_written(tmp_path):
+    """A run that goes on from an old checkpoint, beside later ones."""
+    checkpoint = Checkpoint(
+        {"a": torch.zeros(1)}, tiny_config(tmp_path, tmp_path), [Category(1, "Text")]
+    )
+    for step in (6, 9, 4):
+        save_last(tmp_path, dataclasses.replace(checkpoint, step=step), keep=2, number=True)
+    assert load_checkpoint(tmp_path / "last.pth").step == 4
+
+
 def test_a_resumed_run_keeps_its_tokenizer(tiny_data, tmp_path, tokenizer):
     own = tmp_path / "tokenizer"
     shutil.copytree(tokenizer, own)
@@ -707,34 +741,41 @@ def test_a_second_training_in_a_folder_is_refused(tiny_data, tmp_path):
         pass
 
 
-def test_a_run_killed_at_its_last_checkpoint_leaves_no_old_one(tiny_data, tmp_path, monkeypatch):
-    """Kept are as many as wanted, wherever in the last save the run was stopped."""
-    solver = {"steps": 3, "checkpoint_every": 1, "keep_last": 2}
-    config = tiny_config(tiny_data.root, tmp_path / "run", solver=solver)
-    usual = Path.unlink
-
-    def stopped(path, missing_ok=False):
-        if path.name == "step_1.pth":
-            raise KeyboardInterrupt
-        usual(path, missing_ok)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Path, "unlink", stopped)
-        train(config)
-    train(config, resume=True)
-    kept = sorted(path.name for path in (tmp_path / "run").glob("step_*.pth"))
-    assert kept == ["step_2.pth", "step_3.pth"]
-
-
-def test_state_of_a_run_that_is_damaged_is_said_in_a_line(finished, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optimizer", [3]), ("optimizer", {"w": {"exp_avg": 3}}), ("random", {}),
+        ("skipped", None), ("pages_seen", [1]), ("pages_seen", -1), ("raw_weights", None),
+        ("raw_weights", {"w": 1}), ("loss_names", [1]), ("loss_sums", 0.5), ("scaler", 0),
+    ],
+)  # fmt: skip
+def test_part_of_the_state_of_a_run_that_is_damaged(finished, tmp_path, key, value):
+    """None: it is missing."""
     content = read_torch(finished / "last.pth")
-    for key, value in (("optimizer", {"weight": 3}), ("random", [{}]), ("skipped", None)):
-        config = copied(finished, tmp_path / key, "solver.steps=5")
-        training = {k: v for k, v in content["training"].items() if k != "skipped"}
-        training |= {} if value is None else {"skipped": 0, key: value}
-        write_torch(tmp_path / key / "run" / "last.pth", {**content, "training": training})
-        with pytest.raises(InputError, match=r"last\.pth: the state of the run.*damaged"):
-            train(config, resume=True)
+    config = copied(finished, tmp_path, "solver.steps=5")
+    training = {**content["training"], key: value}
+    if value is None:
+        del training[key]
+    write_torch(tmp_path / "run" / "last.pth", {**content, "training": training})
+    with pytest.raises(InputError, match=r"last\.pth") as error:
+        train(config, resume=True)
+    assert "\n" not in str(error.value)
+    assert key in str(error.value) or "not an ordinary tensor" in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["optimizer", "random"])
+def test_values_in_the_state_of_a_run_that_do_not_fit(finished, tmp_path, key):
+    content = read_torch(finished / "last.pth")
+    config = copied(finished, tmp_path, "solver.steps=5")
+    training = content["training"]
+    if key == "random":
+        training["random"][0]["python"][1][0] = 2**70
+    else:
+        name = next(iter(training["optimizer"]))
+        training["optimizer"][name]["exp_avg"] = torch.zeros(7, 7)
+    write_torch(tmp_path / "run" / "last.pth", content)
+    with pytest.raises(InputError, match=r"last\.pth: the state of the run in it.*damaged"):
+        train(config, resume=True)
 
 
 def test_own_code_of_a_resumed_run_must_be_in_the_config(finished, tmp_path, monkeypatch):

@@ -106,7 +106,7 @@ def _read_resume(rng: Random, seeds: Any, folder: Path) -> object:
         data={"val": {"annotations": None, "images": None}, "train": {}},
     )  # fmt: skip
     with distributed.start("cpu", 60) as world:
-        return Trainer(config, world, checkpoint, path).step
+        return Trainer(config, world, checkpoint, path).fit()
 
 
 def _prepare_folder(folder: Path) -> Path:
