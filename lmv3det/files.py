@@ -22,7 +22,7 @@ from lmv3det.errors import InputError
 LOCK = ".lmv3det.lock"
 """A lock's file in the folder that it keeps."""
 _NUMBERS = {int, float}
-_TEMPORARY = re.compile(r"\.\d+\.[0-9a-f]{12}(\.\w+)?")
+_TEMPORARY = re.compile(r"\.(\d+)\.[0-9a-f]{12}(\.\w+)?")
 
 
 def temporary_path(path: Path) -> Path:
@@ -63,34 +63,60 @@ def lock_folder(folder: Path, what: str, inner: Sequence[str] = ()) -> Iterator[
     Raises:
         InputError: another job has the folder, or it cannot be made or written to.
     """
+    with _lock(folder / LOCK, folder, what, "folder"):
+        remove_temporary(folder)
+        for name in inner:
+            for below in (folder / name, *(folder / name).rglob("*/")):
+                if below.is_dir():
+                    remove_temporary(below)
+        yield
+
+
+@contextlib.contextmanager
+def lock_file(path: Path, what: str) -> Iterator[None]:
+    """Keep a file, whose folder is made, for one job at a time, as `lock_folder` does a folder.
+    Temporary files that a killed job left of it are removed.
+
+    Args:
+        path: what the job writes.
+        what: who may have it, in words.
+
+    Raises:
+        InputError: another job writes it, or its folder cannot be made or written to.
+    """
+    name = temporary_path(path).name.removeprefix(f".{os.getpid()}")
+    with _lock(path.with_name(f"{name}{LOCK}"), path, what, "file"):
+        remove_leftovers(path)
+        yield
+
+
+@contextlib.contextmanager
+def _lock(lock_path: Path, kept: Path, what: str, kind: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK).acquire(timeout=0)
+        lock_path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(lock_path).acquire(timeout=0)
     except Timeout:
         raise InputError(
-            f"{folder}: {what} writes to it already; wait for it, or set another folder"
+            f"{kept}: {what} writes to it already; wait for it, or set another {kind}"
         ) from None
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written to ({error}); set another folder") from None
+        raise InputError(f"{kept}: cannot be written to ({error}); set another {kind}") from None
     with lock:
         try:
-            remove_temporary(folder)
-            for name in inner:
-                for below in (folder / name, *(folder / name).rglob("*/")):
-                    if below.is_dir():
-                        remove_temporary(below)
             yield
         finally:
             # Under the lock: whoever opened this file meanwhile sees that it has gone.
-            (folder / LOCK).unlink(missing_ok=True)
+            lock_path.unlink(missing_ok=True)
 
 
 def remove_temporary(folder: Path) -> None:
-    """Remove what killed jobs left of files that they were writing in a folder, not below it."""
+    """Remove what killed jobs left of files that they were writing in a folder, not below it. Files
+    of other processes that live, such as an export into the folder, stay."""
     for path in folder.iterdir():
-        if _TEMPORARY.fullmatch(path.name):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and (int(found[1]) == os.getpid() or not _is_alive(int(found[1]))):
             path.unlink(missing_ok=True)
 
 
@@ -156,7 +182,7 @@ def _is_alive(pid: int) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # another user's
         return True

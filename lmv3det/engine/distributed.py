@@ -27,6 +27,7 @@ from lmv3det.errors import InputError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_LONG = datetime.timedelta(days=7)
 _BLOCK = 1 << 26
 """Bytes of a file that are sent at a time."""
 
@@ -82,17 +83,21 @@ def start(device_name: str, timeout: float = 30.0) -> Iterator[World]:
         return
     if device.type == "mps":
         raise InputError(f"device mps with {size} processes is not possible; set device=cpu")
-    joined = dist.is_initialized()
+    joined, allowed = dist.is_initialized(), datetime.timedelta(minutes=timeout)
     if not joined:
         on_cuda = device.type == "cuda"
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
-            timeout=datetime.timedelta(minutes=timeout),
+            timeout=allowed,
             device_id=device if on_cuda else None,
         )
-    world = dataclasses.replace(
-        world, waiting=dist.new_group(backend="gloo", timeout=datetime.timedelta(days=7))
-    )
+    # The group gets its long timeout only when all are in it: a process that dies before would be
+    # waited for as long. Older versions of torch cannot change it.
+    can_change = hasattr(dist, "set_timeout")
+    waiting: Any = dist.new_group(backend="gloo", timeout=allowed if can_change else _LONG)
+    if can_change:
+        dist.set_timeout(_LONG, waiting)
+    world = dataclasses.replace(world, waiting=waiting)
     if joined:
         yield world
         return

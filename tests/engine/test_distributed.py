@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -343,3 +344,28 @@ def test_waiting_for_process_0_outlasts_the_timeout_and_faults_are_shared(tmp_pa
         assert (tmp_path / f"failed_{rank}").read_text() == "page.png: cannot be read"
         said = (tmp_path / f"resumed_{rank}").read_text()
         assert "whole" in said and "elsewhere" not in said, "one host keeps the checkpoint"
+
+
+def joining(rank: int, port: int) -> None:
+    """Process 1 dies when it has met process 0, before the group for long waits is made."""
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2",
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
+    )  # fmt: skip
+    if rank == 1:
+        torch.distributed.new_group = lambda **settings: os.kill(os.getpid(), signal.SIGKILL)
+    with distributed.start("cpu", timeout=0.05):
+        pass
+
+
+@pytest.mark.skipif(not hasattr(torch.distributed, "set_timeout"), reason="torch is too old")
+def test_a_process_that_dies_while_they_meet_is_not_waited_for_for_days():
+    context = multiprocessing.get_context("spawn")
+    port = free_port()
+    both = [context.Process(target=joining, args=(rank, port)) for rank in (0, 1)]
+    for process in both:
+        process.start()
+    both[0].join(120)
+    code = both[0].exitcode
+    both[0].kill()
+    assert code == 1 and both[1].exitcode == -signal.SIGKILL

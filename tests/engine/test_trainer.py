@@ -731,7 +731,9 @@ def test_a_second_training_in_a_folder_is_refused(tiny_data, tmp_path):
             other.kill()
     assert {path.name for path in (tmp_path / "run").iterdir()} == {LOCK}
     for name in ("last.pth", "step_20.pth"):  # of a killed run
-        left = temporary_path(tmp_path / "run" / name).name.replace(str(os.getpid()), "123")
+        left = temporary_path(tmp_path / "run" / name).name.replace(
+            str(os.getpid()), str(2**22 + 1)
+        )
         (tmp_path / "run" / left).write_bytes(b"half a checkpoint")
     train(config)
     assert not list((tmp_path / "run").glob(".*.pth"))

@@ -319,3 +319,15 @@ def test_numbers_that_are_digits_but_no_decimals(tmp_path, monkeypatch):
     assert len(find_pages([tmp_path])) == 2
     monkeypatch.setenv("OMP_NUM_THREADS", "³")
     assert _default_threads() >= 1
+
+
+def test_a_job_that_locks_a_folder_leaves_the_files_that_others_are_writing(tmp_path):
+    """Such as an export into the folder of a run."""
+    from lmv3det.files import temporary_path
+
+    own = temporary_path(tmp_path / "model.onnx").name
+    names = {who: own.replace(str(os.getpid()), str(who)) for who in (os.getppid(), 2**22 + 1)}
+    for name in (own, *names.values()):
+        (tmp_path / name).write_text("half")
+    with lock_folder(tmp_path, "a test"):
+        assert [path.name for path in tmp_path.glob(".*.onnx")] == [names[os.getppid()]]

@@ -136,6 +136,21 @@ def test_the_export_leaves_the_model_as_it_was(tmp_path):
         assert torch.equal(value, before[name]), name
 
 
+def test_of_two_exports_into_one_file_the_second_is_refused(image_only, tmp_path, monkeypatch):
+    source, out, usual = image_only[0], tmp_path / "model.onnx", onnx_file._difference
+
+    def with_a_second(*arguments):
+        monkeypatch.setattr(onnx_file, "_difference", usual)
+        with pytest.raises(InputError, match=r"model\.onnx: another export writes to it already"):
+            export_onnx(source, out, [LOW])
+        export_onnx(source, tmp_path / "other.onnx", [LOW])
+        return usual(*arguments)
+
+    monkeypatch.setattr(onnx_file, "_difference", with_a_second)
+    export_onnx(source, out, [LOW])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "other.onnx"]
+
+
 def test_the_file_describes_itself(with_text, tmp_path):
     source, path = with_text
     alone = tmp_path / "alone.onnx"

@@ -182,7 +182,7 @@ def test_resumes_and_makes_only_what_is_missing(
     with pytest.raises(InputError, match="seed 0, not 1"):
         generate(out, 2, seed=1, language="en")
     assert (out / "annotations.json").read_bytes() == whole
-    left = out / "images" / f".123.{'0' * 12}.png"  # as a killed run leaves it
+    left = out / "images" / f".{2**22 + 1}.{'0' * 12}.png"  # as a killed run leaves it
     left.write_bytes(b"half a page")
     generate(out, 2, language="en")
     assert not left.exists()

@@ -39,7 +39,9 @@ def test_all_jobs_are_killed_and_go_on():
     run("--kills", "4", "--seed", "1")
 
 
-@pytest.mark.parametrize("name", ["a.json", "b.pth", "c.png", "d.html", "e.safetensors", "f.ts"])
+@pytest.mark.parametrize(
+    "name", ["a.json", "b.pth", "c.png", "d.html", "e.safetensors", "f.ts", "g.parquet", "h.tar"]
+)
 def test_half_a_file_is_seen(name, tmp_path):
     (tmp_path / ".123.png").write_bytes(b"hidden")
     (tmp_path / "metrics.jsonl").write_bytes(b'{"half')

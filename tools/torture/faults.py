@@ -90,16 +90,19 @@ def _until(holds: Callable[[], bool], seconds: float) -> None:
 
 
 def _two(job: Job, words: list[str], folder: Path, output: Path) -> tuple[str, bool]:
-    """The same command twice, of which the first waits for the second when it has the folder's
-    lock: one is refused, or both end as one would."""
-    other, go, lock = output.with_name("other.txt"), output.with_name("go"), folder / LOCK
+    """The same command twice, of which the first waits for the second when it has the lock of the
+    folder or file: one is refused, or both end as one would."""
+    other, go = output.with_name("other.txt"), output.with_name("go")
+
+    def locked() -> bool:
+        return any(folder.glob(f"*{LOCK}"))
 
     def wait_for_go() -> None:
-        if lock.exists():
+        if locked():
             _until(go.exists, _SECONDS / 2)
 
     first = start(words, folder, output, at=1, act=wait_for_go)
-    _until(lock.exists, 3)  # some have none
+    _until(locked, 3)  # some have none
     second = start(words, folder, other)
     second_code = wait(second, _SECONDS)
     go.touch()

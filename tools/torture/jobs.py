@@ -13,11 +13,13 @@ import torch
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
+from pyarrow.parquet import read_table
 
 from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
 from lmv3det.checkpoint.folder import from_pretrained
 from lmv3det.config import Config, from_dict, to_yaml
 from lmv3det.data.categories import Category
+from lmv3det.data.shards import INDEX
 from lmv3det.engine.log import METRICS, read_entries
 from lmv3det.engine.state import LAST
 from lmv3det.inference.job import JOURNAL, RESULT
@@ -226,6 +228,40 @@ def _export_words(inputs: Path, folder: Path) -> list[str]:
     return ["export", str(inputs / "model.pth"), *to]
 
 
+def _batch_words(inputs: Path, folder: Path) -> list[str]:
+    sources, model = [str(inputs / "images"), str(inputs / "text.pdf")], str(inputs / "model.pth")
+    how = ["--engine", "local", "--shard-size", "2", "--threads", "1", "--score", "0.2"]
+    return ["batch", *sources, "--ckpt", model, "--out", str(folder), *how]
+
+
+def _shards_words(inputs: Path, folder: Path) -> list[str]:
+    pages = {"annotations": "annotations.json", "images": "images", "ocr": "OCR"}
+    words = [word for key, name in pages.items() for word in (f"--{key}", str(inputs / name))]
+    return ["shards", *words, "--out", str(folder), "--shards", "6"]
+
+
+def _rows(folder: Path) -> dict[str, Any]:
+    """The rows of each Parquet file, without their seconds."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("pages-*.parquet")):
+        table = read_table(path, use_threads=False)
+        found[path.name] = table.drop_columns("seconds").to_pylist()
+    return found
+
+
+def _batch_end(folder: Path) -> dict[str, Any]:
+    """All rows in their order, none of them twice, and the plan."""
+    rows = [row for found in _rows(folder).values() for row in found]
+    pages = [(row["document"], row["page"]) for row in rows]
+    if len(set(pages)) < len(pages):
+        raise AssertionError("rows are there twice")
+    return {"rows": rows, **files(folder, "*.json*")}
+
+
+def _tar_files(folder: Path) -> dict[str, Any]:
+    return files(folder, "*.tar")
+
+
 def _all_files(folder: Path) -> dict[str, Any]:
     return files(folder, "*")
 
@@ -242,6 +278,10 @@ def _resume(folder: Path) -> list[str]:
     return ["--resume"]
 
 
+def _overwrite_shards(folder: Path) -> list[str]:
+    return ["--overwrite"] if (folder / INDEX).exists() else []
+
+
 _ALL = (
     Job("train", _train_words, _trained, _training_end, resumed=_resume_training),
     Job("train on two", _train_words, _trained, _training_end, 2, _resume_training),
@@ -251,6 +291,8 @@ _ALL = (
     Job("convert", _convert_words, _nothing, _converted, once=True),
     Job("synthetic", _synthetic_words, _pages_and_text, _all_files),
     Job("export", _export_words, _exported, _exported),
+    Job("batch", _batch_words, _rows, _batch_end, resumed=_resume),
+    Job("shards", _shards_words, _tar_files, _all_files, resumed=_overwrite_shards),
 )
 JOBS = {job.name: job for job in _ALL}
 """Every job by its name."""

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import socket
+import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from pyarrow.parquet import read_table
 from safetensors import safe_open
 from tqdm import tqdm
 
@@ -225,6 +227,15 @@ def _read_safetensors(path: Path) -> None:
         list(file.keys())
 
 
+def _read_tar(path: Path) -> None:
+    with tarfile.open(path, "r:") as archive:
+        for member in archive:
+            if len(archive.extractfile(member).read()) != member.size:  # type: ignore[union-attr]
+                raise ValueError(f"{member.name} is cut off")
+    if path.stat().st_size % tarfile.RECORDSIZE:
+        raise ValueError("no end")
+
+
 _READERS: dict[str, Callable[[Path], Any]] = {
     ".json": lambda path: json.loads(path.read_bytes()),
     ".pth": read_torch,
@@ -232,6 +243,8 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".html": _read_html,
     ".safetensors": _read_safetensors,
     ".ts": torch.jit.load,
+    ".parquet": lambda path: read_table(path, use_threads=False),
+    ".tar": _read_tar,
 }
 
 

@@ -25,7 +25,7 @@ from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.checkpoint.loading import load_detector
 from lmv3det.config import Config
 from lmv3det.errors import InputError
-from lmv3det.files import remove_leftovers, replacing
+from lmv3det.files import lock_file, replacing
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.export.graph import DetectorGraph
 from lmv3det.inference.onnx_model import load_onnx, metadata, require_packages, token_arrays
@@ -119,7 +119,7 @@ def export_onnx(
     Raises:
         InputError: a checkpoint that cannot be used or exported; pages that cannot be read; too
             many detections that differ by more than `BOUNDS`; fp16 or int8 without pages; a
-            package of the extra `export` is not installed.
+            package of the extra `export` is not installed; another export writes `out`.
     """
     require_packages("onnx", "onnxruntime")
     if precision != "fp32" and not pages:
@@ -175,8 +175,7 @@ def export_checked(
     config = dataclasses.replace(checkpoint.config, model=without)
     checkpoint = dataclasses.replace(checkpoint, config=config)
     batches = _page_batches(model, checkpoint, pages, ocr) if pages else _noise(checkpoint)
-    remove_leftovers(out)
-    with replacing(out) as temporary:
+    with lock_file(out, "another export"), replacing(out) as temporary:
         write(model, checkpoint, temporary)
         other = load(temporary)
         differences = [
