@@ -202,9 +202,8 @@ class _PdfPages:
         check_size(self.path, round(width * scale), round(height * scale))
         for picture in page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE]):
             if isinstance(picture, PdfImage):  # PDFium unpacks it whole, however small it is drawn
-                check_size(
-                    f"{self.path}: a picture on page {number + 1}", *picture.get_px_size(), "L"
-                )
+                w, h = picture.get_px_size()
+                check_size(f"{self.path}: a picture on page {number + 1}", w, h, "L")
         bitmap = page.render(scale=scale, rev_byteorder=True)
         array = to_rgb(bitmap.to_pil(), upright=False)
         bitmap.close()
