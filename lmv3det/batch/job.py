@@ -17,7 +17,7 @@ from lmv3det.batch.documents import Document, find_documents
 from lmv3det.batch.plan import DOCUMENTS, JOB, Plan, load_plan, shard_files
 from lmv3det.batch.ray_engine import Cluster
 from lmv3det.batch.shard import Options, Result, Worker
-from lmv3det.errors import InputError, install_extra
+from lmv3det.errors import InputError, explain, install_extra
 from lmv3det.files import lock_folder, replacing
 from lmv3det.inference.job import fingerprint
 from lmv3det.inference.selection import check_count, check_fraction
@@ -113,10 +113,29 @@ def read_results(out: str | os.PathLike) -> Any:
     """
     import pyarrow.dataset
 
-    files = [str(path) for _, path in shard_files(Path(out))] if Path(out).is_dir() else []
+    files = [path for _, path in shard_files(Path(out))] if Path(out).is_dir() else []
     if not files:
         raise InputError(f"{out}: no pages-*.parquet in it; give the --out of `lmv3det batch`")
-    return pyarrow.dataset.dataset(files)
+    for path in files:
+        _count_rows(path)
+    return pyarrow.dataset.dataset([str(path) for path in files])
+
+
+def _count_rows(path: Path) -> int:
+    """Rows of a Parquet file.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(path).num_rows
+    except Exception as error:  # of Arrow, and of whatever it reads the metadata with
+        raise InputError(
+            f"{path}: damaged ({explain(error)}); remove it, and the job makes it again with "
+            "--resume"
+        ) from None
 
 
 def _check_pyarrow() -> None:
@@ -136,11 +155,9 @@ def _remove_job(out: Path) -> None:
 
 
 def _work(plan: Plan, options: Options, engine: str, cluster: Cluster) -> Report:
-    import pyarrow.parquet as pq
-
     began, finished = time.perf_counter(), plan.finished()
     report = Report()
-    report.skipped = sum(pq.read_metadata(plan.path(n)).num_rows for n in sorted(finished))
+    report.skipped = sum(_count_rows(plan.path(number)) for number in sorted(finished))
     left = [(number, plan[number]) for number in range(len(plan)) if number not in finished]
     done_before = len(plan.documents) - sum(len(documents) for _, documents in left)
     with tqdm(total=len(plan.documents), initial=done_before, desc="batch", unit="doc") as bar:

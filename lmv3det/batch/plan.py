@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lmv3det.batch.documents import Document
-from lmv3det.errors import InputError
-from lmv3det.files import replacing, write_json
+from lmv3det.errors import InputError, explain
+from lmv3det.files import is_int, replacing, write_json
 
 JOB, DOCUMENTS = "job.json", "documents.jsonl"
 FORMAT = "lmv3det batch"
@@ -62,6 +62,15 @@ def shard_files(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found)
 
 
+def _document(values: Any) -> Document:
+    """The document of a line of the list; TypeError or ValueError where it is none."""
+    name, address, start, length = values
+    texts = isinstance(name, str) and isinstance(address, str)
+    if not (texts and is_int(start) and is_int(length) and start >= 0 and length >= -1):
+        raise ValueError(f"{DOCUMENTS} has {values!r:.80}")
+    return Document(name, address, start, length)
+
+
 def load_plan(folder: Path, settings: dict[str, Any], shard_size: int | None) -> Plan | None:
     """The plan of a job that was begun; None where there is none.
 
@@ -80,15 +89,16 @@ def load_plan(folder: Path, settings: dict[str, Any], shard_size: int | None) ->
         about = json.loads(path.read_text(encoding="utf-8"))
         if about["format"] != FORMAT:
             raise ValueError(about["format"])
-        before, size, count = about["settings"], int(about["shard_size"]), about["documents"]
+        before, size, count = about["settings"], about["shard_size"], about["documents"]
+        if not (isinstance(before, dict) and is_int(size) and size >= 1):
+            raise ValueError(f"shard_size {size!r:.80}, settings {before!r:.80}")
         with open(folder / DOCUMENTS, encoding="ascii") as file:
-            documents = [Document(*json.loads(line)) for line in file]
+            documents = [_document(json.loads(line)) for line in file]
         if len(documents) != count:
             raise ValueError(f"{len(documents)} documents, not {count}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: damaged, or not of a batch job ({type(error).__name__}: {error}); "
-            "--overwrite starts again"
+            f"{path}: damaged, or not of a batch job ({explain(error)}); --overwrite starts again"
         ) from None
     given = {**settings, "shard_size": size if shard_size is None else shard_size}
     before = {**before, "shard_size": size}

@@ -29,7 +29,7 @@ def read_cvat(path: Path, pages: ToolPages) -> dict[str, list[dict[str, Any]]]:
         if b"<!ENTITY" in content:  # CVAT writes none, and they can grow without end
             raise InputError(f"{path}: XML with entities of its own, which CVAT does not write")
         root = ElementTree.fromstring(content)
-    except (OSError, ElementTree.ParseError) as error:
+    except (OSError, ElementTree.ParseError, LookupError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not XML ({error})") from None
     images = root.findall("image")
     if root.tag != "annotations" or not images:
@@ -51,7 +51,7 @@ def read_cvat(path: Path, pages: ToolPages) -> dict[str, list[dict[str, Any]]]:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
+    return int(text) if text is not None and text.isdecimal() and len(text) < 20 else None
 
 
 def _add(pages: ToolPages, page: int, shape: ElementTree.Element) -> str | None:

@@ -327,7 +327,7 @@ def _check_regular(path: str | os.PathLike) -> None:
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
     parts = re.split(r"(\d+)", path.name.lower())
-    return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in parts]
+    return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts]
 
 
 class _Guard:

@@ -216,6 +216,8 @@ def _read_index(address: str) -> dict[str, Any]:
 
 def _check_shard(shard: dict[str, Any]) -> None:
     """Raises ValueError, KeyError or TypeError where a shard of an index is malformed."""
+    if not all(isinstance(text, str) for text in (shard["name"], *shard["keys"])):
+        raise ValueError(f"{shard['name']!r:.80}: the name and the keys must be texts")
     count = len(shard["keys"])
     for name in COLUMNS:
         values = shard[name]

@@ -56,7 +56,7 @@ async def receive(request: Request, folder: Path, max_bytes: int) -> Upload:
     multipart = request.headers.get("content-type", "").startswith("multipart/form-data")
     most = max_bytes + (FORM_BYTES if multipart else 0)
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
+    if length.isdecimal() and int(length) > most:
         raise _too_large(max_bytes)
     body = _limited(request, most, max_bytes)
     stored = folder / "stored"
@@ -85,7 +85,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         Refusal: too large.
     """
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > max_bytes:
+    if length.isdecimal() and int(length) > max_bytes:
         raise _too_large(max_bytes)
     return b"".join([chunk async for chunk in _limited(request, max_bytes, max_bytes)])
 

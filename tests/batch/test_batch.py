@@ -272,6 +272,49 @@ def test_one_job_a_folder_and_damaged_plans(corpus, options, tmp_path):
         read_results(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        (JOB, lambda job: job | {"shard_size": 0}),
+        (JOB, lambda job: job | {"shard_size": "3"}),
+        (JOB, lambda job: job | {"settings": [1]}),
+        (DOCUMENTS, lambda line: [line[0], 3, 0, -1]),
+        (DOCUMENTS, lambda line: [*line[:3], [5]]),
+        (DOCUMENTS, lambda line: [*line[:2], -7, 10]),
+        (DOCUMENTS, lambda line: []),
+        (DOCUMENTS, None),
+    ],
+)
+def test_a_plan_of_other_values(file, change, corpus, options, tmp_path):
+    """None: nested too deeply to be read."""
+    out = tmp_path / "out"
+    run_batch([corpus], out, options, shard_size=4)
+    lines = (out / file).read_text().splitlines() if file == DOCUMENTS else []
+    if change is None:
+        lines[0] = "[" * 100_000
+    elif file == DOCUMENTS:
+        lines[0] = json.dumps(change(json.loads(lines[0])))
+    content = "\n".join(lines) if lines else json.dumps(change(json.loads((out / JOB).read_text())))
+    (out / file).write_text(content)
+    with pytest.raises(InputError, match=r"job\.json: damaged") as error:
+        run_batch([corpus], out, options, resume=True)
+    assert "\n" not in str(error.value)
+
+
+def test_a_finished_shard_that_is_damaged_is_named(corpus, options, tmp_path):
+    out = tmp_path / "out"
+    run_batch([corpus], out, options, shard_size=4)
+    wanted = rows(out)
+    path = out / "pages-000001.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    for read in (lambda: run_batch([corpus], out, options, resume=True), lambda: read_results(out)):
+        with pytest.raises(InputError, match=r"pages-000001\.parquet: damaged.*remove it"):
+            read()
+    path.unlink()
+    run_batch([corpus], out, options, resume=True)
+    assert rows(out) == wanted
+
+
 def test_names_that_are_no_utf8(options, tmp_path):
     draw_page(tmp_path / "page.png")
     folder = tmp_path / "pages"

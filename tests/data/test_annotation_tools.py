@@ -181,6 +181,21 @@ def test_labelmes_shapes(folder):
         CocoDataset(folder / "empty", folder / "images", quiet=True)
 
 
+@pytest.mark.parametrize("head", ['<?xml version="1.0" encoding="utf-x"?>', "<a>" * 100_000])
+def test_xml_that_cannot_be_read(folder, head):
+    text = (folder / "cvat.xml").read_text(encoding="utf-8")
+    (folder / "cvat.xml").write_text(head + text.partition("?>")[2], encoding="utf-8")
+    with pytest.raises(InputError, match=r"cvat\.xml: not XML"):
+        CocoDataset(folder / "cvat.xml", folder / "images", quiet=True)
+
+
+def test_a_size_with_too_many_digits_in_cvats_file(folder):
+    text = (folder / "cvat.xml").read_text(encoding="utf-8").replace('="40"', f'="{"9" * 5000}"')
+    (folder / "cvat.xml").write_text(text, encoding="utf-8")
+    dataset = CocoDataset(folder / "cvat.xml", folder / "images", quiet=True)
+    assert {record.width for record in dataset.records} == {40}  # of the image
+
+
 def test_cvats_shapes(folder):
     head = "<annotations><meta><job><labels><label><name>Text</name></label></labels></job></meta>"
     image = (

@@ -212,6 +212,9 @@ def test_what_is_wrong_is_said_in_a_line(shards, tiny_data, tmp_path):
         lambda index: index["shards"][0].update(image=[[1], [2]]),
         lambda index: index["shards"][0].update(ocr=[["a", 1], [1, 1]]),
         lambda index: index.update(categories=[{"id": "x", "name": "Text"}]),
+        lambda index: index["shards"][0].update(name=["a"]),
+        lambda index: index["shards"][0].update(name=3),
+        lambda index: index["shards"][0].update(keys=[1, 2]),
     ],
 )
 def test_a_damaged_index(shards, change):

@@ -122,7 +122,8 @@ _hooked = False
 
 
 def _note(event: str, arguments: Any) -> None:
-    if _seen is not None and event in _OUTSIDE:
+    local = event == "socket.connect" and not isinstance(arguments[1], tuple)  # of a worker pool
+    if _seen is not None and event in _OUTSIDE and not local:
         _seen.append(f"{event} {arguments!r:.200}")
 
 

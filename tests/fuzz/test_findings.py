@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from lmv3det.cli import main
 from lmv3det.config import load_config
@@ -306,6 +307,18 @@ def test_what_a_killed_job_left_is_removed_by_the_next(kind, tmp_path):
     (tmp_path / ".notes").write_text("of the user")
     remove_leftovers(path)
     assert {left.name for left in tmp_path.iterdir()} == {own.name, ".notes"}
+
+
+def test_numbers_that_are_digits_but_no_decimals(tmp_path, monkeypatch):
+    """`"³".isdigit()`, but it is no number for int()."""
+    from lmv3det.data.images import find_pages
+    from lmv3det.inference.onnx_model import _default_threads
+
+    for name in ("5³6.png", "56.png"):
+        Image.new("RGB", (20, 20)).save(tmp_path / name)
+    assert len(find_pages([tmp_path])) == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "³")
+    assert _default_threads() >= 1
 
 
 def test_a_job_that_locks_a_folder_leaves_the_files_that_others_are_writing(tmp_path):
