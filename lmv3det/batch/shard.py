@@ -6,7 +6,7 @@ import functools
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ from lmv3det.inference.text_source import CHOICES, choose_text, page_text
 from lmv3det.structures import Page, Sample
 
 BOX_DECIMALS = 2
+FATAL = (
+    "the process that worked on it died each time, without an error: too little memory, or a fault "
+    "of a decoder; LMV3DET_MAX_PIXELS bounds the size of a page"
+)
 
 
 @dataclass
@@ -142,6 +146,7 @@ class Worker:
         number: int,
         documents: Sequence[Document],
         advance: Callable[[int], object] | None = None,
+        fatal: Collection[int] = (),
     ) -> Result:
         """The Parquet file of shard `number`: rows by document, then page.
 
@@ -149,11 +154,12 @@ class Worker:
             number: of the shard.
             documents: those of the shard.
             advance: is told how many more documents have been opened.
+            fatal: places of documents that end the process: they are not opened, but failed rows.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = list(_Shard(self, documents, advance).rows())
+        rows = list(_Shard(self, documents, advance, fatal).rows())
         table = pa.Table.from_pylist(rows, schema=schema(self.detector.names))
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
@@ -170,8 +176,9 @@ class _Shard:
         worker: Worker,
         documents: Sequence[Document],
         advance: Callable[[int], object] | None,
+        fatal: Collection[int],
     ) -> None:
-        self.worker, self.documents, self.advance = worker, documents, advance
+        self.worker, self.documents, self.advance, self.fatal = worker, documents, advance, fatal
         self.digests: dict[int, str] = {}
         self.paths: dict[int, str] = {}
         self.found: dict[tuple[int, int], dict[str, Any]] = {}
@@ -192,6 +199,8 @@ class _Shard:
         options = self.worker.options
         for place, document in enumerate(self.documents):
             try:
+                if place in self.fatal:
+                    raise InputError(f"{document.name}: {FATAL}")
                 with open_document(document, folder) as path:
                     self.paths[place] = str(path)
                     self.digests[place], count = check_document(path, options.password)

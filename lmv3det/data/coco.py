@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from lmv3det.data.categories import Category, match_categories
-from lmv3det.data.images import read_image, read_orientation, read_size, turn_back
+from lmv3det.data.images import can_be, read_image, read_orientation, read_size, turn_back
 from lmv3det.data.index_cache import open_index
 from lmv3det.data.issues import DataReport, Issue
 from lmv3det.data.ocr_files import find_ocr
@@ -132,10 +132,7 @@ class CocoDataset:
         image, orientation = self._load(record)
         frame = (record.height, record.width)
         boxes, categories, outlines = record.regions.without_crowds(*frame)
-        if frame != image.shape[:2]:
-            scale = np.array([image.shape[1] / frame[1], image.shape[0] / frame[0]])
-            boxes = boxes * np.tile(scale, 2)
-            outlines = [[polygon * scale for polygon in polygons] for polygons in outlines]
+        boxes, outlines = fit_regions(boxes, outlines, frame, image.shape[:2])
         sample = Sample(
             image=image,
             page=Page(str(record.path), record.width, record.height, record.image_id),
@@ -164,11 +161,8 @@ class CocoDataset:
     def _load(self, record: Record) -> tuple[np.ndarray, int]:
         """The image, and the EXIF orientation that was left unapplied (1: none)."""
         image = read_image(record.path, least_side=self.least_side)
-        height, width = image.shape[:2]
-        reductions = (1,) if self.least_side is None else (1, 2, 4, 8)
-        for times in reductions:
-            if (height, width) == (-(-record.height // times), -(-record.width // times)):
-                return image, 1
+        if can_be(image.shape[:2], (record.height, record.width), self.least_side):
+            return image, 1
         image = read_image(record.path)
         height, width = image.shape[:2]
         problem = size_problem(record)
@@ -213,6 +207,19 @@ def size_problem(record: Record) -> str | None:
     if read_size(record.path, upright=False) == (record.height, record.width):
         problem += f", its size before the EXIF rotation {read_orientation(record.path)}"
     return problem
+
+
+def fit_regions(
+    boxes: np.ndarray,
+    outlines: list[list[np.ndarray]],
+    frame: tuple[int, int],
+    size: tuple[int, int],
+) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+    """Boxes and outlines of a page of (height, width) `frame` in pixels of an image of `size`."""
+    if frame == size:
+        return boxes, outlines
+    scale = np.array([size[1] / frame[1], size[0] / frame[0]])
+    return boxes * np.tile(scale, 2), [[part * scale for part in parts] for parts in outlines]
 
 
 def fit_lines(text: OcrPage, size: tuple[int, int], orientation: int) -> np.ndarray:

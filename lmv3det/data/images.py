@@ -48,13 +48,10 @@ def read_image(
         InputError: the file is missing, empty, not an image, damaged, or too large.
     """
     with _Guard(path), _open_image(path) as image:
-        if least_side is not None:
-            image.draft(None, (least_side, least_side))  # does nothing to other formats
-        image.load()
-        return to_rgb(image, upright)
+        return _decode(image, upright, least_side)
 
 
-def decode_image(content: bytes, name: str) -> np.ndarray:
+def decode_image(content: bytes, name: str, *, least_side: int | None = None) -> np.ndarray:
     """As `read_image`, of a file's content.
 
     Args:
@@ -62,8 +59,21 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
         name: what errors call it.
     """
     with _Guard(name), _opened(io.BytesIO(content), name) as image:
-        image.load()
-        return to_rgb(image, True)
+        return _decode(image, True, least_side)
+
+
+def _decode(image: Image.Image, upright: bool, least_side: int | None) -> np.ndarray:
+    if least_side is not None:
+        image.draft(None, (least_side, least_side))  # does nothing to other formats
+    image.load()
+    return to_rgb(image, upright)
+
+
+def can_be(size: tuple[int, int], whole: tuple[int, int], least_side: int | None) -> bool:
+    """Whether `read_image` gives an image of `size` for a file of the size `whole`, both (height,
+    width): its own, or with `least_side` a reduced one."""
+    reductions = (1,) if least_side is None else (1, 2, 4, 8)
+    return any(size == tuple(-(-side // times) for side in whole) for times in reductions)
 
 
 def read_size(path: str | os.PathLike, *, upright: bool = True) -> tuple[int, int]:

@@ -19,8 +19,8 @@ import numpy as np
 
 from lmv3det.data.addresses import read_bytes
 from lmv3det.data.categories import Category
-from lmv3det.data.coco import fit_lines
-from lmv3det.data.images import decode_image
+from lmv3det.data.coco import fit_lines, fit_regions
+from lmv3det.data.images import can_be, decode_image
 from lmv3det.data.segmentation import check_polygons, outline
 from lmv3det.errors import InputError
 from lmv3det.files import are_numbers, is_int
@@ -62,6 +62,7 @@ class ShardDataset:
         missing_ocr: a page without OCR is an error, or a page without text (`empty`).
         malformed_ocr: malformed OCR is an error, or its faulty entries are left out (`skip`).
         keep_empty: keep pages without regions.
+        least_side: as in `CocoDataset`.
 
     Attributes:
         categories: class index → category.
@@ -78,7 +79,9 @@ class ShardDataset:
         missing_ocr: Literal["error", "empty"] = "error",
         malformed_ocr: Literal["error", "skip"] = "error",
         keep_empty: bool = True,
+        least_side: int | None = None,
     ) -> None:
+        self.least_side = least_side
         self.with_text, self.malformed_ocr = with_text, malformed_ocr
         self.addresses = expand(pattern)
         folder, slash, _ = self.addresses[0].rpartition("/")
@@ -150,9 +153,10 @@ class ShardDataset:
         number = int(self.numbers[index])
         address, key = self.addresses[self.shard[number]], self.keys[number]
         where = f"{address}: {key}"
-        image = decode_image(self._member(number, "image"), where)
+        content = self._member(number, "image")
+        image = decode_image(content, where, least_side=self.least_side)
         height, width = self.page_size(index)
-        if image.shape[:2] != (height, width):
+        if not can_be(image.shape[:2], (height, width), self.least_side):
             raise InputError(
                 f"{where}: the image has {image.shape[1]}×{image.shape[0]} pixels, the index says "
                 f"{width}×{height}: the tar file is not the one that was indexed"
@@ -162,8 +166,8 @@ class ShardDataset:
         annotations = self._member(number, "annotations")
         self._add_regions(sample, annotations, f"{where}.json")
         if self.with_text and self.columns["ocr"][number, 1] >= 0:
-            content = self._member(number, "ocr").decode("utf-8-sig", "surrogateescape")
-            text = parse_ocr(content, f"{where}.ocr.json", malformed=self.malformed_ocr)
+            lines = self._member(number, "ocr").decode("utf-8-sig", "surrogateescape")
+            text = parse_ocr(lines, f"{where}.ocr.json", malformed=self.malformed_ocr)
             sample.lines, sample.line_boxes = text.lines, fit_lines(text, image.shape[:2], 1)
         return sample
 
@@ -182,17 +186,18 @@ class ShardDataset:
                 if entry["segmentation"] and not isinstance(entry["segmentation"], dict):
                     check_polygons(entry["segmentation"])
             boxes[:, 2:] += boxes[:, :2]
-            sample.boxes = boxes
             sample.classes = np.array(
                 [self.class_of[entry["category_id"]] for entry in entries], dtype=np.int64
             )
-            sample.polygons = [
-                outline(entry["segmentation"] or None, box, sample.page.height, sample.page.width)
+            frame = (sample.page.height, sample.page.width)
+            outlines = [
+                outline(entry["segmentation"] or None, box, *frame)
                 for box, entry in zip(boxes, entries, strict=True)
             ]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
             raise InputError(f"{where}: malformed ({reason}); write the shards again") from None
+        sample.boxes, sample.polygons = fit_regions(boxes, outlines, frame, sample.image.shape[:2])
 
 
 def _read_index(address: str) -> dict[str, Any]:

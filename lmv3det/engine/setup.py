@@ -140,16 +140,16 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, 
         "malformed_ocr": data.malformed_ocr,
         "quiet": quiet,
     }
+    least_side = _least_side(config) if data.reduced_jpeg else None
     train: CocoDataset | ShardDataset
     if data.train.shards is not None:
-        if data.reduced_jpeg:
-            raise InputError("data.reduced_jpeg is for image files; leave it out with shards")
         train = ShardDataset(
             data.train.shards,
             with_text=options["with_text"],
             missing_ocr=data.missing_ocr,
             malformed_ocr=data.malformed_ocr,
             keep_empty=data.keep_empty,
+            least_side=least_side,
         )
     else:
         assert data.train.annotations is not None and data.train.images is not None
@@ -158,7 +158,7 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, 
             data.train.images,
             data.train.ocr,
             keep_empty=data.keep_empty,
-            least_side=_least_side(config) if data.reduced_jpeg else None,
+            least_side=least_side,
             **options,
         )
     number = len(train.categories)

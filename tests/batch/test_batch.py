@@ -396,6 +396,38 @@ def test_ray_gives_what_local_gives_also_when_a_worker_is_killed(options, tmp_pa
     assert rows(tmp_path / "ray") == rows(tmp_path / "local")
 
 
+ABORTS = """
+import os
+from PIL import Image
+usual = Image.open
+Image.open = lambda file, **how: os.abort() if "fatal" in str(file) else usual(file, **how)
+"""
+
+
+@pytest.mark.slow
+def test_a_page_that_ends_its_process_of_ray_each_time_is_a_row(options, tmp_path):
+    pytest.importorskip("ray")
+    folder = tmp_path / "pages"
+    for number in range(10):
+        draw_page(folder / f"page{number}.png", number)
+    run_batch([folder], tmp_path / "local", options, shard_size=4)
+    draw_page(folder / "fatal.png")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(ABORTS)
+    words = [sys.executable, "-m", "lmv3det", "batch", folder, "--out", tmp_path / "ray"]
+    words += ["--engine", "ray", "--workers", "2", "--shard-size", "4", "--ckpt", options.ckpt]
+    paths = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": paths, "RAY_ADDRESS": "local"}
+    done = subprocess.run(
+        list(map(str, words)), env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0 and "11 pages in" in done.stdout and "1 failed" in done.stdout
+    first, *others = rows(tmp_path / "ray")
+    assert first["document"] == f"{folder}/fatal.png" and first["page"] is None
+    assert first["error"].startswith(f"{folder}/fatal.png: the process that worked on it died")
+    assert others == rows(tmp_path / "local")
+
+
 @pytest.mark.slow
 def test_what_a_worker_of_ray_cannot_do_is_one_line(corpus, tmp_path):
     pytest.importorskip("ray")

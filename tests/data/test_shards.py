@@ -14,6 +14,7 @@ from PIL import Image
 from training_helpers import tiny_config
 
 from lmv3det.cli import main
+from lmv3det.config.schema import TrainSplitConfig
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.loader import build_train_loader
 from lmv3det.data.sampler import TrainSampler
@@ -21,8 +22,9 @@ from lmv3det.data.shards import INDEX, ShardDataset, expand
 from lmv3det.data.write_shards import write_shards
 from lmv3det.engine.log import read_entries
 from lmv3det.engine.run import train
-from lmv3det.engine.setup import check_files
+from lmv3det.engine.setup import check_files, read_data
 from lmv3det.errors import InputError
+from lmv3det.structures import Sample
 
 
 @pytest.fixture
@@ -71,27 +73,60 @@ def in_shards(folder: Path, count: int) -> str:
     return pattern(folder / "shards", count - 1)
 
 
+def assert_same(one: Sample, other: Sample) -> None:
+    np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_array_equal(one.boxes, other.boxes)
+    np.testing.assert_array_equal(one.classes, other.classes)
+    assert one.classes.dtype == other.classes.dtype
+    assert len(one.polygons) == len(other.polygons)
+    for these, those in zip(one.polygons, other.polygons, strict=True):
+        for first, second in zip(these, those, strict=True):
+            np.testing.assert_array_equal(first, second)
+    assert one.lines == other.lines
+    np.testing.assert_array_equal(one.line_boxes, other.line_boxes)
+    assert (one.page.height, one.page.width) == (other.page.height, other.page.width)
+    assert one.page.image_id == other.page.image_id
+
+
 def test_pages_are_those_of_the_folder_to_the_last_bit(tiny_data, shards):
     folder = CocoDataset(tiny_data.annotations, tiny_data.images, with_text=True)
     dataset = ShardDataset(pattern(shards), with_text=True)
     assert dataset.categories == folder.categories and len(dataset) == len(folder) == 4
     np.testing.assert_array_equal(dataset.aspect_ratios(), folder.aspect_ratios())
     for index in range(4):
-        one, other = dataset[index], folder[index]
-        np.testing.assert_array_equal(one.image, other.image)
-        np.testing.assert_array_equal(one.boxes, other.boxes)
-        np.testing.assert_array_equal(one.classes, other.classes)
-        assert one.classes.dtype == other.classes.dtype
-        assert len(one.polygons) == len(other.polygons)
-        for these, those in zip(one.polygons, other.polygons, strict=True):
-            for first, second in zip(these, those, strict=True):
-                np.testing.assert_array_equal(first, second)
-        assert one.lines == other.lines
-        np.testing.assert_array_equal(one.line_boxes, other.line_boxes)
-        assert (one.page.height, one.page.width) == (other.page.height, other.page.width)
-        assert one.page.image_id == other.page.image_id
+        assert_same(dataset[index], folder[index])
         assert dataset.page_size(index) == folder.page_size(index)
     assert len(ShardDataset(pattern(shards), keep_empty=False)) == 3
+
+
+def test_reduced_pages_are_those_of_the_folder(tmp_path):
+    """Those of JPEG: a PNG file is always decoded whole."""
+    make_pages(tmp_path, 4)
+    (tmp_path / "OCR").mkdir()
+    for path in (tmp_path / "images").glob("*.png"):
+        with Image.open(path) as image:
+            width, height = image.size
+            if path.stem != "3":  # the content counts, not the name
+                image.save(path, "jpeg")
+        lines = {"bbox": [[4, 6, 20, 9]], "words": ["a line"], "W": width, "H": height}
+        (tmp_path / "OCR" / f"{path.stem}.json").write_text(json.dumps(lines))
+    paths = (tmp_path / "annotations.json", tmp_path / "images")
+    write_shards(CocoDataset(*paths, with_text=True), tmp_path / "shards", 2)
+    config = tiny_config(tmp_path, tmp_path / "run", data={"reduced_jpeg": True})
+    config.input.min_size_train, config.text.selection = [20], "first"
+    config.input.crop, config.data.val.annotations = False, None
+    folder, _ = read_data(config, quiet=True)
+    config.data.train = TrainSplitConfig(shards=pattern(tmp_path / "shards"))
+    dataset, _ = read_data(config, quiet=True)
+    for index in range(4):
+        assert_same(dataset[index], folder[index])
+    assert dataset[0].image.shape == (25, 30, 3) and dataset[0].boxes.tolist() == [
+        [2.5, 3, 17.5, 13]
+    ]
+    assert dataset[3].image.shape == (50, 60, 3)
+    with pytest.raises(InputError, match=r"the image has 30×25 pixels, the index says 61×50"):
+        dataset.columns["width"][0] += 1
+        dataset[0]
 
 
 def test_webdataset_reads_what_is_written(shards):
