@@ -203,10 +203,17 @@ class _PdfPages:
             return self._draw(number, dpi)
 
     def _draw(self, number: int, dpi: int) -> np.ndarray:
+        from pypdfium2 import PdfImage
+        from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
+
         page = self.document[number]
         scale = dpi / 72
         width, height = page.get_size()
         check_size(self.path, round(width * scale), round(height * scale))
+        for picture in page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE]):
+            if isinstance(picture, PdfImage):  # PDFium unpacks it whole, however small it is drawn
+                w, h = picture.get_px_size()
+                check_size(f"{self.path}: a picture on page {number + 1}", w, h, "L")
         bitmap = page.render(scale=scale, rev_byteorder=True)
         array = to_rgb(bitmap.to_pil(), upright=False)
         bitmap.close()

@@ -27,6 +27,7 @@ from lmv3det.data.images import (
 )
 from lmv3det.errors import InputError
 from tests.hand_made_pdf import write_pdf
+from tools.serve_load import pdf_bomb
 
 GREY = np.arange(6 * 8, dtype=np.uint8).reshape(6, 8) * 5
 COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=-1)
@@ -447,6 +448,18 @@ def test_an_encrypted_pdf_needs_its_password(tmp_path):
         count_pages(path)
     with pytest.raises(InputError, match=r"secret\.pdf: wrong password"):
         list(iter_pages(path, password="guess"))
+
+
+def test_a_picture_in_a_pdf_is_as_limited_as_a_page(tmp_path, monkeypatch):
+    """PDFium unpacks it whole, however small it is drawn."""
+    path = tmp_path / "page.pdf"
+    path.write_bytes(pdf_bomb(300, side=200))
+    monkeypatch.setenv("LMV3DET_MAX_PIXELS", "90000")
+    ((_, page),) = iter_pages(path, dpi=72)
+    assert page.shape == (200, 200, 3) and (page == 0).all()
+    monkeypatch.setenv("LMV3DET_MAX_PIXELS", "89999")
+    with pytest.raises(InputError, match=r"page\.pdf: a picture on page 1: 300×300 pixels"):
+        list(iter_pages(path, dpi=72))
 
 
 def test_a_jpeg_is_decoded_reduced_where_that_is_enough(tmp_path) -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import shutil
+import tempfile
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ def work(connection: Connection, name: str, seed: int, first: int, last: int, ke
     target = TARGETS[name]
     with scratch() as folder:
         os.environ["LMV3DET_CACHE"] = str(folder / "cache")
+        tempfile.tempdir = str(folder)
         (folder / "seeds").mkdir()
         seeds = target.prepare(folder / "seeds")
         virtual = _status("VmSize")

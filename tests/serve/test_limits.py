@@ -78,12 +78,14 @@ def test_pages_that_are_refused(live, tmp_path):
     answer = live.detect(large)
     assert answer.status == 422 and "pixels" in sentence(answer)
     assert "LMV3DET" not in answer.json()["error"]
+    answer = live.detect(pdf_bomb(1100, side=100))
+    assert answer.status == 422 and "A picture on page 1: 1100×1100 pixels" in sentence(answer)
 
 
 @pytest.mark.slow
 def test_a_pdf_made_to_take_for_ever(live, png):
-    """A few kilobytes that show a picture of 9000×9000 ten thousand times on one page."""
-    bomb = pdf_bomb(9000, side=300, times=10_000)
+    """A few kilobytes that show a picture of 1000×1000 ten thousand times on one page."""
+    bomb = pdf_bomb(1000, side=300, times=10_000)
     assert len(bomb) < 200_000
     answer = live.detect(bomb)
     assert answer.status == 422 and "longer than 20 s" in sentence(answer)
