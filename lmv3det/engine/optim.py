@@ -144,7 +144,8 @@ def load_optimizer_state(
 
     Raises:
         KeyError: a parameter of the state is not among the optimizer's.
-        ValueError: a tensor of the state is neither of its parameter's shape nor a number.
+        ValueError: parameters with different values; a tensor that is neither of its parameter's
+            shape nor a number.
     """
     parameters = {
         name: parameter
@@ -152,7 +153,10 @@ def load_optimizer_state(
         for name, parameter in zip(group["names"], group["params"], strict=True)
     }
     number = {name: index for index, name in enumerate(parameters)}
+    keys = next((set(values) for values in state.values()), set())
     for name, values in state.items():
+        if set(values) != keys:
+            raise ValueError(f"{name} has {', '.join(values)}, others have {', '.join(keys)}")
         for key, value in values.items():
             if value.numel() != 1 and value.shape != parameters[name].shape:
                 raise ValueError(

@@ -230,7 +230,7 @@ def _page(dataset: CocoDataset, runs: Sequence[Analysis], index: int) -> dict[st
             {kind: int(run.of_page[kind][index]) for kind in KINDS if run.of_page[kind][index]}
             for run in runs
         ],
-        "truth": _regions(runs[0], index),
+        "truth": _regions(runs, index),
         "predictions": [_predictions(run, index) for run in runs],
         "lines": [],
         "image": None,
@@ -254,14 +254,14 @@ def _page(dataset: CocoDataset, runs: Sequence[Analysis], index: int) -> dict[st
     return entry
 
 
-def _regions(run: Analysis, index: int) -> list[dict[str, Any]]:
-    matches = run.matches
+def _regions(runs: Sequence[Analysis], index: int) -> list[dict[str, Any]]:
+    matches = runs[0].matches  # the regions of all runs are the same
     own = np.flatnonzero((matches.region_page == index) & ~matches.region_ignored)
     return [
         {
             **_rectangle(matches.region_box[k]),
             "label": int(matches.region_label[k]),
-            "missed": bool(run.mistakes.missed[k]),
+            "missed": [r for r, run in enumerate(runs) if run.mistakes.missed[k]],
         }
         for k in own[:MAX_BOXES].tolist()
     ]

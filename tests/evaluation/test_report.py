@@ -77,6 +77,14 @@ def test_boxes_are_shown_from_the_thresholds_that_mistakes_are_counted_from(repo
         assert (" off" in classes) == (float(score) < limits[int(run)][int(label)])
 
 
+def test_regions_that_either_run_misses_are_marked(report, runs):
+    """The first results miss a region, in whichever place they are."""
+    for results, place in ((runs, 0), (runs[::-1], 1)):
+        page = report(results=results).read_text()
+        marked = re.findall(r'<rect class="t c\d((?: missed-\d)*)"', page)
+        assert sorted(marked) == [""] * 4 + [f" missed-{place}"]
+
+
 def test_the_axes_of_a_training_have_round_numbers():
     from lmv3det.evaluation.run_report import _plot
 
@@ -207,6 +215,18 @@ def test_report_of_a_training(tiny_data, capsys):
     assert "give --annotations FILE and --images DIR" in capsys.readouterr().err
 
 
+CUT = """
+() => {
+  const sheet = document.querySelector("dialog svg").getBoundingClientRect();
+  return [...document.querySelectorAll("dialog svg text")].filter(text => {
+    const box = text.getBoundingClientRect();
+    return box.left < sheet.left - 1 || box.right > sheet.right + 1;
+  }).map(text => text.textContent);
+}
+"""
+"""Labels of the enlarged page that its sides cut off."""
+
+
 def opened(browser, path, width, scheme):
     """The page of a report, and the errors it made."""
     context = browser.new_context(
@@ -264,6 +284,7 @@ def test_in_a_browser(report, tiny_data, browser, width, scheme):
     assert dialog.is_visible()
     first = page.locator("#dialog-title").text_content()
     assert page.locator("dialog svg text").count() > 0
+    assert page.evaluate(CUT) == []
     page.get_by_role("button", name="Next page").click()
     assert page.locator("#dialog-title").text_content() != first
     page.locator("dialog [data-layer=prediction]").uncheck()
@@ -273,7 +294,7 @@ def test_in_a_browser(report, tiny_data, browser, width, scheme):
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
     assert page.evaluate("document.activeElement.className") == "open"
-    assert page.locator("#viewer #controls").count() == 1
+    page.wait_for_selector("#viewer #controls")
 
     page.locator("#find").fill("c.PNG")
     assert page.locator("#table tbody tr").count() == 1
@@ -285,6 +306,17 @@ def test_in_a_browser(report, tiny_data, browser, width, scheme):
     page.locator("#theme").click()
     assert page.evaluate(colors) != before
     assert errors == []
+
+
+@pytest.mark.slow
+def test_a_training_fits_a_phone(tiny_data, browser):
+    """Also where a picture has a long name."""
+    folder, out = run_folder(tiny_data), tiny_data.root / "training"
+    (picture,) = (folder / "pictures/over_time").iterdir()
+    picture.rename(picture.with_name("a_very_long_name_" * 6 + ".png"))
+    assert main(["report", str(folder), "--out", str(out)]) == 0
+    page, errors = opened(browser, out / "report.html", 390, "light")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390 and errors == []
 
 
 @pytest.mark.slow

@@ -51,23 +51,27 @@ function enlarge(place) {
   const holder = byId("enlarged");
   holder.className = grid.className.replace("grid-pages", "");
   holder.replaceChildren(sheet);
+  const missed = grid.classList.contains("run-1") ? "missed-1" : "missed-0";
   const alone = grid.classList.contains("no-prediction");
   for (const box of svg.querySelectorAll("rect[data-c]")) {
     const truth = box.dataset.s === undefined;
     if (getComputedStyle(box).display === "none") continue;
-    if (truth && !alone && !box.classList.contains("missed")) continue;
+    if (truth && !alone && !box.classList.contains(missed)) continue;
     const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
     const [x, y, width] = ["x", "y", "width"].map((name) => Number(box.getAttribute(name)));
     const kind = box.dataset.k;
     text.setAttribute("class", "c" + box.dataset.c);
-    text.setAttribute("x", truth ? x + width : Math.max(x, 0));
     text.setAttribute("y", Math.max(y - size * 0.15, size));
-    text.setAttribute("text-anchor", truth ? "end" : "start");
     text.setAttribute("font-size", size);
     text.textContent = names[box.dataset.c] + (truth ? "" : " " + Number(box.dataset.s).toFixed(2));
     if (truth && !alone) text.textContent += ": missed";
     if (kind && kind !== "correct") text.textContent += ": " + kind;
     svg.append(text);
+    // Not beyond the page's sides, where it would be cut off.
+    const long = text.getComputedTextLength(), right = svg.viewBox.baseVal.width;
+    const start = truth ? x + width - long : Math.max(x, 0);
+    text.setAttribute("text-anchor", "start");
+    text.setAttribute("x", Math.max(Math.min(start, right - long), 0));
   }
   byId("dialog-title").textContent = figure.querySelector("figcaption b").textContent;
   const caption = figure.querySelector("figcaption").innerText.split("\n").slice(1).join("; ");
