@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tarfile
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +168,12 @@ def test_errors_name_the_document_not_its_copy(options, tmp_path):
     (tmp_path / "pages.tar").write_bytes((tmp_path / "pages.tar").read_bytes()[:600])
     report = run_batch([tmp_path / "pages.tar"], tmp_path / "tar", options, resume=True)
     assert report.failed == 1 and "shorter than it was" in rows(tmp_path / "tar")[0]["error"]
+
+
+def test_files_of_this_machine_need_no_temporary_folder(corpus, options, tmp_path, monkeypatch):
+    """So that a killed job leaves none."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert run_batch([corpus], tmp_path / "out", options).failed == 1
 
 
 def test_a_page_that_the_model_fails_on_is_a_row(corpus, options, tmp_path, monkeypatch):
