@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tarfile
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -131,9 +132,9 @@ def _reading(source: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def open_document(document: Document, folder: Path) -> Iterator[Path]:
-    """A path at which a document can be read: its own, or that of a copy in `folder`, which is
-    removed at the end of the block.
+def open_document(document: Document) -> Iterator[Path]:
+    """A path at which a document can be read: its own, or that of a copy in a temporary folder,
+    which is removed at the end of the block.
 
     Raises:
         InputError: it cannot be read.
@@ -147,13 +148,11 @@ def open_document(document: Document, folder: Path) -> Iterator[Path]:
         content = read_bytes(document.address, document.start, document.length)
     except InputError as error:
         raise InputError(str(error).replace(document.address, document.name, 1)) from None
-    copy = folder / f"document{document.suffix}"
-    copy.write_bytes(content)
-    del content
-    try:
+    with tempfile.TemporaryDirectory(prefix="lmv3det-") as folder:
+        copy = Path(folder) / f"document{document.suffix}"
+        copy.write_bytes(content)
+        del content
         yield copy
-    finally:
-        copy.unlink(missing_ok=True)
 
 
 def check_document(path: Path, password: str | None) -> tuple[str, int]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lmv3det import __version__
@@ -186,22 +184,20 @@ class _Shard:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         worker = self.worker
-        with tempfile.TemporaryDirectory(prefix="lmv3det-") as folder:
-            samples = self._samples(Path(folder))
-            stream = worker.detector.stream(
-                samples, worker.options.batch_size, worker.rules, self._failed
-            )
-            for sample, detections in stream:
-                self._add(sample, detections)
+        stream = worker.detector.stream(
+            self._samples(), worker.options.batch_size, worker.rules, self._failed
+        )
+        for sample, detections in stream:
+            self._add(sample, detections)
         yield from (self.found[key] for key in sorted(self.found))
 
-    def _samples(self, folder: Path) -> Iterator[Sample]:
+    def _samples(self) -> Iterator[Sample]:
         options = self.worker.options
         for place, document in enumerate(self.documents):
             try:
                 if place in self.fatal:
                     raise InputError(f"{document.name}: {FATAL}")
-                with open_document(document, folder) as path:
+                with open_document(document) as path:
                     self.paths[place] = str(path)
                     self.digests[place], count = check_document(path, options.password)
                     pages = iter_pages(

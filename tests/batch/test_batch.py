@@ -5,21 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
-import subprocess
-import sys
 import tarfile
-import time
+import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from batch_helpers import TEXT, draw_page, rows
 from hand_made_pdf import write_pdf
-from PIL import Image
-from tiny_detector import tiny_checkpoint
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")
@@ -27,7 +22,6 @@ pytest.importorskip("pyarrow")
 from lmv3det.batch.documents import find_documents, readable  # noqa: E402
 from lmv3det.batch.job import read_results, run_batch  # noqa: E402
 from lmv3det.batch.plan import DOCUMENTS, JOB  # noqa: E402
-from lmv3det.batch.ray_engine import Cluster  # noqa: E402
 from lmv3det.batch.shard import Options, Worker, columns_of, schema  # noqa: E402
 from lmv3det.cli import main  # noqa: E402
 from lmv3det.errors import InputError  # noqa: E402
@@ -37,39 +31,6 @@ from lmv3det.inference.detector import Detector  # noqa: E402
 from lmv3det.text.ocr_json import OcrPage  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXT = "BT /F 24 Tf 30 300 Td (Hello page) Tj ET"
-
-
-@pytest.fixture(scope="module")
-def options(tmp_path_factory) -> Options:
-    path = tiny_checkpoint(tmp_path_factory.mktemp("model") / "model.pth")
-    return Options(ckpt=str(path), device="cpu", threads=1)
-
-
-def draw_page(path: Path, seed: int = 0, size: tuple[int, int] = (80, 60)) -> Path:
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-@pytest.fixture
-def corpus(tmp_path) -> Path:
-    """Ten documents of 12 pages: two of them broken, one of three pages, two in a folder below."""
-    folder = tmp_path / "corpus"
-    for number in range(6):
-        draw_page(folder / f"page{number}.png", number)
-    for number in range(2):
-        draw_page(folder / "below" / f"wide{number}.png", number, (60, 80))
-    write_pdf(folder / "three.pdf", TEXT, TEXT, TEXT)
-    (folder / "broken.png").write_bytes(b"no image at all")
-    return folder
-
-
-def rows(out: Path) -> list[dict[str, Any]]:
-    """The rows of a job without what a clock gave."""
-    found = read_results(out).to_table().to_pylist()
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in found]
 
 
 def test_documents_are_found_once_and_sorted(corpus, tmp_path):
@@ -207,6 +168,12 @@ def test_errors_name_the_document_not_its_copy(options, tmp_path):
     (tmp_path / "pages.tar").write_bytes((tmp_path / "pages.tar").read_bytes()[:600])
     report = run_batch([tmp_path / "pages.tar"], tmp_path / "tar", options, resume=True)
     assert report.failed == 1 and "shorter than it was" in rows(tmp_path / "tar")[0]["error"]
+
+
+def test_files_of_this_machine_need_no_temporary_folder(corpus, options, tmp_path, monkeypatch):
+    """So that a killed job leaves none."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert run_batch([corpus], tmp_path / "out", options).failed == 1
 
 
 def test_a_page_that_the_model_fails_on_is_a_row(corpus, options, tmp_path, monkeypatch):
@@ -357,85 +324,3 @@ def test_the_text_layer_of_a_pdf(tmp_path, monkeypatch, ocr, wanted):
     run_batch([path], tmp_path / "out", Options(device="cpu", ocr=ocr))
     (row,) = rows(tmp_path / "out")
     assert row["text"] == [wanted] and row["order"] == [0]
-
-
-def kill_a_worker() -> int:
-    """Kill -9 a process of Ray's that holds a detector; its id."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"ray::MapWorker" in title:
-            os.kill(int(folder.name), signal.SIGKILL)
-            return int(folder.name)
-    return 0
-
-
-@pytest.mark.slow
-def test_ray_gives_what_local_gives_also_when_a_worker_is_killed(options, tmp_path):
-    pytest.importorskip("ray")
-    folder = tmp_path / "pages"
-    for number in range(120):
-        draw_page(folder / f"page{number}.png", number)
-    (folder / "broken.png").write_bytes(b"no image at all")
-    run_batch([folder], tmp_path / "local", options, shard_size=4)
-    words = [sys.executable, "-m", "lmv3det", "batch", folder, "--out", tmp_path / "ray"]
-    words += ["--engine", "ray", "--workers", "2", "--shard-size", "4", "--ckpt", options.ckpt]
-    process = subprocess.Popen(
-        [str(word) for word in words],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "local"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    while process.poll() is None and not list((tmp_path / "ray").glob("*.parquet")):
-        time.sleep(0.05)
-    assert kill_a_worker(), "no worker was there to kill"
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0 and "121 pages in" in said and "1 failed" in said
-    assert rows(tmp_path / "ray") == rows(tmp_path / "local")
-
-
-ABORTS = """
-import os
-from PIL import Image
-usual = Image.open
-Image.open = lambda file, **how: os.abort() if "fatal" in str(file) else usual(file, **how)
-"""
-
-
-@pytest.mark.slow
-def test_a_page_that_ends_its_process_of_ray_each_time_is_a_row(options, tmp_path):
-    pytest.importorskip("ray")
-    folder = tmp_path / "pages"
-    for number in range(10):
-        draw_page(folder / f"page{number}.png", number)
-    run_batch([folder], tmp_path / "local", options, shard_size=4)
-    draw_page(folder / "fatal.png")
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(ABORTS)
-    words = [sys.executable, "-m", "lmv3det", "batch", folder, "--out", tmp_path / "ray"]
-    words += ["--engine", "ray", "--workers", "2", "--shard-size", "4", "--ckpt", options.ckpt]
-    paths = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": paths, "RAY_ADDRESS": "local"}
-    done = subprocess.run(
-        list(map(str, words)), env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0 and "11 pages in" in done.stdout and "1 failed" in done.stdout
-    first, *others = rows(tmp_path / "ray")
-    assert first["document"] == f"{folder}/fatal.png" and first["page"] is None
-    assert first["error"].startswith(f"{folder}/fatal.png: the process that worked on it died")
-    assert others == rows(tmp_path / "local")
-
-
-@pytest.mark.slow
-def test_what_a_worker_of_ray_cannot_do_is_one_line(corpus, tmp_path):
-    pytest.importorskip("ray")
-    bad = tmp_path / "bad.pth"
-    bad.write_bytes(b"no checkpoint")
-    with pytest.raises(InputError, match=r"bad\.pth"):
-        run_batch([corpus], tmp_path / "out", Options(ckpt=str(bad)), engine="ray")
-    with pytest.raises(InputError, match="no room for a worker of 999 CPUs"):
-        run_batch(
-            [corpus], tmp_path / "o", Options(), engine="ray", cluster=Cluster("local", cpus=999)
-        )

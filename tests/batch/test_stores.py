@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_batch import draw_page, options, rows  # noqa: F401
+from batch_helpers import draw_page, rows
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")
@@ -61,7 +61,7 @@ def without_names(found: list[dict]) -> list[dict]:
     return sorted(({**row, "document": ""} for row in found), key=lambda row: row["sha256"])
 
 
-def test_pages_of_a_web_server(store, options, tmp_path):  # noqa: F811
+def test_pages_of_a_web_server(store, options, tmp_path):
     """A folder, a glob and a file; errors are rows of a list, and a line of what is named."""
     pytest.importorskip("aiohttp")
     server = serve(store)
@@ -147,7 +147,7 @@ def bucket(store, monkeypatch) -> Iterator[str]:
     server.stop()
 
 
-def test_pages_of_s3(bucket, store, options, tmp_path, monkeypatch):  # noqa: F811
+def test_pages_of_s3(bucket, store, options, tmp_path, monkeypatch):
     import s3fs
 
     run_batch([store], tmp_path / "files", options)
@@ -178,7 +178,7 @@ def test_pages_of_s3(bucket, store, options, tmp_path, monkeypatch):  # noqa: F8
     assert_failed(lines[0], r"cannot be read \(.*connect", options, tmp_path / "refused")
 
 
-def assert_failed(name: str, why: str, options: Options, out: Path) -> None:  # noqa: F811
+def assert_failed(name: str, why: str, options: Options, out: Path) -> None:
     """A source that is named is refused in a line; in a list it is a failed row."""
     with pytest.raises(InputError, match=f"^{name}: {why}") as refused:
         find_documents([name])
