@@ -116,18 +116,15 @@ class AnnotationList:
         self, writer: PackedWriter, pages: PageList, categories: set[int], report: DataReport
     ) -> None:
         """Check the entries against pages and categories, and write the usable ones by page."""
-        flags = np.array(self.flags, dtype=np.int8)
-        own, image, category = (
-            np.array(values, dtype=np.int64) for values in (self.own, self.image, self.category)
+        # Views of the lists, not copies: they are large.
+        flags, own, image, category, area = map(
+            np.asarray, (self.flags, self.own, self.image, self.category, self.area)
         )
-        area = np.array(self.area, dtype=np.float64)
-        box = np.array(self.box, dtype=np.float64).reshape(-1, 4)
+        box = np.asarray(self.box).reshape(-1, 4)
         page = _places(image, pages.number)
         page[(flags & _BAD_IMAGE) > 0] = -1
         sizes = np.array(pages.sizes, dtype=np.float64).reshape(-1, 2)
-        size = sizes[page] if len(sizes) else np.zeros((len(page), 2))
-        low, high = np.maximum(box[:, :2], 0), np.minimum(box[:, :2] + box[:, 2:], size)
-        outside = np.maximum(-box[:, :2], box[:, :2] + box[:, 2:] - size).max(axis=1, initial=-1)
+        clipped, outside, off = _clip(box, sizes, page)
         silent = np.isin(image, list(pages.left_out)) & ((flags & _BAD_IMAGE) == 0)
         known = np.isin(category, list(categories)) & ((flags & _BAD_CATEGORY) == 0)
         found = _Found(self, pages, page, report)
@@ -140,7 +137,7 @@ class AnnotationList:
                 ("unknown category", ~known, "left out"),
                 ("malformed box", (flags & _BAD_BOX) > 0, "left out"),
                 ("empty box", ~(box[:, 2:] > 0).all(axis=1), "left out"),
-                ("box off the page", ~(high > low).all(axis=1), "left out"),
+                ("box off the page", off, "left out"),
             )
         ):
             told = left & wrong
@@ -149,23 +146,23 @@ class AnnotationList:
             found.add(order, kind, told, action)
             left &= ~wrong
         found.add(6, "box sticks out", left & (outside > _ROUNDING), "clipped")
-        clipped = np.concatenate([low, high - low], axis=1)
-        box = np.where((outside > 0)[:, None], clipped, box)
+        del box
         own = self._give_ids(own, left, flags, found)
         kinds = self._check_segmentations(left, page, sizes, found)
         found.tell()
         kept = np.flatnonzero(left)
         kept = kept[np.argsort(page[kept], kind="stable")]
-        area = np.where(area > 0, area, box[:, 2] * box[:, 3])
-        ends = np.array(self.ends, dtype=np.int64)
-        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
         counts = np.bincount(page[kept], minlength=len(sizes))
+        del page, image
+        area = np.where(area > 0, area, clipped[:, 2] * clipped[:, 3])
+        ends = np.asarray(self.ends)
+        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
         writer.name("content", "u1", self.start, self.place - self.start)
         writer.add("region_start", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
         writer.add("id", own[kept])
         writer.add("category_id", category[kept])
-        writer.add("iscrowd", np.array(self.crowd, dtype=np.int64)[kept])
-        writer.add("bbox", box[kept].ravel())
+        writer.add("iscrowd", np.asarray(self.crowd)[kept].astype(np.int64))
+        writer.add("bbox", clipped[kept].ravel())
         writer.add("area", area[kept])
         writer.add("segmentation", kinds[kept])
         writer.add("content_start", starts[kept])
@@ -269,6 +266,33 @@ class _Found:
             return f"bbox {box}"
         width, height = self.pages.sizes[2 * int(self.page[number]) :][:2]
         return f"bbox {box}, page {width}×{height}"
+
+
+def _clip(
+    boxes: np.ndarray, sizes: np.ndarray, page: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes clipped to their pages. One axis at a time: there can be millions.
+
+    Args:
+        boxes: R×4 x, y, w, h.
+        sizes: N×2 width, height.
+        page: R, the place in `sizes`; -1 where there is none.
+
+    Returns:
+        R×4, where nothing was to be clipped as before; by how many pixels each stuck out (R,
+        below 0: it lies within); and which have nothing on the page (R bool).
+    """
+    clipped = boxes.copy()
+    outside, off = np.full(len(boxes), -1.0), np.zeros(len(boxes), dtype=bool)
+    for axis in (0, 1) if len(sizes) else ():
+        low, limit = boxes[:, axis], sizes[page, axis]
+        high = low + boxes[:, axis + 2]
+        np.maximum(outside, np.maximum(-low, high - limit), out=outside)
+        low, high = np.maximum(low, 0), np.minimum(high, limit)
+        off |= ~(high > low)
+        clipped[:, axis], clipped[:, axis + 2] = low, high - low
+    np.copyto(clipped, boxes, where=(outside <= 0)[:, None])
+    return clipped, outside, off
 
 
 def _places(values: np.ndarray, places: dict[int, int]) -> np.ndarray:

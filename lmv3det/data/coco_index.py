@@ -112,7 +112,7 @@ def _write(
     """Check the lists of a COCO file and write their arrays."""
     categories = read_categories(lists, annotations, report)
     pages = PageList(images, report)
-    pages.extend(lists["images"])
+    pages.extend(lists.pop("images"))  # entries take more room than what is made of them
     pages.write(writer)
     lists["annotations"].write(writer, pages, {c.id for c in categories}, report)
     return {
