@@ -43,6 +43,8 @@ COMMANDS = {
     "synthetic": ("lmv3det.cli.synthetic", "make pages with exact annotations"),
 }
 """Command → (module, one line of help)."""
+SLOW_TO_START = {"train", "evaluate", "predict", "batch", "serve", "convert", "export", "ablation"}
+"""Commands that load torch, which takes seconds."""
 
 DONE, INPUT_FAULT, WRONG_COMMAND_LINE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -221,6 +223,8 @@ def _run(name: str, words: list[str]) -> int:
         args = parser.parse_intermixed_args(words)
     except SystemExit as stop:  # --help, or argparse has explained what is wrong
         return int(stop.code or 0)
+    if name in SLOW_TO_START and sys.stderr.isatty() and "torch" not in sys.modules:
+        print(f"lmv3det {name}: loading torch …", file=sys.stderr, flush=True)
     return module.run(args) or DONE
 
 

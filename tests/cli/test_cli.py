@@ -215,3 +215,19 @@ def test_paths_are_checked_before_torch_is_imported(tmp_path):
         assert done.returncode == 0, done.stderr
         first, second = done.stderr.splitlines()
         assert "no such" in first and second == "set()"
+
+
+def test_a_command_says_at_once_that_it_starts(monkeypatch, capsys):
+    """To a terminal alone; help and a wrong command line need no torch."""
+    import lmv3det.cli.predict as module
+
+    said: list[str] = []
+    monkeypatch.setattr(module, "run", lambda args: said.append(capsys.readouterr().err) or 0)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    assert cli.main(["predict", "page.png"]) == 0
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert cli.main(["predict", "page.png"]) == 0
+    assert said == ["", "lmv3det predict: loading torch …\n"]
+    assert cli.main(["predict", "--help"]) == 0 and cli.main(["predict", "--wrong", "x"]) == 2
+    assert "loading" not in capsys.readouterr().err
