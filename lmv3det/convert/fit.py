@@ -242,6 +242,8 @@ def _fit(name: str, have: Tensor, fresh: Tensor, report: LoadReport) -> Tensor |
     """
     if have.shape == fresh.shape:
         return have
+    if have.dim() != fresh.dim():
+        return None
     if name == "backbone.position_table" and have.shape[2] == fresh.shape[2]:
         sides = [math.isqrt(table.shape[1] - 1) for table in (have, fresh)]
         report.adapted.append((name, "grid {0}×{0} resized to {1}×{1}, bicubic".format(*sides)))

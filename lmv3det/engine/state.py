@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
-from lmv3det.checkpoint.untrusted import check_tensors
+from lmv3det.checkpoint.untrusted import check_tensor, check_tensors
 from lmv3det.config import Config, flatten, to_dict
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
@@ -219,6 +219,17 @@ def check_run_state(state: dict[str, Any], path: Path) -> None:
         check_tensors(value, path)
         return True
 
+    def generators(value: Any) -> bool:
+        named = [("random", value)]
+        while named:  # the tensors within
+            name, inner = named.pop()
+            if isinstance(inner, torch.Tensor):
+                check_tensor(name, inner, path)
+            elif isinstance(inner, (dict, list)):
+                values = inner.values() if isinstance(inner, dict) else inner
+                named += [(name, one) for one in values]
+        return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+
     def texts(value: Any) -> bool:
         return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
@@ -234,10 +245,7 @@ def check_run_state(state: dict[str, Any], path: Path) -> None:
         "loss_names": (texts, "a list of names"),
         "loss_sums": (lambda value: tensors({"loss_sums": value}), "a tensor"),
         "loss_count": (lambda value: tensors({"loss_count": value}), "a tensor"),
-        "random": (
-            lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value),
-            "a list with the random generators of each process",
-        ),
+        "random": (generators, "a list with the random generators of each process"),
     }
     for key, (holds, wanted) in parts.items():
         if key not in state or not holds(state[key]):

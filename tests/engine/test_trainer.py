@@ -745,6 +745,7 @@ def test_a_second_training_in_a_folder_is_refused(tiny_data, tmp_path):
     ("key", "value"),
     [
         ("optimizer", [3]), ("optimizer", {"w": {"exp_avg": 3}}), ("random", {}),
+        ("random", [{"torch": torch.ones(5056, dtype=torch.uint8, device="meta")}]),
         ("skipped", None), ("pages_seen", [1]), ("pages_seen", -1), ("raw_weights", None),
         ("raw_weights", {"w": 1}), ("loss_names", [1]), ("loss_sums", 0.5), ("scaler", 0),
     ],
@@ -763,13 +764,15 @@ def test_part_of_the_state_of_a_run_that_is_damaged(finished, tmp_path, key, val
     assert key in str(error.value) or "not an ordinary tensor" in str(error.value)
 
 
-@pytest.mark.parametrize("key", ["optimizer", "moment", "random"])
+@pytest.mark.parametrize("key", ["optimizer", "one value", "moment", "random"])
 def test_values_in_the_state_of_a_run_that_do_not_fit(finished, tmp_path, key):
     content = read_torch(finished / "last.pth")
     config = copied(finished, tmp_path, "solver.steps=5")
     training = content["training"]
     if key == "random":
         training["random"][0]["python"][1][0] = 2**70
+    elif key == "one value":  # which the step would have read and written beyond
+        next(iter(training["optimizer"].values()))["exp_avg"] = torch.zeros(1)
     elif key == "moment":
         del list(training["optimizer"].values())[1]["exp_avg_sq"]
     else:

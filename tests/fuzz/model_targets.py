@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -234,7 +235,9 @@ def _write_onnx(rng: Random, seeds: Any, folder: Path) -> None:
     if kind < 3:
         key = rng.choice(list(about))
         if key.endswith("config"):
-            about[key] = yaml.safe_dump(mutate_value(rng, yaml.safe_load(about[key])))
+            values = mutate_value(rng, yaml.safe_load(about[key]))
+            with contextlib.suppress(RecursionError):  # the writer's, not the reader's
+                about[key] = yaml.safe_dump(values)
         elif rng.random() < 0.7 and not key.endswith("version"):
             about[key] = json_bytes(rng, json.loads(about[key])).decode("utf-8", "replace")
         else:

@@ -52,6 +52,18 @@ def test_weights_whose_shapes_say_nothing(name, shape):
         infer_config(weights)
 
 
+@pytest.mark.parametrize(
+    "name", ["backbone.position_table", "backbone.text_embedding.position.weight"]
+)
+def test_a_position_table_that_is_a_number(name):
+    from lmv3det.convert.fit import _fit
+    from lmv3det.convert.report import LoadReport
+
+    for shape in ((), (3,)):
+        fresh = torch.zeros(1, 5, 4) if name.endswith("table") else torch.zeros(5, 4)
+        assert _fit(name, torch.zeros(shape), fresh, LoadReport()) is None
+
+
 @pytest.fixture
 def tokenizer(tmp_path):
     """Changes a trained tokenizer's files; returns its folder."""
