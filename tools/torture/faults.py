@@ -54,7 +54,8 @@ def try_fault(job: Job, fault: str, inputs: Path, work: Path) -> tuple[str, bool
         return _judge(code, output, folder, job)
     finally:
         if mounted:
-            subprocess.run(["umount", str(place)], check=True)
+            # Lazily: what a job left running may still have a file open there.
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def _mount(place: Path, options: str) -> bool:
