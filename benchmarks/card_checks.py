@@ -76,8 +76,8 @@ def _worst(results: list[Any], name: str, bound: float) -> Finding:
 
 
 def _order_of(found: Detections, boxes: Any, classes: Any) -> Tensor:
-    """Which of the detections found is each of the original's: the nearest of its class. Those whose
-    scores differ by less than float32's rounding come in any order."""
+    """Which of the detections found is each of the original's: the nearest of its class. float32
+    cannot order scores that differ by less than its rounding."""
     wanted, own = torch.as_tensor(boxes).double(), found.boxes.double().cpu()
     other = found.classes.cpu()[None] != torch.as_tensor(classes)[:, None]
     order = (torch.cdist(wanted, own) + 1e6 * other).argmin(dim=1)
