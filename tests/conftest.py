@@ -14,6 +14,13 @@ from chromium import CHROMIUM, FLAGS
 from PIL import Image
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests may take an hour, others the minutes that pyproject.toml says."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(3600))
+
+
 @dataclass
 class TinyData:
     """A COCO data set on disk: `annotations.json`, `images/`, `OCR/`.

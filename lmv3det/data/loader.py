@@ -8,6 +8,7 @@ import multiprocessing
 import multiprocessing.resource_sharer  # see _load_pickling
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
+from tqdm import tqdm
 
 from lmv3det.config import Config
 from lmv3det.data.coco import CocoDataset
@@ -393,8 +395,13 @@ def _load_pickling() -> None:
 
 
 def _start_worker(worker: int) -> None:
-    """One thread for each loader process; torch has seeded `random`, numpy and itself."""
+    """One thread for each loader process; torch has seeded `random`, numpy and itself.
+
+    Its warnings go past progress bars with a lock of its own: tqdm's is shared, and a process that
+    is killed with it would stop training for ever.
+    """
     _load_pickling()
+    tqdm.set_lock(threading.RLock())
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

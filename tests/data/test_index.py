@@ -118,7 +118,8 @@ def test_processes_at_once(tiny_data, made):
         process.start()
     assert [queue.get(timeout=60) for _ in processes] == [(4, 3)] * 4
     for process in processes:
-        process.join()
+        process.join(60)
+        assert process.exitcode == 0
     assert len(list((tiny_data.root / "cache").glob("*.index"))) == 1
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 from lmv3det.config import from_dict
 from lmv3det.data import loader as loader_module
@@ -358,6 +359,18 @@ def test_workers_have_one_thread(dataset):
         assert next(iter(loader)).input_ids.tolist() == [[1]]
     finally:
         torch.set_num_threads(1)
+
+
+def test_workers_share_no_lock_of_progress_bars(dataset):
+    """Failed before: a process that was killed while it warned stopped training for ever."""
+
+    def shared(words, line_boxes, size):
+        found = hasattr(tqdm.get_lock(), "mp_lock")
+        return Tokens(np.array([found], dtype=np.int64), np.zeros((1, 4), dtype=np.int64))
+
+    assert hasattr(tqdm.get_lock(), "mp_lock")
+    loader = build_train_loader(settings(workers=1), dataset, shared, pages_per_batch=1)
+    assert next(iter(loader)).input_ids.tolist() == [[0]]
 
 
 def test_sending_a_batch_imports_nothing(dataset):

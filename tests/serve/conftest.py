@@ -21,7 +21,7 @@ LIMITS = Limits(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("served")
     train_tokenizer(["one two three", "four five six"] * 20, folder / "tokenizer", 300, "bpe")
@@ -34,14 +34,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoint(folder / "model.pth", config, tokenizer_files=encoder.files())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def detector(checkpoint: Path) -> Detector:
     """As the server has it, which changes its own."""
     return Detector.load(checkpoint, "cpu")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live(checkpoint: Path) -> Iterator[Live]:
+    """It ends with the tests of this folder: those that follow may fork, which a process with the
+    threads of a server cannot do safely."""
     with running(Detector.load(checkpoint, "cpu"), LIMITS, batch_size=4) as live:
         yield live
 

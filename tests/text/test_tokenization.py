@@ -3,9 +3,10 @@
 import io
 import json
 import logging
-import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,13 +184,33 @@ def _encode(encoder):
     return encoder(WORDS, BOXES, SIZE).ids.tolist()
 
 
+WORKERS = """
+import multiprocessing, pickle, sys
+from tests.text.test_tokenization import _encode
+
+if __name__ == "__main__":
+    encoders = pickle.load(sys.stdin.buffer)
+    _encode(encoders[0])
+    with multiprocessing.get_context(sys.argv[1]).Pool(1) as pool:
+        print(pool.map_async(_encode, encoders).get(timeout=120))
+"""
+
+
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
-def test_an_encoder_goes_to_worker_processes(folder, method):
+def test_an_encoder_goes_to_worker_processes(folder, method, tmp_path):
+    """From a process of its own: this one has threads, with which it may not fork."""
     encoder = PageTokenizer(folder)
-    expected = _encode(encoder)
-    packed = PageTokenizer.from_files(encoder.files())
-    with multiprocessing.get_context(method).Pool(1) as pool:
-        assert pool.map(_encode, [encoder, packed]) == [expected] * 2
+    sent = pickle.dumps([encoder, PageTokenizer.from_files(encoder.files())])
+    (tmp_path / "workers.py").write_text(WORKERS)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "workers.py", method],
+        input=sent,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=True,
+        timeout=300,
+    )
+    assert json.loads(done.stdout) == [_encode(encoder)] * 2
 
 
 def test_files_go_through_a_checkpoint(folder):

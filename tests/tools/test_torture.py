@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from tools.torture import kills
+from tools.torture.jobs import Job
 from tools.torture.kills import check_whole, compare, leftovers
 from tools.torture.process import FileOperations
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(*words: str) -> str:
+def run(*words: str, limit: float = 300) -> str:
     command = [sys.executable, "-m", "tools.torture", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PROBLEM" not in done.stdout
     return done.stdout
@@ -33,10 +35,49 @@ def test_killed_jobs_go_on(tmp_path):
     assert "ocr, two at once: lmv3det ocr: " in said and "another job writes to it already" in said
 
 
+KILLED_IN_ITS_BAR = """
+import os, signal
+from tqdm import tqdm
+from tools.torture.kills import ready_to_fork
+
+ready_to_fork()
+tqdm.get_lock()
+if not os.fork():
+    tqdm.get_lock().acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+os.wait()
+for _ in tqdm(range(3)):
+    tqdm.get_lock().acquire()
+"""
+
+
+def test_a_child_that_is_killed_in_its_progress_bar_holds_up_nobody():
+    """Failed before: the harness, and each job after this one, waited for ever."""
+    subprocess.run([sys.executable, "-c", KILLED_IN_ITS_BAR], cwd=ROOT, check=True, timeout=60)
+
+
 @pytest.mark.slow
 def test_all_jobs_are_killed_and_go_on():
     pytest.importorskip("typst")
-    run("--kills", "4", "--seed", "1")
+    run("--kills", "4", "--seed", "1", limit=3000)
+
+
+@pytest.mark.parametrize(
+    ("goes_wrong", "says"),
+    [(True, "round 5: ValueError: each time"), (False, "only 0 kills came of 30 rounds")],
+)
+def test_a_job_that_is_never_killed_is_let_be(goes_wrong, says, tmp_path, monkeypatch):
+    """Failed before: the harness went on without end."""
+
+    def run_once(*_):
+        if goes_wrong:
+            raise ValueError("each time")
+
+    monkeypatch.setattr(kills, "reference", lambda *_: None)
+    monkeypatch.setattr(kills, "_round", run_once)
+    job = Job("none", *[lambda *_: []] * 4)
+    tally = kills.torture(job, tmp_path, tmp_path, 3, 0, lambda: None)
+    assert says in tally.problems and tally.problems[-1].startswith("only 0 kills")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tools.torture import __doc__ as about
 from tools.torture.faults import FAULTS, try_fault
 from tools.torture.jobs import JOBS, prepare
-from tools.torture.kills import Tally, one_thread, torture
+from tools.torture.kills import Tally, ready_to_fork, torture
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     add("--seed", type=int, default=0, metavar="N", help="another seed kills at other moments")
     add("--work", type=Path, metavar="DIR", help="folder that is kept (default: a temporary one)")
     args = parser.parse_args()
-    one_thread()
+    ready_to_fork()
     with tempfile.TemporaryDirectory(prefix="lmv3det-torture-") as temporary:
         work = args.work or Path(temporary)
         prepare(work / "inputs")

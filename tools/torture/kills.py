@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import tarfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ _SECONDS = 120
 """No job takes as long; one that does hangs."""
 _LAST_KILL = 4
 """Kills of one job, before it is let go on to its end."""
+_PROBLEMS = 5
+"""After so many of a job it is let be: something is wrong with it each time."""
+_ROUNDS = 10
+"""For each kill that is asked for: a job may end before it is killed."""
 
 
 @dataclass
@@ -86,24 +91,26 @@ def torture(
         job: the job.
         inputs: what it reads.
         work: folder for its folders.
-        kills: at least so many.
+        kills: at least so many, unless it goes wrong again and again.
         seed: of the moments.
         advance: is called after every kill.
     """
     rng, tally = random.Random(f"{job.name} {seed}"), Tally()
     found = reference(job, inputs, work)
-    round_ = 0
-    while tally.kills < kills:
-        round_ += 1
+    for round_ in range(1, _ROUNDS * kills + 1):
         folder, output = work / f"round_{round_}", work / f"round_{round_}.txt"
+        before = len(tally.problems)
         try:
             _round(job, inputs, folder, output, found, rng, tally, advance)
         except Exception as error:
             tally.problems.append(f"round {round_}: {type(error).__name__}: {error}")
-        if tally.problems and tally.problems[-1].startswith(f"round {round_}:"):
-            continue  # its files stay, to be looked at
-        shutil.rmtree(folder, ignore_errors=True)
-        output.unlink(missing_ok=True)
+        if len(tally.problems) == before:  # else its files stay, to be looked at
+            shutil.rmtree(folder, ignore_errors=True)
+            output.unlink(missing_ok=True)
+        if tally.kills >= kills or len(tally.problems) >= _PROBLEMS:
+            break
+    if tally.kills < kills:
+        tally.problems.append(f"only {tally.kills} kills came of {round_} rounds")
     return tally
 
 
@@ -263,8 +270,11 @@ def _tail(path: Path) -> str:
     return " / ".join(_read(path).strip().splitlines()[-3:])[-400:]
 
 
-def one_thread() -> None:
-    """One thread a process: those of the parent would be missing in a forked child."""
+def ready_to_fork() -> None:
+    """One thread a process: those of the parent would be missing in a forked child. And a lock of
+    progress bars for each: the one that tqdm makes is shared with the children, and a child that
+    is killed while it draws its bar would keep it for ever."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     tqdm.monitor_interval = 0
+    tqdm.set_lock(threading.RLock())
