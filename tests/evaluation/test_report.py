@@ -309,6 +309,38 @@ def test_in_a_browser(report, tiny_data, browser, width, scheme):
 
 
 @pytest.mark.slow
+def test_pages_with_a_kind_of_mistake_are_found(report, browser):
+    page, errors = opened(browser, report("--names", "old", "new"), 1280, "light")
+
+    def found(kind: str, label: str = "") -> list[str]:
+        page.locator("#kind").select_option(kind)
+        page.locator("#of-class").select_option(label)
+        return sorted(page.locator("figure:visible figcaption b").all_text_contents())
+
+    every = [f"{name}.png" for name in "abcd"]
+    assert found("") == every and page.locator("#with").text_content() == ""
+    assert found("background") == ["b.png"]
+    assert page.locator("#with").text_content() == "1 of 4 pages"
+    assert found("background", "0") == ["b.png"] and found("background", "1") == []  # a Table
+    assert found("missed") == ["a.png"] == found("missed", "1")  # the Text that old lacks
+    assert found("wrong class") == ["a.png"]
+    page.get_by_label("new", exact=True).check()
+    assert found("wrong class") == found("", "0") == [] and found("") == every
+    page.get_by_label("old", exact=True).check()
+
+    # The enlarged pages are those alone.
+    assert found("", "0") == ["b.png"]
+    page.locator(".open:visible").click()
+    page.get_by_role("button", name="Next page").click()
+    assert page.locator("#dialog-title").text_content() == "b.png"
+    page.locator("#kind").select_option("missed")
+    page.locator("#of-class").select_option("")
+    page.get_by_role("button", name="Previous page").click()
+    assert page.locator("#dialog-title").text_content() == "a.png"
+    assert errors == []
+
+
+@pytest.mark.slow
 def test_a_training_fits_a_phone(tiny_data, browser):
     """Also where a picture has a long name."""
     folder, out = run_folder(tiny_data), tiny_data.root / "training"

@@ -24,7 +24,23 @@ function filter(boxes) {
     box.classList.toggle("off", low || hidden.has(box.dataset.c));
   }
 }
+// Pages with a mistake of the chosen kind and class, from the classes' thresholds on.
+function matches(figure) {
+  const kind = byId("kind").value, label = byId("of-class").value;
+  if (!kind && !label) return true;
+  const run = grid.classList.contains("run-1") ? 1 : 0;
+  const boxes = figure.querySelectorAll(`rect.missed-${run}, rect.p.r${run}.wrong`);
+  return [...boxes].some(({ dataset: { s, k, c } }) =>
+    (s === undefined || Number(s) >= limits[run][c]) &&
+    (!kind || kind === (k ?? "missed")) && (!label || label === c));
+}
+function choose() {
+  for (const figure of figures) figure.hidden = !matches(figure);
+  const left = figures.filter((figure) => !figure.hidden).length;
+  byId("with").textContent = left === figures.length ? "" : `${left} of ${figures.length} pages`;
+}
 function update() {
+  choose();
   byId("score").textContent = Number(byId("threshold").value).toFixed(2);
   filter(grid.querySelectorAll("rect[data-c]"));
   if (dialog.open) enlarge(current);
@@ -42,8 +58,15 @@ byId("controls").addEventListener("input", (event) => {
 });
 
 let current = 0;
+// To the next page that is not hidden, before or after this one.
+function turn(by) {
+  let place = current;
+  do place = (place + by + figures.length) % figures.length;
+  while (figures[place].hidden && place !== current);
+  enlarge(place);
+}
 function enlarge(place) {
-  current = (place + figures.length) % figures.length;
+  current = place;
   const figure = figures[current];
   const sheet = figure.querySelector(".sheet").cloneNode(true);
   const svg = sheet.querySelector("svg");
@@ -89,17 +112,17 @@ function open(place) {
 figures.forEach((figure, place) =>
   figure.querySelector(".open").addEventListener("click", () => open(place)));
 byId("close").addEventListener("click", () => dialog.close());
-byId("previous").addEventListener("click", () => enlarge(current - 1));
-byId("next").addEventListener("click", () => enlarge(current + 1));
+byId("previous").addEventListener("click", () => turn(-1));
+byId("next").addEventListener("click", () => turn(1));
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 dialog.addEventListener("close", () => {
   grid.before(controls);
   figures[current].querySelector(".open").focus();
 });
 dialog.addEventListener("keydown", (event) => {
-  if (event.target.matches("input")) return;
-  if (event.key === "ArrowLeft") enlarge(current - 1);
-  if (event.key === "ArrowRight") enlarge(current + 1);
+  if (event.target.matches("input, select")) return;
+  if (event.key === "ArrowLeft") turn(-1);
+  if (event.key === "ArrowRight") turn(1);
 });
 
 // A link to a page that is shown enlarges it.
