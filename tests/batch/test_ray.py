@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batch_helpers import draw_page, rows
@@ -39,6 +40,22 @@ def kill_a_worker() -> int:
     return 0
 
 
+def start_job(folder: Path, out: Path, ckpt: Any, *paths: Path) -> subprocess.Popen[str]:
+    """`lmv3det batch` on two workers of Ray; `paths` come first in their PYTHONPATH."""
+    words = [sys.executable, "-m", "lmv3det", "batch", folder, "--out", out, "--ckpt", ckpt]
+    words += ["--engine", "ray", "--workers", "2", "--shard-size", "4"]
+    return subprocess.Popen(
+        list(map(str, words)),
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, [*paths, ROOT])),
+            "RAY_ADDRESS": "local",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
 @pytest.mark.slow
 def test_ray_gives_what_local_gives_also_when_a_worker_is_killed(options, tmp_path):
     pytest.importorskip("ray")
@@ -47,14 +64,7 @@ def test_ray_gives_what_local_gives_also_when_a_worker_is_killed(options, tmp_pa
         draw_page(folder / f"page{number}.png", number)
     (folder / "broken.png").write_bytes(b"no image at all")
     run_batch([folder], tmp_path / "local", options, shard_size=4)
-    words = [sys.executable, "-m", "lmv3det", "batch", folder, "--out", tmp_path / "ray"]
-    words += ["--engine", "ray", "--workers", "2", "--shard-size", "4", "--ckpt", options.ckpt]
-    process = subprocess.Popen(
-        [str(word) for word in words],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "local"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = start_job(folder, tmp_path / "ray", options.ckpt)
     while process.poll() is None and not list((tmp_path / "ray").glob("*.parquet")):
         time.sleep(0.05)
     assert kill_a_worker(), "no worker was there to kill"
@@ -124,14 +134,9 @@ def test_a_page_that_ends_its_process_of_ray_each_time_is_a_row(options, tmp_pat
     draw_page(folder / "fatal.png")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(ABORTS)
-    words = [sys.executable, "-m", "lmv3det", "batch", folder, "--out", tmp_path / "ray"]
-    words += ["--engine", "ray", "--workers", "2", "--shard-size", "4", "--ckpt", options.ckpt]
-    paths = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
-    environment = {**os.environ, "PYTHONPATH": paths, "RAY_ADDRESS": "local"}
-    done = subprocess.run(
-        list(map(str, words)), env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0 and "11 pages in" in done.stdout and "1 failed" in done.stdout
+    process = start_job(folder, tmp_path / "ray", options.ckpt, tmp_path / "site")
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0 and "11 pages in" in said and "1 failed" in said
     first, *others = rows(tmp_path / "ray")
     assert first["document"] == f"{folder}/fatal.png" and first["page"] is None
     assert first["error"].startswith(f"{folder}/fatal.png: the process that worked on it died")
