@@ -253,7 +253,11 @@ def main(arguments: list[str] | None = None) -> int:
     part.add_argument("out", type=Path)
     part.add_argument("--decay-steps", type=int, default=RECIPES["cpu"].decay_steps)
     part.add_argument("overrides", nargs="*", metavar="key=value", help="the last stage's settings")
-    options = parser.parse_args(arguments)
+    # Settings may stand anywhere; argparse takes them in one place alone.
+    options, others = parser.parse_known_args(arguments)
+    if wrong := [word for word in others if word.startswith("-") or "=" not in word]:
+        parser.error(f"unrecognized arguments: {' '.join(wrong)}")
+    options.overrides += others
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         if options.command == "make":

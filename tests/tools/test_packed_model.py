@@ -105,11 +105,14 @@ def test_a_fraction_of_a_recipe_keeps_its_stages(name: str) -> None:
 def test_the_command_lays_settings_over_the_recipe(tmp_path: Path, monkeypatch) -> None:
     made = []
     monkeypatch.setattr(packed_model, "make", lambda out, recipe, _: made.append((out, recipe)))
-    asked = ["make", "--recipe", "gpu", "--fraction", "0.01", str(tmp_path), "device=cpu"]
-    assert packed_model.main(asked) == 0
+    words = ["make", str(tmp_path), "device=cpu", "--recipe", "gpu"]
+    assert packed_model.main([*words, "--fraction", "0.01", "precision=fp32"]) == 0
     ((out, recipe),) = made
     assert out == tmp_path and recipe.pages == RECIPES["gpu"].pages // 100
-    assert load_config(packed_model.CONFIG, recipe.overrides).device == "cpu"
+    config = load_config(packed_model.CONFIG, recipe.overrides)
+    assert (config.device, config.precision) == ("cpu", "fp32")
+    with pytest.raises(SystemExit):
+        packed_model.main([*words, "--fractoin=0.01"])
 
 
 def test_a_fraction_out_of_range_is_refused(tmp_path: Path, capsys) -> None:
