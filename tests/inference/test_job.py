@@ -132,7 +132,8 @@ def test_a_line_that_was_cut_off_is_done_again(detector, pages, tmp_path, monkey
 
 
 SLOWLY = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell's & started
 from lmv3det.cli import main
 from lmv3det.inference.job import _Job
 usual = _Job._write
