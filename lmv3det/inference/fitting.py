@@ -26,6 +26,10 @@ SLACK = 0.3
 """An upper or lower side within this many line heights of the text stays: OCR engines, PDF files
 and annotations differ by as much in how high they draw a line."""
 
+TALL = 5.0
+"""Lines more than this many times as tall as the page's median line are left out: an OCR engine
+took part of a picture for a line."""
+
 
 def fit_to_text(detections: Detections, line_boxes: np.ndarray) -> Detections:
     """The detections with their sides on the outermost sides of the text lines within them.
@@ -50,11 +54,15 @@ def fit_boxes(boxes: np.ndarray, line_boxes: np.ndarray) -> np.ndarray:
 
     Args:
         boxes: N×4 x0 y0 x1 y1.
-        line_boxes: L×4, in the same pixels; those without area are left out.
+        line_boxes: L×4, in the same pixels; those without area, or very tall, are left out.
     """
     boxes, lines = boxes.astype(np.float64), np.asarray(line_boxes, dtype=np.float64)
     area = (lines[:, 2:] - lines[:, :2]).clip(0).prod(axis=1)
-    lines, area = lines[area > 0], area[area > 0]
+    height = lines[:, 3] - lines[:, 1]
+    usable = area > 0
+    if usable.any():
+        usable &= height <= TALL * np.median(height[usable])
+    lines, area = lines[usable], area[usable]
     if not len(boxes) or not len(lines):
         return boxes
     low = np.maximum(boxes[:, None, :2], lines[:, :2])  # N×L×2

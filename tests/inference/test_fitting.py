@@ -40,6 +40,14 @@ def test_a_figure_with_some_letters_stays():
     assert fit(100, 50, 300, 140, lines=letters) == [100, 50, 300, 140]
 
 
+def test_a_line_as_tall_as_a_picture_is_none():
+    """Failed before: an engine took a photograph for a line, and the figure was cut to it."""
+    lines = np.concatenate([LINES, [[110.0, 220, 290, 280]]])
+    assert fit(100, 200, 300, 320, lines=lines) == [100, 200, 300, 320]
+    heading = np.concatenate([LINES, [[110.0, 220, 290, 260]]])  # four times as tall
+    assert fit(106, 218, 296, 270, lines=heading) == [110, 218, 290, 270]
+
+
 def test_two_columns_and_a_line_over_both():
     """The heading over both columns is less than half in each."""
     left, right = LINES, np.add(LINES, [220, 0, 220, 0])
