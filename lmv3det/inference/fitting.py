@@ -58,11 +58,11 @@ def fit_boxes(boxes: np.ndarray, line_boxes: np.ndarray) -> np.ndarray:
     """
     boxes, lines = boxes.astype(np.float64), np.asarray(line_boxes, dtype=np.float64)
     area = (lines[:, 2:] - lines[:, :2]).clip(0).prod(axis=1)
-    height = lines[:, 3] - lines[:, 1]
+    heights = lines[:, 3] - lines[:, 1]
     usable = area > 0
     if usable.any():
-        usable &= height <= TALL * np.median(height[usable])
-    lines, area = lines[usable], area[usable]
+        usable &= heights <= TALL * np.median(heights[usable])
+    lines, area, heights = lines[usable], area[usable], heights[usable]
     if not len(boxes) or not len(lines):
         return boxes
     low = np.maximum(boxes[:, None, :2], lines[:, :2])  # N×L×2
@@ -79,8 +79,7 @@ def fit_boxes(boxes: np.ndarray, line_boxes: np.ndarray) -> np.ndarray:
         ],
         axis=1,
     )
-    heights = np.where(within[:, :, 0], lines[:, 3] - lines[:, 1], np.nan)
-    height = np.nanmedian(heights, axis=1, keepdims=True)
+    height = np.nanmedian(np.where(within[:, :, 0], heights, np.nan), axis=1, keepdims=True)
     moved = np.abs(outer - boxes)
     near = (moved <= REACH * height) & (moved >= height * [0, SLACK, 0, SLACK])
     result[fits] = np.where(near, outer, boxes)

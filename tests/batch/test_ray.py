@@ -56,6 +56,16 @@ def start_job(folder: Path, out: Path, ckpt: Any, *paths: Path) -> subprocess.Po
     )
 
 
+def finish(process: subprocess.Popen[str]) -> str:
+    """What a job that ends well says; one that does not end is killed."""
+    try:
+        said, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    return said
+
+
 @pytest.mark.slow
 def test_ray_gives_what_local_gives_also_when_a_worker_is_killed(options, tmp_path):
     pytest.importorskip("ray")
@@ -68,8 +78,8 @@ def test_ray_gives_what_local_gives_also_when_a_worker_is_killed(options, tmp_pa
     while process.poll() is None and not list((tmp_path / "ray").glob("*.parquet")):
         time.sleep(0.05)
     assert kill_a_worker(), "no worker was there to kill"
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0 and "121 pages in" in said and "1 failed" in said
+    said = finish(process)
+    assert "121 pages in" in said and "1 failed" in said
     assert rows(tmp_path / "ray") == rows(tmp_path / "local")
 
 
@@ -134,9 +144,8 @@ def test_a_page_that_ends_its_process_of_ray_each_time_is_a_row(options, tmp_pat
     draw_page(folder / "fatal.png")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(ABORTS)
-    process = start_job(folder, tmp_path / "ray", options.ckpt, tmp_path / "site")
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0 and "11 pages in" in said and "1 failed" in said
+    said = finish(start_job(folder, tmp_path / "ray", options.ckpt, tmp_path / "site"))
+    assert "11 pages in" in said and "1 failed" in said
     first, *others = rows(tmp_path / "ray")
     assert first["document"] == f"{folder}/fatal.png" and first["page"] is None
     assert first["error"].startswith(f"{folder}/fatal.png: the process that worked on it died")

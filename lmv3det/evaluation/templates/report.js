@@ -40,7 +40,6 @@ function choose() {
   byId("with").textContent = left === figures.length ? "" : `${left} of ${figures.length} pages`;
 }
 function update() {
-  choose();
   byId("score").textContent = Number(byId("threshold").value).toFixed(2);
   filter(grid.querySelectorAll("rect[data-c]"));
   if (dialog.open) enlarge(current);
@@ -54,6 +53,7 @@ byId("controls").addEventListener("input", (event) => {
     grid.classList.remove("run-0", "run-1");
     grid.classList.add("run-" + event.target.value);
   }
+  if (event.target.name === "run" || event.target.closest(".choice")) choose();
   update();
 });
 
