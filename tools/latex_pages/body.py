@@ -206,9 +206,7 @@ class Body:
         inner = items[0] + "".join(
             rf"\par{mark}" + "\n" + item for mark, item in zip(marks[1:], items[1:], strict=True)
         )
-        return (
-            rf"\begingroup{marks[0]}\begin{{{kind}}}{tight}{inner}\end{{{kind}}}\endgroup" "\n\n"
-        )
+        return rf"\begingroup{marks[0]}\begin{{{kind}}}{tight}{inner}\end{{{kind}}}\endgroup" "\n\n"
 
     def typed_lines(self) -> str:
         """Lines of typewriter: keys, code, addresses."""
