@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmv3det.classes import plain_name
 from lmv3det.data.issues import DataReport
 from lmv3det.errors import InputError
 from lmv3det.files import is_int, is_unicode
@@ -93,8 +94,3 @@ def read_categories(content: dict[str, Any], path: Path, report: DataReport) -> 
 
 def _id_and_name(entry: Any) -> tuple[Any, Any]:
     return (entry.get("id"), entry.get("name")) if isinstance(entry, dict) else (None, None)
-
-
-def plain_name(name: str) -> str:
-    """A class name as names are compared: case, spaces, `_` and `-` do not count."""
-    return "".join(name.casefold().replace("_", " ").replace("-", " ").split())
