@@ -134,6 +134,8 @@ def folding_matrix(folding: str, names: Sequence[str] = FINE) -> list[list[float
         KeyError: no such folding, or a name that is no fine class.
     """
     fine = {plain_name(name): name for name in FINE}
+    if unknown := [name for name in names if plain_name(name) not in fine]:
+        raise KeyError(unknown[0])
     folded = [FOLDINGS[folding][fine[plain_name(name)]] for name in names]
     return [[float(name == other) for other in FOLDED[folding]] for name in folded]
 
