@@ -74,6 +74,65 @@ class DataConfig:
 
 
 @dataclass(config=STRICT)
+class AugmentConfig:
+    probability: float = 0.0
+    """Share of training pages that look different each time that they come; 0 is off. What is done
+    to such a page is drawn by the probabilities below."""
+    tone: float = 0.6
+    """Probability of another contrast, gamma, colour of ink and of paper."""
+    grey: float = 0.1
+    """Probability that colours go."""
+    light: float = 0.2
+    """Probability of uneven light, as on a scan or a photograph, or a dark edge at the binding."""
+    geometry: float = 0.4
+    """Probability of a small turn, shift, zoom and perspective. Regions, outlines and OCR lines
+    move along; what leaves the page is cut off."""
+    rotation: float = 1.5
+    """Largest turn, degrees either way."""
+    zoom: float = 0.05
+    """Largest change of scale, and of the ratio of width to height, as a fraction."""
+    perspective: float = 0.01
+    """How far each corner moves at most, as a fraction of the page's sides."""
+    small: float = 0.2
+    """Probability that a page is made smaller and enlarged again."""
+    small_scale: float = 0.5
+    """The smallest such scale."""
+    blur: float = 0.25
+    """Probability of a Gaussian blur."""
+    blur_sigma: float = 0.8
+    """Its largest standard deviation, pixels of the network input."""
+    noise: float = 0.2
+    """Probability of grain, and at times of specks."""
+    noise_level: float = 0.03
+    """Its largest standard deviation, as a fraction of white."""
+    jpeg: float = 0.4
+    """Probability of JPEG compression."""
+    jpeg_quality: list[int] = field(default_factory=lambda: [30, 90])
+    """Its lowest and highest quality, from 1 to 95."""
+
+    def __post_init__(self) -> None:
+        chances = ("probability", "tone", "grey", "light", "geometry", "small", "blur", "noise")
+        for key in (*chances, "jpeg", "noise_level"):
+            require_fraction(getattr(self, key), f"input.augment.{key}")
+        for key, low, high in (
+            ("rotation", 0, 45),
+            ("zoom", 0, 0.5),
+            ("perspective", 0, 0.2),
+            ("blur_sigma", 0, 100),
+            ("small_scale", 0.05, 1),
+        ):
+            value = getattr(self, key)
+            require(low <= value <= high, f"input.augment.{key}", value, f"from {low} to {high}")
+        quality = self.jpeg_quality
+        require(
+            len(quality) == 2 and 1 <= quality[0] <= quality[1] <= 95,
+            "input.augment.jpeg_quality",
+            quality,
+            "the lowest and the highest quality, from 1 to 95",
+        )
+
+
+@dataclass(config=STRICT)
 class InputConfig:
     min_size_train: list[int] = field(default_factory=lambda: list(range(480, 801, 32)))
     """Shortest sides in pixels; one is drawn for each page and step."""
@@ -93,6 +152,8 @@ class InputConfig:
     """Probability of a horizontal flip in training (LayoutLMv3's pre-training never saw one)."""
     crop: float = 0.0
     """Probability of resize, random crop, resize in training, as DETR does."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Pages in training as they come from other printers, scanners, cameras and files."""
 
     def __post_init__(self) -> None:
         sizes = [*self.min_size_train, self.max_size_train, self.min_size_test, self.max_size_test]

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tqdm import tqdm
 
 from lmv3det.config import Config
+from lmv3det.data.augment import Augment
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.sampler import TrainSampler
 from lmv3det.data.shards import ShardDataset
@@ -289,6 +290,7 @@ def build_train_loader(
         given.flip,
         given.crop,
         TextNoise(text.page_dropout, text.word_dropout, text.line_dropout),
+        Augment(given.augment) if given.augment.probability else None,
     )
     collate = _collate(config, page_tokenizer, with_targets=True, with_polygons=with_polygons)
     options = _worker_options(config)
