@@ -13,7 +13,7 @@ import numpy as np
 from lmv3det.data.categories import Category, match_categories
 from lmv3det.data.images import can_be, read_image, read_orientation, read_size, turn_back
 from lmv3det.data.index_cache import open_index
-from lmv3det.data.issues import DataReport, Issue
+from lmv3det.data.issues import DataReport, Issue, NothingUsable
 from lmv3det.data.ocr_files import find_ocr
 from lmv3det.data.records import Record, Records, pages_with_regions
 from lmv3det.errors import InputError
@@ -28,7 +28,7 @@ class CocoDataset:
 
     The file is read and checked once. Faulty entries are collected in `report`; with `strict` they
     are an error, otherwise the entry is left out or fixed as the report says, and one warning
-    with the counts is logged.
+    with the counts is logged. Suspicions (see `Issue`) are a warning each.
 
     An image whose size is not the stored one is noticed when it is loaded: an error with `strict`,
     otherwise the annotations are taken as pixels of the stored size and scaled to the file's. Where
@@ -100,7 +100,8 @@ class CocoDataset:
         if not len(numbers):
             why = self.report.summary() if self.report else "it lists none"
             hint = _other_folder(self.images, index.header["missing"])
-            raise InputError(f"{self.annotations}: no usable page: {why}{hint}")
+            message = f"{self.annotations}: no usable page: {why}{hint}"
+            raise NothingUsable(message, self.report)
         if with_text:
             missing = find_ocr(self.records, self.images, self.ocr, self.report)
             if missing is not None and missing_ocr == "error":
@@ -110,13 +111,17 @@ class CocoDataset:
                 )
             if missing is not None and not quiet:
                 log.warning("%s; they are taken without text", missing.message)
-        if self.report and strict:
+        faults = self.report.faults
+        if faults and strict:
             raise InputError(
-                f"{self.annotations}: {self.report.summary()}; fix them (`lmv3det check` lists "
+                f"{self.annotations}: {faults.summary()}; fix them (`lmv3det check` lists "
                 "all), or set data.strict=false to skip them"
             )
-        if self.report and not quiet:
-            log.warning("%s: %s", self.annotations, self.report.summary())
+        if not quiet:
+            if faults:
+                log.warning("%s: %s", self.annotations, faults.summary())
+            for suspicion in self.report.suspicions:
+                log.warning("%s: %s", self.annotations, suspicion)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -145,6 +150,10 @@ class CocoDataset:
             sample.lines = text.lines
             sample.line_boxes = fit_lines(text, image.shape[:2], orientation)
         return sample
+
+    def has_regions(self) -> bool:
+        """Whether a page has a region that is no crowd."""
+        return bool(pages_with_regions(self.records.packed)[self.records.numbers].any())
 
     def aspect_ratios(self) -> np.ndarray:
         """N float64, height / width of every page."""

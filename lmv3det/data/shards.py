@@ -119,6 +119,10 @@ class ShardDataset:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def has_regions(self) -> bool:
+        """Whether a page has a region that is no crowd."""
+        return bool((self.columns["regions"][self.numbers] > 0).any())
+
     def aspect_ratios(self) -> np.ndarray:
         """N float64, height / width of every page."""
         return self.columns["height"][self.numbers] / self.columns["width"][self.numbers]

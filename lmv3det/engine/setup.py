@@ -161,6 +161,11 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, 
             least_side=least_side,
             **options,
         )
+    if not train.has_regions():
+        raise InputError(
+            f"{data.train.shards or data.train.annotations}: no region in any page, so that there "
+            "is nothing to train on (crowds are not trained on); `lmv3det check` tells more"
+        )
     number = len(train.categories)
     if model.num_classes not in (None, number):
         raise InputError(
