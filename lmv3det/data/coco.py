@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from lmv3det.data.categories import Category, match_categories
+from lmv3det.data.class_map import fold_categories
 from lmv3det.data.images import can_be, read_image, read_orientation, read_size, turn_back
 from lmv3det.data.index_cache import open_index
 from lmv3det.data.issues import DataReport, Issue, NothingUsable
@@ -48,6 +49,9 @@ class CocoDataset:
         keep_empty: keep pages without regions.
         categories: classes in the order of a model's class indices, which the file's categories
             are matched to (`match_categories`); None: the file's own, by id.
+        classes: the file's class name → another one, or None to leave its regions out; or the name
+            of a folding (`fold_categories`). All that follows, `file_categories` too, is as if the
+            file had these classes.
         quiet: log no warning.
         least_side: decode a JPEG at a half, a quarter or an eighth of its size where its shortest
             side then still has this many pixels; None decodes all of it.
@@ -76,6 +80,7 @@ class CocoDataset:
         malformed_ocr: Literal["error", "skip"] = "error",
         keep_empty: bool = True,
         categories: Sequence[Category] | None = None,
+        classes: str | Mapping[str, str | None] | None = None,
         quiet: bool = False,
         least_side: int | None = None,
     ) -> None:
@@ -90,13 +95,15 @@ class CocoDataset:
         index = open_index(self.annotations, self.images)
         self.report.issues += [Issue(*values) for values in index.header["issues"]]
         self.file_categories = [Category(*values) for values in index.header["categories"]]
-        self.categories = list(categories) if categories is not None else self.file_categories
-        mapping = match_categories(self.categories, self.file_categories)
-        self.class_of = {c.id: k for c, k in zip(self.file_categories, mapping, strict=True)}
+        ids = None
+        if classes:
+            fold = fold_categories(self.file_categories, classes, self.annotations)
+            self.file_categories, ids = fold.categories, fold.ids
+        self.use_categories(self.file_categories if categories is None else categories)
         numbers = np.arange(len(index.image_id))
         if not keep_empty:
-            numbers = numbers[pages_with_regions(index)]
-        self.records = Records(index, self.images, numbers)
+            numbers = numbers[pages_with_regions(index, ids)]
+        self.records = Records(index, self.images, numbers, ids)
         if not len(numbers):
             why = self.report.summary() if self.report else "it lists none"
             hint = _other_folder(self.images, index.header["missing"])
@@ -151,9 +158,23 @@ class CocoDataset:
             sample.line_boxes = fit_lines(text, image.shape[:2], orientation)
         return sample
 
-    def has_regions(self) -> bool:
-        """Whether a page has a region that is no crowd."""
-        return bool(pages_with_regions(self.records.packed)[self.records.numbers].any())
+    def use_categories(self, categories: Sequence[Category]) -> None:
+        """Number the classes as a list does.
+
+        Raises:
+            InputError: the file's categories cannot be matched to the list's.
+        """
+        mapping = match_categories(categories, self.file_categories)
+        self.categories = list(categories)
+        self.class_of = {c.id: k for c, k in zip(self.file_categories, mapping, strict=True)}
+
+    def page_classes(self) -> np.ndarray:
+        """N×C bool: which classes have regions on each page, crowds left out."""
+        return self.records.page_classes(self.class_of, len(self.categories))
+
+    def share(self, rank: int, world_size: int) -> np.ndarray | None:
+        """None: every process draws from all pages."""
+        return None
 
     def aspect_ratios(self) -> np.ndarray:
         """N float64, height / width of every page."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lmv3det.synthetic.typeset import Page
 
 Box = tuple[int, int, int, int]
-VERSION = 1
+VERSION = 2
 """Grows whenever the same seed gives other pages."""
 TALL = 1000
 """Height in pixels of a page when no dpi is asked for."""
