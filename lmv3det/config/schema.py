@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Discriminator, Tag
 from pydantic.dataclasses import dataclass
 
 from lmv3det.config.checks import STRICT, require, require_fraction, require_positive
@@ -36,21 +37,48 @@ class SplitConfig:
     ocr: str | None = None
     """Folder of the OCR files, `<image stem>.json` or `<image name>.json`. None: `OCR` next to the
     image folder."""
+    classes: str | dict[str, str | None] | None = None
+    """Other names for the file's classes, `{List: Text, Watermark: null}`: those with equal names
+    become one, and regions of null are left out. Or the name of a folding of the fine classes:
+    cdla, doclaynet, publaynet."""
 
 
 @dataclass(config=STRICT)
 class TrainSplitConfig(SplitConfig):
     shards: str | None = None
-    """Instead of the three others: tar files that `lmv3det shards` wrote, such as
+    """Instead of annotations, images and ocr: tar files that `lmv3det shards` wrote, such as
     `pages-{000..009}.tar`; paths, or addresses that fsspec opens."""
+    weight: float = 1.0
+    """How often each page comes in an epoch: 2 is twice, 0.5 every other epoch."""
+
+    def __post_init__(self) -> None:
+        require(self.weight > 0, "data.train.weight", self.weight, "more than 0")
+
+
+def _one_or_several(value: Any) -> str:
+    return "several" if isinstance(value, list) else "one"
+
+
+TrainSplits = Annotated[
+    Annotated[TrainSplitConfig, Tag("one")] | Annotated[list[TrainSplitConfig], Tag("several")],
+    Discriminator(_one_or_several),
+]
+"""One section, or a list of them."""
 
 
 @dataclass(config=STRICT)
 class DataConfig:
-    train: TrainSplitConfig = field(default_factory=TrainSplitConfig)
-    """Pages to train on."""
+    train: TrainSplits = field(default_factory=TrainSplitConfig)
+    """Pages to train on; or a list of such sections, which are joined."""
     val: SplitConfig = field(default_factory=SplitConfig)
     """Pages to evaluate on."""
+    classes: str | list[str] | None = None
+    """The classes of the run in the order of their indices, or the name of a folding (cdla,
+    doclaynet, publaynet, fine), whose classes are taken. None: those of the first data set, and
+    then what the next ones add."""
+    repeat_threshold: float = 0.0
+    """Repeat-factor sampling: a page with a class that fewer than this fraction of pages have comes
+    more often, √(threshold / fraction) times an epoch; 0 is off."""
     strict: bool = False
     """Stop at faulty annotations; otherwise skip them and report counts."""
     missing_ocr: Literal["error", "empty"] = "error"
@@ -71,6 +99,16 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.workers is not None:
             require(self.workers >= 0, "data.workers", self.workers, "0 or more")
+        require_fraction(self.repeat_threshold, "data.repeat_threshold")
+        require(self.train != [], "data.train", self.train, "a section, or a list of one or more")
+        names = self.classes if isinstance(self.classes, list) else []
+        twice = sorted({name for name in names if names.count(name) > 1})
+        require(not twice and self.classes != [], "data.classes", self.classes, "names, each once")
+
+    @property
+    def train_sets(self) -> list[TrainSplitConfig]:
+        """The data sets to train on."""
+        return self.train if isinstance(self.train, list) else [self.train]
 
 
 @dataclass(config=STRICT)
@@ -389,8 +427,8 @@ def _integers(section: Any, prefix: str) -> Iterator[tuple[str, int]]:
     """Every integer of a section and of those in it, with its dotted key."""
     for item in dataclasses.fields(section):
         key, value = prefix + item.name, getattr(section, item.name)
-        if dataclasses.is_dataclass(value):
-            yield from _integers(value, f"{key}.")
-        else:
-            values = value if isinstance(value, list) else [value]
-            yield from ((key, number) for number in values if isinstance(number, int))
+        for one in value if isinstance(value, list) else [value]:
+            if dataclasses.is_dataclass(one):
+                yield from _integers(one, f"{key}.")
+            elif isinstance(one, int):
+                yield key, one

@@ -227,8 +227,9 @@ def _source(value: Any) -> Source | None:
     if not isinstance(value, dict):
         return None
     name, sha256, page = value.get("name"), value.get("sha256"), value.get("page", 1)
-    known = isinstance(name, str) and isinstance(sha256, str) and len(sha256) == 64 and is_int(page)
-    return Source(name, sha256, page) if known else None
+    if isinstance(name, str) and isinstance(sha256, str) and len(sha256) == 64 and is_int(page):
+        return Source(name, sha256, page)
+    return None
 
 
 def _read_entries(
