@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lmv3det.classes import CDLA, FINE, FOLDED, FOLDINGS, folding_matrix
-from lmv3det.synthetic.marks import CATEGORIES
+from pagegen.marks import CATEGORIES
 
 
 def test_cdla_is_the_order_of_the_packed_model():
