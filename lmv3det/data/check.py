@@ -23,9 +23,9 @@ from lmv3det.text.ocr_json import ocr_path, read_ocr
 _OTHER_SHAPE = 0.05
 """An OCR file's page may differ from the image's by this fraction in height / width."""
 
-DrawPage = Callable[[Sample, Sequence[str], str], None]
-"""(page as annotated, class name of each region, its `file_name`) → writes a drawing. It is pickled
-to the processes that read pages."""
+DrawPage = Callable[[Sample, Sequence[str]], None]
+"""(page as annotated, class name of each region) → writes a drawing. It is pickled to the processes
+that read pages."""
 
 
 def open_for_check(annotations: Path, images: Path, ocr: Path | None) -> CocoDataset:
@@ -158,7 +158,7 @@ def _read_page(dataset: CocoDataset, index: int, draw: DrawPage | None) -> _Page
             add(*issue)
     if draw is not None:
         sample = dataset[index]
-        draw(sample, [dataset.categories[c].name for c in sample.classes], record.file_name)
+        draw(sample, [dataset.categories[c].name for c in sample.classes])
     return page
 
 

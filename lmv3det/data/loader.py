@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tqdm import tqdm
 
 from lmv3det.config import Config
+from lmv3det.data.augment import Augment
 from lmv3det.data.coco import CocoDataset
+from lmv3det.data.joined import TrainDataset, page_repeats
 from lmv3det.data.sampler import TrainSampler
-from lmv3det.data.shards import ShardDataset
 from lmv3det.data.text_noise import TextNoise
 from lmv3det.data.transforms import TestTransform, TrainTransform
 from lmv3det.errors import InputError
@@ -158,7 +159,7 @@ class _Pages(Dataset):
 
     def __init__(
         self,
-        dataset: CocoDataset | ShardDataset,
+        dataset: TrainDataset,
         transform: Callable[..., Sample],
         turn: Any = None,
     ) -> None:
@@ -245,7 +246,7 @@ def _shared_memory_error() -> InputError:
 
 def build_train_loader(
     config: Config,
-    dataset: CocoDataset | ShardDataset,
+    dataset: TrainDataset,
     page_tokenizer: Tokenize | None,
     *,
     rank: int = 0,
@@ -258,7 +259,8 @@ def build_train_loader(
 
     Args:
         config: `seed`, `device`, `input.*`, `data.workers`, `data.group_by_aspect`,
-            `backbone.pad_token_id` and the dropouts of `text` are read.
+            `data.repeat_threshold`, the weights of `data.train`, `backbone.pad_token_id` and the
+            dropouts of `text` are read.
         dataset: the pages; of shards every process takes its own share.
         page_tokenizer: see `Collate`.
         rank: of this process.
@@ -270,7 +272,7 @@ def build_train_loader(
     Raises:
         InputError: a process without a share; while iterating, at a page that cannot be read.
     """
-    share = dataset.share(rank, world_size) if isinstance(dataset, ShardDataset) else None
+    weights = [split.weight for split in config.data.train_sets]
     sampler = TrainSampler(
         dataset.aspect_ratios(),
         pages_per_batch,
@@ -279,7 +281,8 @@ def build_train_loader(
         world_size=world_size,
         start=start,
         group_by_aspect=config.data.group_by_aspect,
-        share=share,
+        share=dataset.share(rank, world_size),
+        repeats=page_repeats(dataset, weights, config.data.repeat_threshold),
     )
     given = config.input
     text = config.text
@@ -289,6 +292,7 @@ def build_train_loader(
         given.flip,
         given.crop,
         TextNoise(text.page_dropout, text.word_dropout, text.line_dropout),
+        Augment(given.augment) if given.augment.probability else None,
     )
     collate = _collate(config, page_tokenizer, with_targets=True, with_polygons=with_polygons)
     options = _worker_options(config)

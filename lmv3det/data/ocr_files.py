@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmv3det.data.coco_pages import names_in
+from lmv3det.data.image_folder import names_in
 from lmv3det.data.issues import DataReport
 from lmv3det.data.records import Records
 from lmv3det.text.ocr_json import ocr_path

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lmv3det.data.coco import CocoDataset, size_problem
 from lmv3det.data.records import Record
-from lmv3det.data.shards import COLUMNS, FORMAT, INDEX, VERSION
+from lmv3det.data.shards import CATEGORIES, COLUMNS, FORMAT, INDEX, VERSION
 from lmv3det.errors import InputError
 from lmv3det.files import lock_folder, replacing
 from lmv3det.text.ocr_json import ocr_path
@@ -72,7 +72,11 @@ class _Shard:
     """The entry of a shard in the index, page by page."""
 
     def __init__(self, name: str) -> None:
-        self.content: dict[str, Any] = {"name": name, "keys": [], **{c: [] for c in COLUMNS}}
+        self.content: dict[str, Any] = {
+            "name": name,
+            "keys": [],
+            **{c: [] for c in (*COLUMNS, CATEGORIES)},
+        }
 
     def add(self, archive: tarfile.TarFile, dataset: CocoDataset, record: Record) -> None:
         """Add the members of a page to the tar file, and their places to the index."""
@@ -93,6 +97,8 @@ class _Shard:
         content["width"].append(record.width)
         content["height"].append(record.height)
         content["regions"].append(sum(not entry["iscrowd"] for entry in annotations))
+        categories = {entry["category_id"] for entry in annotations if not entry["iscrowd"]}
+        content[CATEGORIES].append(sorted(categories))
         # webdataset reads the suffix as the part behind the first dot, in lower case.
         image = f"{key}{record.path.suffix.lower()}"
         content["image"].append(_member(archive, image, record.path.read_bytes()))

@@ -28,7 +28,7 @@ from pagegen.truth import hull
 if TYPE_CHECKING:
     from PIL import Image
 
-VERSION = 3
+VERSION = 4
 """Grows whenever the same seed gives other pages."""
 TIMEOUT = 60
 """Seconds that one run of LaTeX may take."""

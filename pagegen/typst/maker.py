@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pagegen.truth import Truth
     from pagegen.typst.typeset import Page
 
-VERSION = 1
+VERSION = 2
 """Grows whenever the same seed gives other pages."""
 TALL = 1000
 """Height in pixels of a page when no dpi is asked for."""

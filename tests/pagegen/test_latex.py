@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lmv3det.classes import CDLA
 from lmv3det.errors import InputError
 from lmv3det.text.ocr_json import read_ocr
 from pagegen.latex import __main__ as command
@@ -18,7 +19,7 @@ from pagegen.latex.macros import FILES, MARKS, PACKAGES
 from pagegen.latex.pages import Failed, Job, typeset, write_document
 from pagegen.latex.read import Unclear, regions_of
 from pagegen.latex.words import BASES, PURE_BLUE, colour, escaped
-from pagegen.marks import CATEGORIES, RegionMark, code_of
+from pagegen.marks import RegionMark, code_of
 
 
 def missing_latex() -> str:
@@ -171,7 +172,7 @@ def content(out):
 @needs_latex
 def test_a_data_set(made):
     data = json.loads((made / "annotations.json").read_text("utf-8"))
-    assert [c["name"] for c in data["categories"]] == list(CATEGORIES)
+    assert [c["name"] for c in data["categories"]] == list(CDLA)
     assert [c["id"] for c in data["categories"]] == list(range(1, 11))
     assert len(data["images"]) == 5
     for image in data["images"]:
