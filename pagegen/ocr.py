@@ -5,6 +5,7 @@ An entry a line: ``{"bbox": [[x, y, w, h], …], "words": ["…", …], "W": int
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -74,9 +75,24 @@ def misread(
     return read
 
 
-def ocr_json(lines: list[tuple[Box, str]], width: int, height: int) -> str:
-    """An OCR file's text, an entry a line; boxes and page size in pixels."""
+def ocr_json(
+    lines: list[tuple[Box, str]], width: int, height: int, image: tuple[str, bytes] | None = None
+) -> str:
+    """An OCR file's text, an entry a line.
+
+    Args:
+        lines: boxes in pixels, and words.
+        width: of the page, pixels.
+        height: of the page, pixels.
+        image: name and content of the image file that the text is of, which the file then names.
+    """
     entries = [[x0, y0, x1 - x0, y1 - y0] for (x0, y0, x1, y1), _ in lines]
     bbox = ",\n".join(json.dumps(entry) for entry in entries)
     words = ",\n".join(json.dumps(text, ensure_ascii=False) for _, text in lines)
-    return f'{{"bbox": [\n{bbox}\n],\n"words": [\n{words}\n],\n"W": {width}, "H": {height}}}\n'
+    own = ""
+    if image is not None:
+        name, content = image
+        source = {"name": name, "sha256": hashlib.sha256(content).hexdigest(), "page": 1}
+        own = f',\n"image": {json.dumps(source, ensure_ascii=False)}'
+    size = f'"W": {width}, "H": {height}'
+    return f'{{"bbox": [\n{bbox}\n],\n"words": [\n{words}\n],\n{size}{own}}}\n'

@@ -164,7 +164,8 @@ def _make_pages(
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=dice.choice([75, 85, 90, 95]))
             write_bytes(job.out / "images" / f"{name}.jpg", buffer.getvalue())
-            written = ocr_json(lines, *size).encode("utf-8")
+            source = (f"images/{name}.jpg", buffer.getvalue())
+            written = ocr_json(lines, *size, source).encode("utf-8")
             write_bytes(job.out / "OCR" / f"{name}.json", written)
             pages.append(
                 {

@@ -217,7 +217,9 @@ class Maker:
             image.save(buffer, "PNG", compress_level=3)
         out, name = self.job.out, stem(index)
         write_bytes(out / "images" / f"{name}.{ending}", buffer.getvalue())
-        write_bytes(out / "OCR" / f"{name}.json", ocr_json(lines, width, height).encode("utf-8"))
+        source = (f"images/{name}.{ending}", buffer.getvalue())
+        written = ocr_json(lines, width, height, source)
+        write_bytes(out / "OCR" / f"{name}.json", written.encode("utf-8"))
         record = {
             "file_name": f"{name}.{ending}",
             "width": width,
