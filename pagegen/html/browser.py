@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 from importlib.resources import files
@@ -68,7 +69,7 @@ class Browser:
         """The labels of every page of a document, and the document as PDF."""
         self._page.goto(html.as_uri(), wait_until="load")
         self._page.evaluate("document.fonts.ready")
-        labels = self._page.evaluate(self._labels)
+        labels = json.loads(self._page.evaluate(self._labels))
         pdf = self._page.pdf(prefer_css_page_size=True, print_background=True)
         return labels, pdf
 

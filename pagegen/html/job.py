@@ -18,7 +18,7 @@ from lmv3det.classes import FINE
 from lmv3det.errors import InputError
 from lmv3det.files import LOCK, lock_folder, read_json, remove_temporary, write_bytes
 from pagegen.html.browser import Browser, require
-from pagegen.html.content.pictures import Pictures
+from pagegen.html.content.pictures import Pictures, cache_folder
 from pagegen.html.labels import Region, regions_of
 from pagegen.html.page import CSS, write_page
 
@@ -117,7 +117,7 @@ class Maker:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.pictures = Pictures(job.scratch / "pictures")
+        self.pictures = Pictures(cache_folder())
         self.browser = Browser()
 
     def make(self, indices: Sequence[int]) -> None:

@@ -48,7 +48,7 @@
   const range = document.createRange();
   const round = (x) => Math.round(x * 100) / 100;
 
-  return [...document.querySelectorAll("section.pg")].map((page) => {
+  return JSON.stringify([...document.querySelectorAll("section.pg")].map((page) => {
     const corner = page.getBoundingClientRect();
     const regions = [], index = new Map();
     const clips = new Map();
@@ -164,5 +164,5 @@
       }
     }
     return { width: round(corner.width), height: round(corner.height), regions };
-  });
+  }));
 }

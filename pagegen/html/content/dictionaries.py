@@ -79,9 +79,13 @@ def dictionary(language: str) -> Path | None:
     return None
 
 
-@lru_cache(maxsize=4)
+MOST = 20_000
+"""So many words of a language are used, spread over its dictionary."""
+
+
+@lru_cache(maxsize=64)
 def words_of(language: str) -> tuple[str, ...]:
-    """Words of a language in lower and upper case as the dictionary has them."""
+    """Words of a language, most in lower case, as the dictionary has them."""
     path = dictionary(language)
     if path is None:
         return tuple(SMALL.get(language, SMALL["en"]).split() + SPARE)
@@ -91,9 +95,13 @@ def words_of(language: str) -> tuple[str, ...]:
     coding = found[1].decode() if found else "utf-8"
     coding = {"microsoft-cp1251": "cp1251"}.get(coding.lower(), coding)
     text = raw.decode(coding, errors="ignore")
-    words = (re.split(r"[/\s]", line, maxsplit=1)[0] for line in text.splitlines()[1:])
-    most = 14
-    return tuple(w for w in words if 2 < len(w) <= most and w.isalpha() and not w.isupper())
+    words = re.findall(r"^[^\W\d_]{3,14}(?=[/\s])", text, re.MULTILINE)
+    lower = [w for w in words if w.islower() or not w[0].isupper()]
+    # German writes nouns with capitals; elsewhere they are names, of which few are wanted.
+    names = [w for w in words if w[0].isupper() and w[1:].islower()]
+    names = names if language == "de" else names[:: max(1, len(names) * 12 // (len(lower) + 1))]
+    words = lower + names
+    return tuple(words[:: max(1, -(-len(words) // MOST))])
 
 
 def languages() -> list[str]:

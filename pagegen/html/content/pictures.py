@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +39,13 @@ def clip_art() -> tuple[Path, ...]:
     return tuple(sorted(p for f in CLIP_FOLDERS for p in Path(f).rglob("*.png") if p.is_file()))
 
 
+def cache_folder() -> Path:
+    """Where cut pictures are kept: ``$LMV3DET_CACHE``, or in the user's cache folder."""
+    given = os.environ.get("LMV3DET_CACHE")
+    start = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lmv3det"
+    return (Path(given) if given else start) / "pagegen-pictures"
+
+
 class Pictures:
     """Pictures cut and made smaller once, kept as files for the browser."""
 
@@ -51,7 +59,7 @@ class Pictures:
         if not many:
             return self._painted(rng)
         source = rng.choice(many)
-        part = rng.randrange(6)
+        part = rng.randrange(4)
         key = hashlib.sha1(f"{source}/{part}".encode()).hexdigest()[:16]
         path = self.folder / f"{key}.jpg"
         if not path.exists():
@@ -60,7 +68,7 @@ class Pictures:
             try:
                 with Image.open(source) as opened:
                     if opened.format == "JPEG":
-                        opened.draft("RGB", (PIXELS * 2, PIXELS * 2))
+                        opened.draft("RGB", (PIXELS, PIXELS))
                     image = opened.convert("RGB")
             except (OSError, ValueError):
                 return self._painted(rng)
@@ -72,7 +80,7 @@ class Pictures:
                 cw, ch = int(w * share), int(h * cut.uniform(0.4, 0.9))
                 x, y = cut.randint(0, w - cw), cut.randint(0, h - ch)
                 image = image.crop((x, y, x + cw, y + ch))
-            if part == 5:
+            if part == 3:
                 image = image.convert("L").convert("RGB")
             image.thumbnail((PIXELS, PIXELS))
             _save(image, path)
@@ -128,8 +136,6 @@ def _shape(path: Path) -> float:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    import os
-
     part = path.with_name(f".{os.getpid()}-{path.name}")
     if path.suffix == ".png":
         image.save(part, "PNG")
