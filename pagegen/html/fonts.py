@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import subprocess
@@ -13,15 +14,18 @@ SCRIPTS = {
     "cyrillic": "ru:lang=uk",
     "greek": "el",
     "zh": "zh-cn",
+    "ja": "ja",
+    "ko": "ko",
     "ar": "ar",
     "he": "he",
 }
 OF_LANGUAGE = {"vi": "vi", "ru": "cyrillic", "uk": "cyrillic", "bg": "cyrillic", "el": "greek",
-               "zh": "zh", "ar": "ar", "he": "he"}  # fmt: skip
+               "zh": "zh", "ja": "ja", "ko": "ko", "ar": "ar", "he": "he"}  # fmt: skip
 _ODD = re.compile(
     r"symbol|icon|awesome|emoji|math|ornament|dingbat|braille|music|d050000l|fallback|ext[ab]\b|"
     r"lisu|material|elusive|barcode|standard symbols|noto (sans|serif) (?!display|mono|cjk|"
-    r"arabic|hebrew|thaana)[a-z]|nastaliq urdu|\bodd\b|mplus 1c|kouzan", re.I
+    r"arabic|hebrew|thaana)[a-z]|nastaliq urdu|\bodd\b|mplus 1c|kouzan|\bcaps\b|smallcaps|upright italic|initials|"
+    r"slanted|unslanted|titling|keyboard|babel|colored|quran|thin\b|rashi|stam |elegante|ellhnikh|kacsttitlel|\bdecorative\b", re.I
 )  # fmt: skip
 _SHOW = re.compile(
     r"lobster|dancing|script|brush|kaushan|leckerli|comfortaa|bebas|oswald|league|humor|hand|"
@@ -40,6 +44,20 @@ _SERIF = re.compile(
 )  # fmt: skip
 
 
+USUAL = re.compile(
+    r"liberation|carlito|caladea|dejavu|nimbus|texgyre|tex gyre|open sans|lato|roboto|noto s|"
+    r"arimo|tinos|free(sans|serif)|pt s|linux (libertine|biolinum) o|garamond|ubuntu|clear sans|"
+    r"cmu serif$|source|uming cn|amiri|david|frank|kacst(book|naskh)|inter$|fira sans|cjk", re.I
+)  # fmt: skip
+
+
+def draw_family(rng: random.Random, script: str, kind: str) -> str:
+    """A font family of a kind: every other time one of those that most documents are set in."""
+    every = families(script)[kind]
+    usual = [name for name in every if USUAL.search(name)]
+    return rng.choice(usual if usual and rng.random() < 0.5 else every)
+
+
 @lru_cache(maxsize=16)
 def families(script: str) -> dict[str, tuple[str, ...]]:
     """Font families for a script: ``serif``, ``sans``, ``mono`` and ``show``, each sorted."""
@@ -55,6 +73,10 @@ def families(script: str) -> dict[str, tuple[str, ...]]:
     kinds: dict[str, list[str]] = {"serif": [], "sans": [], "mono": [], "show": []}
     for name in sorted(found):
         if not name or _ODD.search(name):
+            continue
+        if script not in ("zh", "ja", "ko") and re.match(
+            r"AR PL|cwTeX|WenQuan|Noto S.* CJK|Nanum", name
+        ):
             continue
         if _SHOW.search(name):
             kinds["show"].append(name)

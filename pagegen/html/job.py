@@ -18,8 +18,9 @@ from lmv3det.classes import FINE
 from lmv3det.errors import InputError
 from lmv3det.files import LOCK, lock_folder, read_json, remove_temporary, write_bytes
 from pagegen.html.browser import Browser, require
-from pagegen.html.content.pictures import Pictures, cache_folder
-from pagegen.html.labels import Region, regions_of
+from pagegen.html.content.cache import cache_folder
+from pagegen.html.content.pictures import Pictures
+from pagegen.html.labels import Region, blank, cut_at_ink, regions_of
 from pagegen.html.page import CSS, write_page
 
 VERSION = 1
@@ -117,7 +118,7 @@ class Maker:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.pictures = Pictures(cache_folder())
+        self.pictures = Pictures(cache_folder() / "pictures")
         self.browser = Browser()
 
     def make(self, indices: Sequence[int]) -> None:
@@ -162,7 +163,12 @@ class Maker:
                 scale = s.height / looks[n].height
                 image = document[n].render(scale=scale * 96 / 72).to_pil().convert("RGB")
                 regions = regions_of(labels[n], image.width / looks[n].width)
-                if attempt < 3 and (crowded(regions, image.height) or not regions):
+                pixels = np.asarray(image)
+                for region in regions:
+                    if region.ink:
+                        cut_at_ink(region, pixels)
+                wrong = not regions or crowded(regions, image.height) or blank(regions, pixels)
+                if attempt < 3 and wrong:
                     again.append(index)
                     continue
                 self._write(index, image, regions, rngs[n], kinds[n], looks[n].language)
@@ -189,7 +195,9 @@ class Maker:
             records.append({"category": region.category, "box": box})
             for line in region.lines:
                 at = np.array([line.box])
-                line_box = whole_pixels(at if matrix is None else move_boxes(at, matrix), width, height)
+                line_box = whole_pixels(
+                    at if matrix is None else move_boxes(at, matrix), width, height
+                )
                 if line_box is not None:
                     lines.append((line_box, line.text))
         lines = _as_engines_do(lines)

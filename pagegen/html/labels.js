@@ -12,7 +12,7 @@
   };
   const blockOf = (el) => {
     let e = el;
-    while (inlines.has(styleOf(e).display)) e = e.parentElement;
+    while (inlines.has(styleOf(e).display) || styleOf(e).display.endsWith("math")) e = e.parentElement;
     if (!blocks.has(e)) blocks.set(e, blocks.size);
     return blocks.get(e);
   };
@@ -67,7 +67,8 @@
     ].map(round);
     for (const el of page.querySelectorAll("[data-r]")) {
       const clip = clipOf(el);
-      const region = { c: el.dataset.r, drawn: [], words: [], f: el.dataset.f || "" };
+      const region = { c: el.dataset.r, drawn: [], words: [], f: el.dataset.f || "",
+        ink: el.dataset.ink !== undefined };
       index.set(el, region);
       regions.push(region);
       if (region.c === "Figure" || el.dataset.whole !== undefined) {
@@ -113,7 +114,8 @@
       const font = fontOf(el), block = blockOf(el);
       const turned = el.closest("[data-turn]") ? 1 : 0;
       const add = (text, r) => {
-        if (!inside(r, clip) || r.width <= 0) return;
+        text = text.replace(/\u00ad/g, "");
+        if (!text || !inside(r, clip) || r.width <= 0) return;
         let x0 = r.left - corner.left, x1 = r.right - corner.left;
         let y0 = r.top - corner.top, y1 = r.bottom - corner.top;
         const middle = (y0 + y1) / 2;

@@ -5,6 +5,7 @@ Boxes are x0 y0 x1 y1 in pixels of the rendered page, y down.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,11 +41,19 @@ class Line:
 
 @dataclass
 class Region:
-    """A region, or its fragment in one column."""
+    """A region, or its fragment in one column.
+
+    Attributes:
+        category: a fine class.
+        boxes: N×4 float, the boxes of its lines, rules and pictures.
+        lines: its lines of words, in reading order.
+        ink: its box is to be cut at its ink, see `cut_at_ink`.
+    """
 
     category: str
     boxes: np.ndarray
     lines: list[Line] = field(default_factory=list)
+    ink: bool = False
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -59,14 +68,23 @@ def regions_of(page: dict[str, Any], scale: float) -> list[Region]:
     found: list[Region] = []
     for entry in page["regions"]:
         lines = _lines(entry["words"], scale)
+        if entry["c"] == "Equation" and len(lines) > 1:
+            lines = [_whole(lines)]
         drawn = [np.array(box) * scale for box in entry["drawn"]]
         category = entry["c"]
+        if entry["f"] == "joins" and lines and found:
+            # An equation's number is part of it where it stands close, else its own region.
+            box, last = lines[0].box, found[-1].box
+            if max(box[0] - last[2], last[0] - box[2]) < 2 * lines[0].size:
+                found[-1].boxes = np.concatenate([found[-1].boxes, np.array([box])])
+                found[-1].lines.extend(lines)
+                continue
         if category in WHOLE or category == "Equation" or entry["f"] == "one":
             boxes = [np.array(line.box) for line in lines] + drawn
             if category not in WHOLE and category != "Equation":
                 boxes += [band(line) for line in lines]
             if boxes:
-                found.append(Region(category, np.stack(boxes), lines))
+                found.append(Region(category, np.stack(boxes), lines, entry["ink"]))
             continue
         for part in _fragments(lines):
             boxes = [b for line in part for b in (np.array(line.box), band(line))]
@@ -74,6 +92,37 @@ def regions_of(page: dict[str, Any], scale: float) -> list[Region]:
                 boxes += drawn
             found.append(Region(category, np.stack(boxes), part))
     return found
+
+
+def cut_at_ink(region: Region, image: np.ndarray) -> None:
+    """Cut a drawing's or formula's box at what differs from its ground; image is H×W×3."""
+    x0, y0, x1, y1 = region.box
+    reach = 0.0 if region.category == "Figure" else 3 + 0.25 * max(
+        (line.size for line in region.lines), default=8.0)  # fmt: skip
+    left, top = max(0, math.floor(x0 - reach)), max(0, math.floor(y0 - reach))
+    part = image[top : math.ceil(y1 + reach), left : math.ceil(x1 + reach)].astype(np.int16)
+    if part.size == 0:
+        return
+    edge = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
+    ink = np.abs(part - np.median(edge, axis=0)).max(axis=2) > 14
+    columns, rows = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
+    if len(columns):
+        region.boxes = np.array(
+            [[left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1]], float
+        )
+
+
+def blank(regions: list[Region], image: np.ndarray) -> bool:
+    """Whether a line of words has no ink: a font that the renderer cannot draw; image is H×W×3."""
+    for region in regions:
+        for line in region.lines:
+            if not any(letter.isalnum() for letter in line.text):
+                continue
+            x0, y0, x1, y1 = line.box
+            part = image[max(0, int(y0)) : int(y1) + 1, max(0, int(x0)) : int(x1) + 1]
+            if part.size and (part.max(axis=(0, 1)).astype(int) - part.min(axis=(0, 1))).max() < 24:
+                return True
+    return False
 
 
 def band(line: Line) -> np.ndarray:
@@ -85,6 +134,15 @@ def band(line: Line) -> np.ndarray:
         middle = (y0 + y1) / 2
         return np.array([x0, middle - 0.5 * line.size, x1, middle + 0.5 * line.size])
     return np.array([x0, line.base - ABOVE * line.size, x1, line.base + BELOW * line.size])
+
+
+def _whole(lines: list[Line]) -> Line:
+    """A formula, whose parts stand above each other, as one line."""
+    boxes = np.array([line.box for line in lines])
+    x0, y0 = boxes[:, :2].min(axis=0).tolist()
+    x1, y1 = boxes[:, 2:].max(axis=0).tolist()
+    size = max(line.size for line in lines)
+    return Line(" ".join(line.text for line in lines), (x0, y0, x1, y1), y1, size, False)
 
 
 def _lines(words: list[list[Any]], scale: float) -> list[Line]:

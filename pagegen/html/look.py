@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from pagegen.html.fonts import OF_LANGUAGE, families
+from pagegen.html.fonts import OF_LANGUAGE, draw_family
 
 MM = 96 / 25.4
 PAPERS = {
@@ -83,13 +83,13 @@ def draw_look(
     """Looks of a page; ``sizes`` are points, ``margins`` parts of the width."""
     r = rng
     width, height = (x * MM for x in PAPERS[r.choice(papers)])
-    fonts = families(OF_LANGUAGE.get(language, "latin"))
+    script = OF_LANGUAGE.get(language, "latin")
     face = r.choice(faces)
-    body = r.choice(fonts[face])
-    head = body if r.random() < 0.4 else r.choice(fonts[r.choice(["serif", "sans", "sans"])])
+    body = draw_family(r, script, "mono" if r.random() < 0.025 else face)
+    head = body if r.random() < 0.4 else draw_family(r, script, r.choice(["serif", "sans", "sans"]))
     if r.random() < 0.06:
-        head = r.choice(fonts["show"])
-    mono = r.choice(families("latin")["mono"])
+        head = draw_family(r, script, "show")
+    mono = draw_family(r, "latin", "mono")
     size = r.choice(sizes) * 4 / 3
     count = r.choice(columns)
     side = width * r.uniform(*margins)

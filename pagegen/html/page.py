@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pagegen.html.blocks import furniture
 from pagegen.html.content.dictionaries import languages
 from pagegen.html.content.pictures import Pictures
+from pagegen.html.content.texts import texts_of
 from pagegen.html.look import Look
 from pagegen.html.writer import Writer
 
@@ -19,7 +20,7 @@ CSS = """*{box-sizing:border-box}body{margin:0;text-rendering:geometricPrecision
 .flow h1,.flow h2,.flow h3,.flow h4{break-after:avoid;break-inside:avoid}
 .notes{line-height:1.2}sup{font-size:.65em;line-height:0}a{color:#1a4fa0;text-decoration:none}
 math{font-family:"STIX Two Math","STIX Math","Latin Modern Math","Asana Math",math}
-td,th{vertical-align:inherit}"""
+td,th{vertical-align:inherit;text-align:start;hyphens:manual}"""
 
 Kind = Callable[[random.Random, str, Pictures], "tuple[Writer, str]"]
 
@@ -61,7 +62,7 @@ def finish(w: Writer, body: str, *, head: bool = True, over: str = "", css: str 
         f'padding:{pad_top:.0f}px {m[1]:.0f}px {pad_foot:.0f}px {m[3]:.0f}px">{over}'
         f'{top}<div class="flow clip" style="margin-top:{gap if top else 0:.0f}px;'
         f'columns:{look.columns};column-gap:{look.gap:.1f}px;{rule}">{body}</div>'
-        f"{notes}<div style=\"height:{gap if foot else 0:.0f}px\"></div>{foot}</section>"
+        f'{notes}<div style="height:{gap if foot else 0:.0f}px"></div>{foot}</section>'
     )
 
 
@@ -70,8 +71,11 @@ def draw_language(rng: random.Random) -> str:
     roll = rng.random()
     if roll < 0.33:
         return "en"
-    if roll < 0.42:
+    if roll < 0.4:
         return "zh"
+    if roll < 0.43:
+        asked = rng.choice(["ja", "ko"])
+        return asked if texts_of(asked) is not None else "zh"
     return rng.choice(languages())
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from html import escape
 
 from pagegen.html.content.pictures import Pictures
@@ -23,6 +26,7 @@ class Writer:
         self.numbers = {"figure": rng.randint(1, 30), "table": rng.randint(1, 30),
                         "section": rng.randint(1, 12), "note": rng.randint(1, 20),
                         "equation": rng.randint(1, 40)}  # fmt: skip
+        self.hyphens = look.align == "justify" and rng.random() < 0.7
         self.notes: list[str] = []
         self.page_number = rng.choice([rng.randint(1, 30), rng.randint(1, 500)])
 
@@ -34,6 +38,19 @@ class Writer:
     def chance(self, share: float) -> bool:
         """True in so many cases."""
         return self.rng.random() < share
+
+    @contextmanager
+    def inside(self, width: float, height: float, columns: int = 1, size: float = 0.0,
+               accent: str = "") -> Iterator[None]:  # fmt: skip
+        """Blocks are written for a box of this size in CSS pixels, within the page."""
+        outer = self.look
+        self.look = replace(outer, width=width, height=height, margin=(0.0, 0.0, 0.0, 0.0),
+                            columns=columns, size=size or outer.size,
+                            accent=accent or outer.accent)  # fmt: skip
+        try:
+            yield
+        finally:
+            self.look = outer
 
     def mark(self, category: str, inner: str, tag: str = "div", style: str = "",
              more: str = "") -> str:  # fmt: skip

@@ -7,6 +7,11 @@ from pagegen.html.content import charts
 from pagegen.html.writer import Writer
 
 
+def look_dark(w: Writer) -> bool:
+    """Whether the words are white on a dark ground, where drawings need paper of their own."""
+    return w.look.accent == "#fff"
+
+
 def image(w: Writer, width: float, most: float, *, kind: str = "") -> str:
     """A picture as wide as asked, at most ``most`` high: one Figure."""
     r = w.rng
@@ -17,7 +22,7 @@ def image(w: Writer, width: float, most: float, *, kind: str = "") -> str:
         inner = charts.chart(r, w.words, width, height, size)
         return w.mark("Figure", inner, "div",
                       f"width:{width:.0f}px;height:{height:.0f}px;margin-inline:auto;"
-                      f"font-family:'{w.look.head}';line-height:1", 'dir="ltr" data-ink')  # fmt: skip
+                      f"background:{'#fff' if look_dark(w) else 'none'};color:#000;font-family:'{w.look.head}';line-height:1", 'dir="ltr" data-ink')  # fmt: skip
     address, shape = w.pictures.photograph(r) if kind == "photo" else w.pictures.clip(r)
     if kind == "clip":
         width = min(width, width * r.uniform(0.3, 0.8))
@@ -27,7 +32,11 @@ def image(w: Writer, width: float, most: float, *, kind: str = "") -> str:
             height = most
         else:
             height, width = most, most * shape
-    frame = r.choice(["", "", "", "border:1px solid #888;", "border-radius:6px;"]) if kind == "photo" else ""
+    frame = (
+        r.choice(["", "", "", "border:1px solid #888;", "border-radius:6px;"])
+        if kind == "photo"
+        else ""
+    )
     ink = "data-ink" if kind == "clip" else ""
     return (
         f'<img data-r="Figure" {ink} src="{address}" style="display:block;width:{width:.0f}px;'

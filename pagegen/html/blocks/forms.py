@@ -15,7 +15,11 @@ def form(w: Writer, rows: int) -> str:
         for _ in range(r.choice([1, 1, 2, 2, 3])):
             label = w.text(w.words.phrase(1, 4))
             filled = w.text(r.choice([w.words.name(), w.words.date(), w.words.amount()]))
-            value = f'<span style="font-family:\'{look.mono}\'">{filled}</span>' if r.random() < 0.4 else "&nbsp;"
+            value = (
+                f"<span style=\"font-family:'{look.mono}'\">{filled}</span>"
+                if r.random() < 0.4
+                else "&nbsp;"
+            )
             roll = r.random()
             if roll < 0.2:
                 ticks = " ".join(
@@ -41,5 +45,7 @@ def form(w: Writer, rows: int) -> str:
                     f'<span style="flex:1;border-bottom:1px {line} #333;min-width:3em">{value}</span></div>'
                 )
         gap = "0" if kind == "grid" else "1em"
-        out.append(f'<div style="display:flex;gap:{gap};margin:{0 if kind == "grid" else r.choice([0.3, 0.6])}em 0">{"".join(cells)}</div>')
+        out.append(
+            f'<div style="display:flex;gap:{gap};margin:{0 if kind == "grid" else r.choice([0.3, 0.6])}em 0">{"".join(cells)}</div>'
+        )
     return w.mark("Form", "".join(out), "div", "break-inside:avoid;margin:.6em 0;text-indent:0")

@@ -17,7 +17,9 @@ def _number(w: Writer) -> str:
 
 def _row(w: Writer, category: str, pieces: list[str]) -> str:
     r = w.rng
-    just = r.choice(["space-between", "center", "flex-end"]) if len(pieces) == 1 else "space-between"
+    just = (
+        r.choice(["space-between", "center", "flex-end"]) if len(pieces) == 1 else "space-between"
+    )
     inner = "".join(_piece(w, category, p) for p in pieces)
     return f'<div style="display:flex;justify-content:{just};gap:2em;align-items:baseline">{inner}</div>'
 
@@ -39,7 +41,11 @@ def running(w: Writer) -> tuple[str, str]:
             pieces.append(r.choice([w.words.date(), w.words.company(), w.words.phrase(1, 3)]))
         if r.random() < 0.4:
             pieces.reverse()
-        line = f"border-bottom:1px solid {look.accent};padding-bottom:.3em;" if r.random() < 0.4 else ""
+        line = (
+            f"border-bottom:1px solid {look.accent};padding-bottom:.3em;"
+            if r.random() < 0.4
+            else ""
+        )
         head = f'<div style="{line}">{_row(w, "Header", pieces)}</div>'
     if where in ("foot", "both"):
         pieces = [_number(w)]

@@ -62,7 +62,8 @@ def equation(w: Writer) -> str:
     number = ""
     if r.random() < 0.5:
         form = r.choice(["(1)", "(1)", "(1.1)", "[1]"]).replace("1", str(w.next("equation")), 1)
-        number = f'<span style="position:absolute;inset-inline-end:0" data-skip>{form}</span>'
+        number = w.mark("Equation", form, "span", "position:absolute;inset-inline-end:0;text-indent:0",
+                        'data-f="joins"')  # fmt: skip
     return (
         f'<div style="display:flex;align-items:center;justify-content:{align};position:relative;'
         f'margin:.6em 0;break-inside:avoid;font-size:{r.choice([1, 1, 1.1])}em">{inner}{number}</div>'

@@ -22,7 +22,9 @@ def caption(w: Writer, kind: str) -> str:
     if look.caption_form in ("label", "colour"):
         tint = f' style="color:{look.accent}"' if look.caption_form == "colour" else ""
         head = f"<b{tint}>{head}</b>"
-    weight = {"bold": "font-weight:bold;", "italic": "font-style:italic;"}.get(look.caption_form, "")
+    weight = {"bold": "font-weight:bold;", "italic": "font-style:italic;"}.get(
+        look.caption_form, ""
+    )
     align = r.choice(["start", "start", "center"])
     return w.mark(f"{kind.capitalize()} caption", f"{head} {inline(w, text)}", "div",
                   f"font-size:{look.caption_scale}em;{weight}text-align:{align};line-height:1.25;"
@@ -50,7 +52,9 @@ def table(w: Writer, rows: int, columns: int, *, form: str = "", wide: bool = Tr
     maker = r.choice([w.words.number, w.words.amount, lambda: f"{r.randint(0, 9999)}",
                       lambda: f"{r.uniform(0, 1):.3f}"])  # fmt: skip
     shaded = r.sample(range(1, columns), min(2, columns - 1)) if r.random() < 0.15 else []
-    head_ground = r.choice([f"background:{look.accent};color:#fff;", f"background:{look.tint};", "", ""])
+    head_ground = r.choice(
+        [f"background:{look.accent};color:#fff;", f"background:{look.tint};", "", ""]
+    )
     if look.accent == "#000" and "color:#fff" in head_ground:
         head_ground = "background:#ddd;"
     out = []
@@ -79,7 +83,9 @@ def table(w: Writer, rows: int, columns: int, *, form: str = "", wide: bool = Tr
             elif kinds[c] == "number" or (kinds[c] == "mixed" and r.random() < 0.5):
                 text = w.text("–" if r.random() < 0.05 else maker())
             else:
-                text = w.text(w.words.phrase(1, 3) if words_in == 0 else w.words.paragraph(20 * words_in**2))
+                text = w.text(
+                    w.words.phrase(1, 3) if words_in == 0 else w.words.paragraph(20 * words_in**2)
+                )
                 if words_in == 2 and r.random() < 0.2:
                     text = "<br>".join("• " + w.text(w.words.phrase(1, 4)) for _ in range(3))
             css = cell + ("text-align:end;" if kinds[c] == "number" else "")

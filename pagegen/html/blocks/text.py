@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 from pagegen.html.writer import Writer, numeral
+
+
+_SYLLABLE = re.compile(
+    r"(?<=\w\w)([aeiouyäöüéèàáíóúìòаеёиоуыэюяіїαεηιουωάέήίόύώ])"
+    r"([bcdfghjklmnpqrstvwxzбвгджзйклмнпрстфхцчшщβγδζθκλμνξπρστφχψ]"
+    r"[aeiouyäöüéèàáíóúìòаеёиоуыэюяіїαεηιουωάέήίόύώ]\w)"
+)
+"""Where a word may break, about: a vowel, then a consonant and a vowel."""
 
 
 def inline(w: Writer, text: str) -> str:
     """Words with some bold, slanted or linked in them, and marks of notes."""
     r = w.rng
+    if w.hyphens and len(text) > 60:
+        text = _SYLLABLE.sub("\\1\u00ad\\2", text)
     parts = text.split(" ")
+    if len(parts) > 12 and r.random() < 0.06:
+        k = r.randint(1, 4)
+        return f"<b>{w.text(' '.join(parts[:k]))}{r.choice(['.', ':', ''])}</b> " + w.text(
+            " ".join(parts[k:]))  # fmt: skip
     if len(parts) > 8 and r.random() < 0.3:
         i = r.randrange(len(parts) - 4)
         k = i + r.randint(1, 4)
@@ -139,7 +155,9 @@ def contents(w: Writer, count: int) -> str:
         else:
             chapter, section = chapter + 1, 0
         page += r.randint(0, 8)
-        number = (f"{chapter}.{section}" if section else f"{chapter}") + "\u2003" if numbered else ""
+        number = (
+            (f"{chapter}.{section}" if section else f"{chapter}") + "\u2003" if numbered else ""
+        )
         line = (
             f'<span style="flex:0 1 auto">{w.text(number + w.words.title(1, 7))}</span>'
             f'<span style="flex:1;min-width:1em;border-bottom:1px {leader} #666;margin:0 .3em .3em">'

@@ -39,13 +39,6 @@ def clip_art() -> tuple[Path, ...]:
     return tuple(sorted(p for f in CLIP_FOLDERS for p in Path(f).rglob("*.png") if p.is_file()))
 
 
-def cache_folder() -> Path:
-    """Where cut pictures are kept: ``$LMV3DET_CACHE``, or in the user's cache folder."""
-    given = os.environ.get("LMV3DET_CACHE")
-    start = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lmv3det"
-    return (Path(given) if given else start) / "pagegen-pictures"
-
-
 class Pictures:
     """Pictures cut and made smaller once, kept as files for the browser."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 
+from lmv3det.synthetic.chinese import ChineseProse
 from pagegen.html.content.dictionaries import SMALL, words_of
-from lmv3det.synthetic.chinese import ChineseProse  # noqa: I001
+from pagegen.html.content.texts import Texts, sentences, texts_of
 
 RTL = {"ar", "he"}
-CJK = {"zh"}
+CJK = {"zh", "ja"}
+"""Languages without spaces."""
 MONTHS = "January February March April May June July August September October November December"
 
 
@@ -20,17 +22,38 @@ class Words:
         self.language = language
         self.cjk = language in CJK
         self.prose = ChineseProse(rng) if self.cjk else None
+        # Most pages speak in real sentences, where the machine has them.
+        real = language in ("ja", "ko") or rng.random() < 0.75
+        self.texts: Texts | None = texts_of(language) if real else None
         self.small = () if self.cjk else SMALL.get(language, SMALL["en"]).split()
-        self.long = () if self.cjk else words_of(language)
+        self.long = () if self.cjk else self._long()
         # A page speaks of few things: the same words come again.
-        self.topic = [] if self.cjk else [rng.choice(self.long) for _ in range(60)]
+        self.topic = [] if self.cjk else self._topic()
+
+    def _long(self) -> tuple[str, ...]:
+        if self.language == "ko" and self.texts is not None:
+            return tuple(sentences(self.rng, self.texts, 2000).split())
+        return words_of(self.language)
+
+    def _topic(self) -> list[str]:
+        if self.texts is not None:
+            found = [w.strip(".,;:()“”\"'") for w in sentences(self.rng, self.texts, 900).split()]
+            found = [w for w in found if len(w) > 3 and w.isalpha()]
+            if len(found) > 20:
+                return found
+        return [self.rng.choice(self.long) for _ in range(60)]
 
     def word(self) -> str:
         """One word that means something."""
+        if self.cjk and self.texts is not None:
+            text = self.rng.choice(self.texts.titles)
+            start = self.rng.randrange(max(1, len(text) - 3))
+            return text[start : start + self.rng.randint(2, 4)].strip("、。，？ （）") or text[:2]
         if self.cjk:
             assert self.prose is not None
             return self.prose.heading()[: self.rng.randint(2, 4)]
-        return self.rng.choice(self.topic if self.rng.random() < 0.5 else self.long)
+        share = 0.5 if self.texts is None else 0.9
+        return self.rng.choice(self.topic if self.rng.random() < share else self.long)
 
     def words(self, count: int) -> str:
         """So many words as in running text, no stops."""
@@ -59,13 +82,22 @@ class Words:
         """A heading's words."""
         if self.cjk:
             assert self.prose is not None
+            if self.texts is not None and self.texts.titles:
+                return self.rng.choice(self.texts.titles)[: 3 * high]
             return self.prose.heading() if high < 8 else self.prose.title()
+        if self.texts is not None and self.texts.titles:
+            for _ in range(6):
+                text = self.rng.choice(self.texts.titles)
+                if low <= text.count(" ") + 1 <= high:
+                    return text
         text = self.phrase(low, high)
         return text.title() if self.rng.random() < 0.3 else text
 
     def sentence(self) -> str:
         """A sentence with its stop."""
         r = self.rng
+        if self.texts is not None:
+            return sentences(r, self.texts, 12 if self.cjk else 30)
         if self.cjk:
             assert self.prose is not None
             return self.prose.sentence()
@@ -82,6 +114,8 @@ class Words:
 
     def paragraph(self, length: int) -> str:
         """Sentences of about so many letters."""
+        if self.texts is not None:
+            return sentences(self.rng, self.texts, int(length / 2.5) if self.cjk else length)
         text = self.sentence()
         goal = length / 2.5 if self.cjk else length
         while len(text) < goal:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pagegen.html.kinds import business, running
+from pagegen.html.kinds import business, running, spreads
 
-KINDS = {**running.KINDS, **business.KINDS}
-SHARES = {name: share for module in (running, business) for name, share in module.SHARES.items()}
+KINDS = {**running.KINDS, **business.KINDS, **spreads.KINDS}
+SHARES = {
+    name: share for module in (running, business, spreads) for name, share in module.SHARES.items()
+}

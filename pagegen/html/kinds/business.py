@@ -22,23 +22,40 @@ def letter(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A letter."""
     look = draw_look(rng, language, sizes=(10, 11, 12))
     w = Writer(rng, look, pictures)
-    logo = figures.image(w, look.size * rng.uniform(4, 9), look.size * 5, kind="clip") if rng.random() < 0.6 else ""
+    logo = (
+        figures.image(w, look.size * rng.uniform(4, 9), look.size * 5, kind="clip")
+        if rng.random() < 0.6
+        else ""
+    )
     parts = [f'<div style="display:flex;justify-content:space-between;margin-bottom:2em"><div>{logo}</div>'
              f"{_address(w, 'text-align:start;font-size:.85em')}</div>"]  # fmt: skip
     parts.append(_address(w, "margin-bottom:1.5em"))
-    parts.append(w.mark("Text", w.text(w.words.date()), "p", f"text-align:{rng.choice(['end', 'start'])};margin-bottom:1.5em"))
+    parts.append(
+        w.mark(
+            "Text",
+            w.text(w.words.date()),
+            "p",
+            f"text-align:{rng.choice(['end', 'start'])};margin-bottom:1.5em",
+        )
+    )
     if rng.random() < 0.7:
         parts.append(text.heading(w, 2, text=w.words.title(3, 8), scale=1.0))
-    parts.append(w.mark("Text", w.text(w.words.phrase(2, 3) + ","), "p", "text-indent:0;margin-bottom:1em"))
+    parts.append(
+        w.mark("Text", w.text(w.words.phrase(2, 3) + ","), "p", "text-indent:0;margin-bottom:1em")
+    )
     parts.append(fill(w, {"p": 10, "ul": 1, "tab": 0.6}, full=rng.uniform(0.25, 0.6)))
-    parts.append(w.mark("Text", w.text(w.words.phrase(2, 3)), "p", "text-indent:0;margin-top:1.5em"))
+    parts.append(
+        w.mark("Text", w.text(w.words.phrase(2, 3)), "p", "text-indent:0;margin-top:1.5em")
+    )
     parts.append(w.mark("Text", w.text(w.words.name()), "p", "text-indent:0;margin-top:3em"))
     return w, finish(w, "".join(parts))
 
 
 def act(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """An official act or a contract: numbered articles."""
-    look = draw_look(rng, language, columns=(1, 1, 1, 2, 3), faces=("serif", "serif", "sans"), colourful=0.1)
+    look = draw_look(
+        rng, language, columns=(1, 1, 1, 2, 3), faces=("serif", "serif", "sans"), colourful=0.1
+    )
     look.heading_numbers = rng.choice(["§", "Art.", "1.", "", "I."])
     w = Writer(rng, look, pictures)
     start = ""
@@ -55,14 +72,18 @@ def act(rng: random.Random, language: str, pictures: Pictures) -> Made:
 
 def invoice(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """An invoice, an order or a price list."""
-    look = draw_look(rng, language, faces=("sans", "sans", "serif"), sizes=(8, 9, 10, 11), colourful=0.6)
+    look = draw_look(
+        rng, language, faces=("sans", "sans", "serif"), sizes=(8, 9, 10, 11), colourful=0.6
+    )
     w = Writer(rng, look, pictures)
     logo = figures.image(w, look.size * 7, look.size * 5, kind="clip") if rng.random() < 0.7 else ""
     side = rng.choice(["row", "row-reverse"])
     parts = [f'<div style="display:flex;flex-direction:{side};justify-content:space-between;margin-bottom:1.5em">'
              f"<div>{logo}</div>{_address(w)}</div>"]  # fmt: skip
     parts.append(text.title(w, rng.choice([1.4, 2.0]), text=w.words.title(1, 3)))
-    parts.append(f'<div style="display:flex;justify-content:space-between;margin-bottom:1em">{_address(w)}{_address(w)}</div>')
+    parts.append(
+        f'<div style="display:flex;justify-content:space-between;margin-bottom:1em">{_address(w)}{_address(w)}</div>'
+    )
     parts.append(tables.table(w, rng.randint(3, 25), rng.randint(3, 6), money=True,
                               form=rng.choice(["grid", "rows", "head", "striped", "none"])))  # fmt: skip
     parts.append(fill(w, {"p": 3, "ul": 1, "tab": 0.5, "form": 0.5}, full=0.12))
@@ -71,7 +92,9 @@ def invoice(rng: random.Random, language: str, pictures: Pictures) -> Made:
 
 def figures_table(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A table of figures that fills the page, as in annual reports."""
-    look = draw_look(rng, language, papers=("a4", "letter", "a4l"), sizes=(7.5, 8, 9, 10), colourful=0.6)
+    look = draw_look(
+        rng, language, papers=("a4", "letter", "a4l"), sizes=(7.5, 8, 9, 10), colourful=0.6
+    )
     w = Writer(rng, look, pictures)
     start = text.heading(w, 1) if rng.random() < 0.7 else ""
     if rng.random() < 0.4:
@@ -80,13 +103,22 @@ def figures_table(rng: random.Random, language: str, pictures: Pictures) -> Made
         start += tables.caption(w, "table")
     form = rng.choice(["none", "none", "head", "rows", "book", "striped", "grid"])
     rows = int(look.body_height / look.size / rng.uniform(1.5, 2.4))
-    body = tables.table(w, rng.randint(rows // 2, rows), rng.randint(3, 7), form=form, money=rng.random() < 0.8, breaks=True)
+    body = tables.table(
+        w,
+        rng.randint(rows // 2, rows),
+        rng.randint(3, 7),
+        form=form,
+        money=rng.random() < 0.8,
+        breaks=True,
+    )
     return w, finish(w, start + body + fill(w, {"p": 3, "note": 1, "h": 1, "tab": 1}, full=0.3))
 
 
 def form_page(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A form."""
-    look = draw_look(rng, language, faces=("sans", "sans", "serif"), sizes=(8, 9, 10, 11), colourful=0.3)
+    look = draw_look(
+        rng, language, faces=("sans", "sans", "serif"), sizes=(8, 9, 10, 11), colourful=0.3
+    )
     w = Writer(rng, look, pictures)
     parts = [text.title(w, rng.choice([1.3, 1.6]), f"text-align:{rng.choice(['center', 'start'])}")]
     while len(parts) < 12:

@@ -22,7 +22,9 @@ def book(rng: random.Random, language: str, pictures: Pictures) -> Made:
     start = ""
     if rng.random() < 0.25:
         start = f'<div style="height:{look.height * rng.uniform(0.02, 0.15):.0f}px"></div>'
-        start += text.title(w, rng.choice([1.4, 1.8, 2.2]), f"text-align:{rng.choice(['center', 'start'])}")
+        start += text.title(
+            w, rng.choice([1.4, 1.8, 2.2]), f"text-align:{rng.choice(['center', 'start'])}"
+        )
     maths = rng.choice([0, 0, 0, 25])
     body = fill(w, {"p": 60, "h": 6, "eq": maths, "fig": 4, "tab": 3, "quote": 3, "ul": 3, "ol": 3,
                     "note": rng.choice([2, 2, 12])}, full=rng.choice([1, 1, 1, 0.5]), start=start)  # fmt: skip
@@ -56,7 +58,11 @@ def magazine(rng: random.Random, language: str, pictures: Pictures) -> Made:
     inner = look.width - look.margin[1] - look.margin[3]
     over = ""
     if rng.random() < 0.7:
-        over = text.title(w, rng.choice([2.4, 3.2, 4.5]), f"column-span:all;text-align:{rng.choice(['start', 'center'])}")
+        over = text.title(
+            w,
+            rng.choice([2.4, 3.2, 4.5]),
+            f"column-span:all;text-align:{rng.choice(['start', 'center'])}",
+        )
         if rng.random() < 0.6:
             over += text.paragraph(w, rng.choice([80, 200]), first=True,
                                    style=f"column-span:all;font-size:{rng.choice([1.3, 1.6])}em;margin-bottom:.8em")  # fmt: skip
@@ -101,7 +107,9 @@ def references(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A bibliography."""
     look = draw_look(rng, language, columns=(1, 1, 2), sizes=(9, 10, 11))
     w = Writer(rng, look, pictures)
-    start = fill(w, {"p": 1, "note": 0.2}, full=rng.uniform(0.05, 0.5)) if rng.random() < 0.5 else ""
+    start = (
+        fill(w, {"p": 1, "note": 0.2}, full=rng.uniform(0.05, 0.5)) if rng.random() < 0.5 else ""
+    )
     start += text.heading(w, 1)
     return w, finish(w, start + text.references(w, rng.randint(8, 60)))
 
