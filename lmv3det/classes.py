@@ -40,7 +40,7 @@ CDLA = (
     "Reference",
     "Equation",
 )
-"""The ten classes of CDLA in their order. A heading of any level is a Title, a footnote a Footer."""
+"""The ten classes of CDLA in their order. Headings of all levels are Title, footnotes Footer."""
 
 DOCLAYNET = (
     "Caption",

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lmv3det.classes import CDLA, FINE, FOLDED, FOLDINGS, folding_matrix
-from lmv3det.synthetic.marks import CATEGORIES
-
-
-def test_cdla_is_the_order_of_the_packed_model():
-    assert CDLA == CATEGORIES
+from lmv3det.classes import FINE, FOLDED, FOLDINGS, folding_matrix
 
 
 @pytest.mark.parametrize("folding", FOLDINGS)

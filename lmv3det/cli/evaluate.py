@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         annotations,
         images,
         ocr,
+        classes=config.data.val.classes if args.annotations is None else None,
         with_text=config.text.selection != "none",
         strict=config.data.strict,
         missing_ocr=config.data.missing_ocr,

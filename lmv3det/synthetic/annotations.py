@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lmv3det.classes import FINE, FOLDED, FOLDINGS
 from lmv3det.errors import InputError
 from lmv3det.files import are_numbers, is_int, read_json, write_bytes
-from lmv3det.synthetic.marks import CATEGORIES
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -34,29 +34,34 @@ def read_record(path: Path) -> dict[str, Any]:
 def _is_region(region: Any) -> bool:
     box = region.get("box") if isinstance(region, dict) else None
     numbers = isinstance(box, list) and len(box) == 4 and are_numbers(box)
-    return numbers and region.get("category") in list(CATEGORIES)
+    return numbers and region.get("category") in list(FINE)
 
 
-def write_annotations(path: Path, pages: Iterable[dict[str, Any]]) -> None:
-    """Write COCO instances of the ten CDLA classes; pages and regions are numbered from 1.
+def write_annotations(path: Path, pages: Iterable[dict[str, Any]], classes: str = "cdla") -> None:
+    """Write COCO instances; pages and regions are numbered from 1.
 
     Args:
         path: of the JSON file.
         pages: a record each: ``regions``, a list of ``category`` (a name) and ``box`` (x0, y0,
             x1, y1 in pixels), and what an image of COCO has (``file_name``, ``width``, ``height``).
+        classes: a key of `lmv3det.classes.FOLDINGS`, into whose classes the fine ones fold.
     """
-    ids = {name: i for i, name in enumerate(CATEGORIES, start=1)}
+    ids = {name: i for i, name in enumerate(FOLDED[classes], start=1)}
+    folded = FOLDINGS[classes]
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, page in enumerate(pages, start=1):
         images.append({"id": number, **page})
         for region in images[-1].pop("regions"):
+            name = folded[region["category"]]
+            if name is None:
+                continue
             x0, y0, x1, y1 = region["box"]
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": number,
-                    "category_id": ids[region["category"]],
+                    "category_id": ids[name],
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
                     "area": (x1 - x0) * (y1 - y0),

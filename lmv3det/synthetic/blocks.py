@@ -83,7 +83,7 @@ class Blocks:
         body = self.words(text, region, self.style.size)
         if footnote:
             if not self.footnote_code:
-                footer = self.marks.region("Footer", flows=True)
+                footer = self.marks.region("Footnote", flows=True)
                 self.footnote_code = self.marks.unit(footer, self.style.size * 0.8)
             body += f"#footnote[{markup(self.prose.footnote())}]"
         if continued:
@@ -123,7 +123,7 @@ class Blocks:
         """A section's title."""
         s = self.style
         size = s.size * (s.heading_scale if level == 1 else min(s.heading_scale, 1.05))
-        region = self.marks.region("Title")
+        region = self.marks.region("Section header")
         words = self.words(text or self.heading_text(level), region, size, s.heading_colour)
         italic = "italic" if level > 1 and s.heading_weight == "regular" else "normal"
         return (
@@ -178,15 +178,23 @@ class Blocks:
     def entries(
         self, category: str, texts: list[str], mark: str, size: float, first: int, gap: float
     ) -> str:
-        """A list or a reference list: one flowing region, entries with hanging indents."""
-        region = self.marks.region(category, flows=True)
-        code = self.marks.unit(region, size)
+        """A list or a reference list: entries with hanging indents.
+
+        Each item of a list is a region; references are one, which flows.
+        """
+        apart = category == "List item"
+        region = -1 if apart else self.marks.region(category, flows=True)
+        code = 0 if apart else self.marks.unit(region, size)
         hang = {"none": 1.2, "•": 1.0, "1.": 1.5}.get(mark, 1.9) * size
         parts = []
         for i, text in enumerate(texts):
             sign = mark.replace("1", str(first + i)) if mark != "none" else ""
             lead = f"#box(width: {hang:.2f}pt)[{markup(sign)}]" if sign else ""
-            parts.append(f"#par[{lead}{markup(text)}]")
+            body = f"{lead}{markup(text)}"
+            if apart:
+                own = self.marks.unit(self.marks.region(category, flows=True), size)
+                body = f"#text(fill: {colour(own)})[{body}]"
+            parts.append(f"#par[{body}]")
         inner = "\n\n".join(parts)
         s = self.style
         return (
@@ -198,12 +206,14 @@ class Blocks:
         )
 
     def item_list(self) -> str:
-        """A numbered or bulleted list in the text: one Text region a column."""
+        """A numbered or bulleted list in the text, each item a region."""
         r, s = self.rng, self.style
         count = r.randint(2, 6)
         mark = r.choice(["1.", "(1)", "•", "•"])
         texts = self.item_texts("list", count, r.choice([20, 60, 110]) // self.density())
-        return self.entries("Text", texts, mark, s.size, 1, s.leading + r.choice([0, 0.3]) * s.size)
+        return self.entries(
+            "List item", texts, mark, s.size, 1, s.leading + r.choice([0, 0.3]) * s.size
+        )
 
     def references(self, count: int, *, first: int = 1) -> str:
         """A reference list: one Reference region a column."""

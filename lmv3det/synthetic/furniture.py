@@ -74,7 +74,9 @@ class Furniture(Blocks):
             title = label.rstrip(".—")
             bold = ', weight: "bold"'
             parts.append(
-                self._part("Title", title, scale, below=s.size * 0.8, options=bold, inset=inset)
+                self._part(
+                    "Section header", title, scale, below=s.size * 0.8, options=bold, inset=inset
+                )
             )
         else:
             gap = " " if prose.language == "en" else "　"

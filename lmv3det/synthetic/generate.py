@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from lmv3det.classes import FOLDINGS
 from lmv3det.errors import InputError
 from lmv3det.files import LOCK, lock_folder, read_json, remove_temporary, write_bytes
 from lmv3det.synthetic.annotations import read_record, write_annotations
@@ -42,6 +43,7 @@ def generate(
     ocr_noise: float = 0.0,
     height: int = TALL,
     jpeg: int | None = None,
+    classes: str = "cdla",
     workers: int = 1,
 ) -> Path:
     """Make a data set of typeset pages with exact regions and words.
@@ -51,8 +53,8 @@ def generate(
     folder has, ``annotations.json`` lists the first ``pages`` and the rest stay as they are.
 
     Args:
-        out: folder for ``images/``, ``OCR/`` and ``annotations.json`` (COCO instances, the ten
-            CDLA classes); ``settings.json`` and ``.pages/`` beside them are for resuming.
+        out: folder for ``images/``, ``OCR/`` and ``annotations.json`` (COCO instances);
+            ``settings.json`` and ``.pages/`` beside them are for resuming.
         pages: how many pages, at least 1.
         seed: another seed gives other pages.
         setting: ``plain``; ``papers``, with the looks of many kinds of papers and journals and
@@ -69,6 +71,8 @@ def generate(
             also stray by a pixel or so, and some short lines are lost.
         height: of every page in pixels, 200 to 4000; without ``dpi``.
         jpeg: quality of JPEG files, 1 to 95; ``None`` makes PNG files, or JPEG with ``degrade``.
+        classes: of ``annotations.json``: ``cdla``, ``doclaynet``, ``publaynet`` or ``fine``
+            (`lmv3det.classes`). A finished folder is asked again for others without new pages.
         workers: processes.
 
     Returns:
@@ -79,6 +83,8 @@ def generate(
             cannot be used, or a missing package or font.
     """
     _check(pages, seed, setting, share, language, dpi, ocr_noise, height, jpeg, workers)
+    if classes not in FOLDINGS:
+        raise InputError(f"synthetic: classes {classes!r}: one of {', '.join(FOLDINGS)}")
     out = Path(out)
     digest = None
     if corpus is not None:
@@ -109,7 +115,7 @@ def generate(
             _run(Job(out, settings, source, Path(scratch)), missing, pages, workers)
         path = out / "annotations.json"
         records = (read_record(_record(out, i)) for i in range(pages))
-        write_annotations(path, records)
+        write_annotations(path, records, classes)
     return path
 
 

@@ -108,7 +108,7 @@ class LookAlikes:
         toss = r.random() < 0.5
         make = b.prose.sure_running_head if toss else self._numbered_heading
         text = self._near(make, length, 40)
-        region = b.marks.region("Header" if toss else "Title")
+        region = b.marks.region("Header" if toss else "Section header")
         code = b.marks.unit(region, size)
         return (
             f"#set text(size: {size:.2f}pt, weight: {quoted(weight)}, "
@@ -143,7 +143,7 @@ class LookAlikes:
         length = r.uniform(least, max(least + 1, min(most, 18 if s.language == "zh" else 50)))
         make = self._numbered_heading if toss else self._plain_sentence
         text = self._near(make, length, 30)
-        region = b.marks.region("Title" if toss else "Text")
+        region = b.marks.region("Section header" if toss else "Text")
         code = b.marks.unit(region, s.size)
         above, below = s.line * 0.6 + s.leading, s.line * 0.4 + s.leading
         return (
@@ -177,7 +177,7 @@ class LookAlikes:
             return self._near(lambda: b.item_texts(kind, 1, int(length))[0], length, 14)
 
         texts = [entry(length) for length in lengths]
-        block = b.entries("Reference" if toss else "Text", texts, mark, size, first, gap)
+        block = b.entries("Reference" if toss else "List item", texts, mark, size, first, gap)
         if headed:
             title = b.prose.references_title() if toss else b.prose.heading()
             block = b.heading(text=title) + block

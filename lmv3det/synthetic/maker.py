@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import json
@@ -17,7 +18,7 @@ import numpy as np
 
 from lmv3det.errors import InputError, install_extra
 from lmv3det.files import write_bytes
-from lmv3det.text.ocr_json import OcrPage, ocr_text
+from lmv3det.text.ocr_json import OcrPage, Source, ocr_text
 
 if TYPE_CHECKING:
     from lmv3det.synthetic.text import Corpus
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from lmv3det.synthetic.typeset import Page
 
 Box = tuple[int, int, int, int]
-VERSION = 1
+VERSION = 2
 """Grows whenever the same seed gives other pages."""
 TALL = 1000
 """Height in pixels of a page when no dpi is asked for."""
@@ -219,7 +220,10 @@ class Maker:
             image.save(buffer, "PNG", compress_level=3)
         out, name = self.job.out, stem(index)
         write_bytes(out / "images" / f"{name}.{ending}", buffer.getvalue())
-        write_bytes(out / "OCR" / f"{name}.json", ocr_json(lines, width, height).encode("utf-8"))
+        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+        source = Source.of(out / "images" / f"{name}.{ending}", sha256=digest)
+        written = ocr_json(lines, width, height, source)
+        write_bytes(out / "OCR" / f"{name}.json", written.encode("utf-8"))
         record = {
             "file_name": f"{name}.{ending}",
             "width": width,
@@ -304,7 +308,9 @@ def misread(
     return read
 
 
-def ocr_json(lines: list[tuple[Box, str]], width: int, height: int) -> str:
-    """An OCR file's text, an entry a line."""
+def ocr_json(
+    lines: list[tuple[Box, str]], width: int, height: int, source: Source | None = None
+) -> str:
+    """An OCR file's text, an entry a line; the source is the image that it is of."""
     boxes = np.array([box for box, _ in lines], dtype=np.float64).reshape(-1, 4)
-    return ocr_text(OcrPage(boxes, [text for _, text in lines], width, height))
+    return ocr_text(OcrPage(boxes, [text for _, text in lines], width, height, source=source))

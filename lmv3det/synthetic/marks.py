@@ -10,19 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-CATEGORIES = (
-    "Text",
-    "Title",
-    "Figure",
-    "Figure caption",
-    "Table",
-    "Table caption",
-    "Header",
-    "Footer",
-    "Reference",
-    "Equation",
-)
-"""The ten classes of CDLA in their order; their ids are 1 to 10."""
+from lmv3det.classes import FINE
 
 Colour = tuple[int, int, int]
 BLACK: Colour = (0, 0, 0)
@@ -34,7 +22,7 @@ class RegionMark:
     """A region that will be annotated.
 
     Attributes:
-        category: one of ``CATEGORIES``.
+        category: one of `lmv3det.classes.FINE`.
         flows: it may break over columns, and then gives one box a fragment.
         joins: index of a region that it becomes part of where the two stand close; -1 for none.
     """
@@ -78,8 +66,8 @@ class Marks:
 
     def region(self, category: str, *, flows: bool = False, joins: int = -1) -> int:
         """A new region; returns its index."""
-        if category not in CATEGORIES:
-            raise ValueError(f"category {category!r} is not one of {', '.join(CATEGORIES)}")
+        if category not in FINE:
+            raise ValueError(f"category {category!r} is not one of {', '.join(FINE)}")
         self.regions.append(RegionMark(category, flows, joins))
         return len(self.regions) - 1
 

@@ -14,13 +14,14 @@ from PIL import Image
 
 pytest.importorskip("typst")
 
+from lmv3det.classes import CDLA, FOLDINGS
 from lmv3det.errors import InputError
 from lmv3det.synthetic import degrade, generate, maker
 from lmv3det.synthetic.degrade import wear
 from lmv3det.synthetic.english import EnglishProse
 from lmv3det.synthetic.figures import Canvas
 from lmv3det.synthetic.maker import crowded
-from lmv3det.synthetic.marks import CATEGORIES, Marks, colour
+from lmv3det.synthetic.marks import Marks, colour
 from lmv3det.synthetic.papers.diagrams import DIAGRAMS
 from lmv3det.synthetic.papers.photos import PHOTOS
 from lmv3det.synthetic.papers.plots import plot
@@ -45,7 +46,7 @@ def by_page(out: Path) -> dict[str, list[tuple[str, list[int]]]]:
     names = {image["id"]: image["file_name"] for image in data["images"]}
     pages: dict[str, list[tuple[str, list[int]]]] = {name: [] for name in names.values()}
     for a in data["annotations"]:
-        pages[names[a["image_id"]]].append((CATEGORIES[a["category_id"] - 1], a["bbox"]))
+        pages[names[a["image_id"]]].append((CDLA[a["category_id"] - 1], a["bbox"]))
     return pages
 
 
@@ -93,7 +94,7 @@ def test_each_line_of_words_lies_in_one_region(papers: Path) -> None:
 
 def test_all_classes_come(papers: Path) -> None:
     found = Counter(category for page in by_page(papers).values() for category, _ in page)
-    assert set(found) == set(CATEGORIES)
+    assert set(found) == set(CDLA)
 
 
 def test_same_seed_same_bytes(
@@ -249,3 +250,17 @@ def test_wear_keeps_the_size_and_moves_boxes_with_the_page() -> None:
             rows, columns = np.nonzero(grey < 0.6 * np.median(grey))
             assert abs(columns.min() - 60) <= 2 and abs(rows.max() - 229) <= 2
     assert 10 < kept < 50
+
+
+def test_fine_classes_fold_into_those_asked_for(tmp_path: Path) -> None:
+    """The same pages in all classes and in ten: a class becomes another, no region is lost."""
+    told = {}
+    for classes in ("fine", "cdla"):
+        generate(tmp_path, 12, seed=8, setting="papers", language="en", classes=classes)
+        data = json.loads((tmp_path / "annotations.json").read_text("utf-8"))
+        names = {c["id"]: c["name"] for c in data["categories"]}
+        told[classes] = [(a["bbox"], names[a["category_id"]]) for a in data["annotations"]]
+    assert {"Section header", "List item"} <= {name for _, name in told["fine"]}
+    assert [(box, FOLDINGS["cdla"][name]) for box, name in told["fine"]] == told["cdla"]
+    with pytest.raises(InputError, match="classes 'coco': one of"):
+        generate(tmp_path, 12, seed=8, setting="papers", language="en", classes="coco")

@@ -24,7 +24,7 @@ from lmv3det.synthetic.degrade import move_boxes, scan
 from lmv3det.synthetic.english import EnglishProse
 from lmv3det.synthetic.lookalike import LookAlikes
 from lmv3det.synthetic.maker import gather_fonts, misread, ocr_json, whole_pixels
-from lmv3det.synthetic.marks import CATEGORIES, Marks, code_of, colour
+from lmv3det.synthetic.marks import Marks, code_of, colour
 from lmv3det.synthetic.style import draw_style
 from lmv3det.synthetic.text import Corpus
 from lmv3det.synthetic.truth import hull, read_page
@@ -66,7 +66,7 @@ def inside(inner: list[float], outer: list[float], slack: float = 0) -> bool:
 
 def test_format(plain: Path) -> None:
     data, _, lines = load(plain)
-    assert [c["name"] for c in data["categories"]] == CDLA == list(CATEGORIES)
+    assert [c["name"] for c in data["categories"]] == list(CDLA)
     assert [c["id"] for c in data["categories"]] == list(range(1, 11))
     assert len(data["images"]) == PAGES
     assert len({a["id"] for a in data["annotations"]}) == len(data["annotations"])
@@ -121,7 +121,7 @@ def test_regions_do_not_overlap(plain: Path) -> None:
 
 def test_lines_lie_on_the_page_each_in_one_region_and_fill_it(plain: Path) -> None:
     _, regions, lines = load(plain)
-    ids = {name: i + 1 for i, name in enumerate(CATEGORIES)}
+    ids = {name: i + 1 for i, name in enumerate(CDLA)}
     for name, ocr in lines.items():
         page = [0, 0, ocr["W"], ocr["H"]]
         for box in ocr["bbox"]:
@@ -419,13 +419,13 @@ def test_look_alikes_toss_for_their_class(tmp_path: Path) -> None:
         tops.update(r.category for r in writer.marks.regions)
         writer.marks.regions.clear()
         look.entry_list()
-        lists.update(r.category for r in writer.marks.regions if r.category != "Title")
+        lists.update({r.category for r in writer.marks.regions} - {"Section header"})
         writer.marks.regions.clear()
         look.with_slots("table", 200)
         slots.update(r.category for r in writer.marks.regions if r.category != "Table")
     for counts, names in (
-        (tops, {"Header", "Title"}),
-        (lists, {"Reference", "Text"}),
+        (tops, {"Header", "Section header"}),
+        (lists, {"Reference", "List item"}),
         (slots, {"Table caption", "Text"}),
     ):
         assert set(counts) == names
@@ -436,7 +436,7 @@ def test_text_matters_pages(tmp_path: Path) -> None:
     """On look-alike pages the captions' first line starts with its label in the body's type."""
     generate(tmp_path, 3, seed=11, setting="text_matters", share=1.0, language="en")
     data, regions, lines = load(tmp_path)
-    ids = {name: i + 1 for i, name in enumerate(CATEGORIES)}
+    ids = {name: i + 1 for i, name in enumerate(CDLA)}
     captions = 0
     for name, found in regions.items():
         ocr = lines[name]

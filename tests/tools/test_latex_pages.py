@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lmv3det.classes import CDLA
 from lmv3det.errors import InputError
-from lmv3det.synthetic.marks import CATEGORIES, RegionMark, code_of
+from lmv3det.synthetic.marks import RegionMark, code_of
 from lmv3det.text.ocr_json import read_ocr
 from tools.latex_pages import __main__ as command
 from tools.latex_pages.body import Body, Look
@@ -171,7 +172,7 @@ def content(out):
 @needs_latex
 def test_a_data_set(made):
     data = json.loads((made / "annotations.json").read_text("utf-8"))
-    assert [c["name"] for c in data["categories"]] == list(CATEGORIES)
+    assert [c["name"] for c in data["categories"]] == list(CDLA)
     assert [c["id"] for c in data["categories"]] == list(range(1, 11))
     assert len(data["images"]) == 5
     for image in data["images"]:

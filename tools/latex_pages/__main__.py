@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lmv3det.classes import FOLDINGS
 from lmv3det.errors import InputError
 from lmv3det.files import write_bytes
 from lmv3det.synthetic.annotations import write_annotations
@@ -26,9 +27,16 @@ STEP = 300
 
 
 def generate(
-    out: Path, pages: int, *, seed: int = 0, degrade: float = 0.3, workers: int = 1
+    out: Path,
+    pages: int,
+    *,
+    seed: int = 0,
+    degrade: float = 0.3,
+    classes: str = "cdla",
+    workers: int = 1,
 ) -> Path:
-    """Make at least ``pages`` pages and list so many; what is there is not made again.
+    """Make at least ``pages`` pages and list so many, of a folding's classes
+    (`lmv3det.classes`); what is there is not made again.
 
     Document ``i`` depends on ``seed``, ``degrade`` and ``i`` alone. A document's pages lie
     together; the last pages of the last may be left out of the list.
@@ -63,9 +71,9 @@ def generate(
                 break
             if len(found) >= listed + STEP:
                 listed = len(found)
-                write_annotations(path, found)
+                write_annotations(path, found, classes)
     write_bytes(out / "faults.txt", "".join(f"{fault}\n" for fault in faults).encode())
-    write_annotations(path, found[:pages])
+    write_annotations(path, found[:pages], classes)
     return path
 
 
@@ -131,11 +139,19 @@ def main() -> int:
     parser.add_argument("--pages", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other pages")
     parser.add_argument("--degrade", type=float, default=0.3, help="share of scanned documents")
+    parser.add_argument(
+        "--classes", choices=FOLDINGS, default="cdla", help="what regions are told apart"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes")
     args = parser.parse_args()
     try:
         path = generate(
-            args.out, args.pages, seed=args.seed, degrade=args.degrade, workers=args.workers
+            args.out,
+            args.pages,
+            seed=args.seed,
+            degrade=args.degrade,
+            classes=args.classes,
+            workers=args.workers,
         )
     except InputError as error:
         print(error, file=sys.stderr)

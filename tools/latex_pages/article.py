@@ -80,7 +80,7 @@ def article(r: random.Random, make: Make) -> Document:
     titled = r.random() < 0.85
     if book:
         head = rf"\setcounter{{chapter}}{{{r.randint(0, 6)}}}"
-        head += rf"\def\headmark{{{colour(body.region('Title'))}}}"
+        head += rf"\def\headmark{{{colour(body.region('Section header'))}}}"
         head += rf"\chapter{{{escaped(body.prose.title())}}}"
     elif titled:
         head = _title_block(body, two)
@@ -169,4 +169,4 @@ def _title_block(body: Body, two: bool) -> str:
     if r.random() < 0.4:
         over = rf"\maketitle{abstract_label(body)}{summary}\vskip 2em"
         return rf"{head}\twocolumn[{{\begin{{@twocolumnfalse}}{over}\end{{@twocolumnfalse}}}}]"
-    return rf"{head}\maketitle\def\headmark{{{colour(body.region('Title'))}}}{summary}"
+    return rf"{head}\maketitle\def\headmark{{{colour(body.region('Section header'))}}}{summary}"

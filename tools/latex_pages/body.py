@@ -169,7 +169,7 @@ class Body:
     def note_code(self) -> int:
         """The code that a document's footnotes share: those of a column are one region."""
         if not self.notes:
-            self.notes = self.region("Footer", flows=True)
+            self.notes = self.region("Footnote", flows=True)
         return self.notes
 
     def equation(self) -> str:
@@ -184,32 +184,34 @@ class Body:
         if not words and self.rng.random() < 0.45:
             link = self.rng.choice([" of ", " and ", " for ", ": ", " in ", " with "])
             text += link + self.words(self.prose.phrase(article=False))
-        mark = colour(self.region("Title"))
+        mark = colour(self.region("Section header"))
         return rf"\def\headmark{{{mark}}}\{name}{'*' if star else ''}{{{text}}}" + "\n"
 
     def item_list(self) -> str:
-        """A list, one region."""
+        """A list, each item a region."""
         r = self.rng
         kind = r.choice(["itemize", "itemize", "enumerate", "description"])
-        code = self.region("Text", flows=True)
         tight = r"\itemsep0pt\parskip0pt " if r.random() < 0.5 else ""
         items = []
+        marks = []
         for _ in range(r.randint(2, 6)):
+            code = self.region("List item", flows=True)
+            marks.append(colour(code))
             text = self.words(self.prose.list_item(), code)
             while len(text) < r.choice([20, 60, 150]):
                 text += " " + self.words(self.prose.sentence(), code)
             label = f"[{escaped(self.prose.noun().capitalize())}]" if kind == "description" else ""
             items.append(rf"\item{label} {text}")
-        inner = "\n".join(items)
-        return (
-            rf"\begingroup{colour(code)}\begin{{{kind}}}{tight}{inner}\end{{{kind}}}\endgroup"
-            "\n\n"
+        # A label has the colour that holds where its item begins.
+        inner = items[0] + "".join(
+            rf"\par{mark}" + "\n" + item for mark, item in zip(marks[1:], items[1:], strict=True)
         )
+        return rf"\begingroup{marks[0]}\begin{{{kind}}}{tight}{inner}\end{{{kind}}}\endgroup" "\n\n"
 
     def typed_lines(self) -> str:
         """Lines of typewriter: keys, code, addresses."""
         r = self.rng
-        code = self.region("Text", flows=True)
+        code = self.region("Code", flows=True)
         kind = r.choice(["key", "code", "address"])
         lines = []
         for _ in range(r.choice([1, 2, 2, 3, 6])):
@@ -230,7 +232,7 @@ class Body:
         heads += ["Data availability", "Ethics approval", "Consent for publication"]
         parts = []
         for head in r.sample(heads, r.randint(2, 5)):
-            title = self.marked("Title", rf"\bfseries {head}")
+            title = self.marked("Section header", rf"\bfseries {head}")
             code = self.region("Text", flows=True)
             text = self.text(r.choice([30, 80, 150]), code)
             parts.append(
@@ -329,7 +331,7 @@ class Body:
     def references(self, count: int) -> str:
         """The reference list with its title."""
         r = self.rng
-        title, code = self.region("Title"), self.region("Reference", flows=True)
+        title, code = self.region("Section header"), self.region("Reference", flows=True)
         named = self.look.cites == "name"
         self.prose.reference_style = r.choice(
             ["authoryear", "apa"] if named else ["plain", "physics", "plain"]

@@ -74,7 +74,7 @@ def abstract_after_label(body: Body, low: int, high: int) -> str:
 
 def abstract_label(body: Body) -> str:
     """The class's word above the abstract as a region of its own."""
-    return rf"\def\abstractname{{{colour(body.region('Title'))}Abstract}}"
+    return rf"\def\abstractname{{{colour(body.region('Section header'))}Abstract}}"
 
 
 def keywords(body: Body) -> str:

@@ -102,7 +102,7 @@ def elsevier(r: random.Random, make: Make) -> Document:
     body = make(Look(2, 250.0, length) if two else Look(1, 380.0, length))
     preamble = [rf"\documentclass[{form}]{{elsarticle}}", PACKAGES, THEOREMS]
     preamble.append(rf"\journal{{{escaped(body.prose.zipf(body.prose.journals))}}}")
-    head = [rf"\abstracttitle{{{body.marked('Title', 'Abstract')}}}\begin{{frontmatter}}"]
+    head = [rf"\abstracttitle{{{body.marked('Section header', 'Abstract')}}}\begin{{frontmatter}}"]
     head.append(rf"\title{{{title(body)}}}")
     author, place = colour(body.region("Text")), colour(body.region("Text"))
     people = names(body)
@@ -167,7 +167,7 @@ def mnras(r: random.Random, make: Make) -> Document:
     head += rf"\author[{people[0].split()[-1]} et al.]{{{author}\\ {place}}}"
     head += rf"\date{{{body.marked('Text', body.prose.received())}}}\pubyear{{2018}}\maketitle"
     code = body.region("Text", flows=True)
-    head += rf"\def\headmark{{{colour(body.region('Title'))}}}"
+    head += rf"\def\headmark{{{colour(body.region('Section header'))}}}"
     text = body.text(r.randint(600, 1300), code)
     head += rf"\begin{{abstract}}{colour(code)}{text}\end{{abstract}}"
     mark = colour(body.region("Text"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -20,6 +21,7 @@ from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.synthetic.degrade import move_boxes, scan
 from lmv3det.synthetic.maker import ocr_json, whole_pixels
 from lmv3det.synthetic.truth import hull
+from lmv3det.text.ocr_json import Source
 from tools.latex_pages.body import Body
 from tools.latex_pages.document import Document
 from tools.latex_pages.journals import CLASSES
@@ -28,7 +30,7 @@ from tools.latex_pages.read import Found, Unclear, regions_of
 if TYPE_CHECKING:
     from PIL import Image
 
-VERSION = 3
+VERSION = 4
 """Grows whenever the same seed gives other pages."""
 TIMEOUT = 60
 """Seconds that one run of LaTeX may take."""
@@ -166,7 +168,9 @@ def _make_pages(
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=dice.choice([75, 85, 90, 95]))
             write_bytes(job.out / "images" / f"{name}.jpg", buffer.getvalue())
-            written = ocr_json(lines, *size).encode("utf-8")
+            digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+            source = Source.of(job.out / "images" / f"{name}.jpg", sha256=digest)
+            written = ocr_json(lines, *size, source).encode("utf-8")
             write_bytes(job.out / "OCR" / f"{name}.json", written)
             pages.append(
                 {

@@ -209,7 +209,7 @@ class PaperBlocks(Furniture):
     def listing(self) -> str:
         """Program text between rules."""
         r, s = self.rng, self.style
-        region = self.marks.region("Text")
+        region = self.marks.region("Code")
         size = s.size * 0.82
         code = self.marks.unit(region, size)
         lines = []
@@ -226,14 +226,16 @@ class PaperBlocks(Furniture):
         )
 
     def item_list(self) -> str:
-        """A list in the text; items that stand apart are regions of their own."""
+        """A list in the text, each item a region."""
         r, s = self.rng, self.style
         mark = r.choice(["1.", "(1)", "•", "•", "–"])
         texts = self.item_texts("list", r.randint(2, 7), r.choice([20, 60, 140]) // self.density())
         gap = s.leading + s.list_gap * s.size
         if s.list_gap < 0.5:
-            return self.entries("Text", texts, mark, s.size, 1, gap)
-        drawn = [self.entries("Text", [t], mark, s.size, i + 1, gap) for i, t in enumerate(texts)]
+            return self.entries("List item", texts, mark, s.size, 1, gap)
+        drawn = [
+            self.entries("List item", [t], mark, s.size, i + 1, gap) for i, t in enumerate(texts)
+        ]
         return "".join(drawn)
 
     def equation(self) -> str:

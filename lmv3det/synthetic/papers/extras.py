@@ -31,7 +31,7 @@ def algorithm(b: PaperBlocks) -> str:
     """An algorithm between rules: its name, then numbered lines; one region."""
     r, s = b.rng, b.style
     size = s.size * r.choice([0.85, 0.9, 1.0])
-    code = b.marks.unit(b.marks.region("Text"), size)
+    code = b.marks.unit(b.marks.region("Code"), size)
     rule = f"#line(length: 100%, stroke: {r.choice([0.5, 0.8])}pt + {colour(code)})"
     gap = f"#v({-size * 0.35:.1f}pt)"
     room = max(12, int(s.column_width / size / 0.62))
@@ -58,7 +58,7 @@ def algorithm(b: PaperBlocks) -> str:
 def contents(b: PaperBlocks, count: int) -> str:
     """Lines of a table of contents with their pages; one region."""
     r, s = b.rng, b.style
-    code = b.marks.unit(b.marks.region("Text", flows=True), s.size)
+    code = b.marks.unit(b.marks.region("Table of contents", flows=True), s.size)
     dots = r.random() < 0.6
     page = r.randint(1, 9)
     rows = []
@@ -129,7 +129,7 @@ def box(b: PaperBlocks) -> str:
         looks += f", stroke: 0.5pt + {colour(0, (0x40, 0x40, 0x40))}"
     parts = []
     if r.random() < 0.5:
-        title = b.words(b.prose.heading(), b.marks.region("Title"), size)
+        title = b.words(b.prose.heading(), b.marks.region("Section header"), size)
         parts.append(f"#par[#strong[{title}]]")
     region = b.marks.region("Text")
     words = b.words(b.prose.paragraph(r.choice([150, 350]) // b.density()), region, size)
@@ -141,7 +141,7 @@ def verbatim(b: PaperBlocks) -> str:
     """Lines of a typewriter's type between paragraphs: sums, addresses, commands."""
     r, s = b.rng, b.style
     size = s.size * r.choice([0.8, 0.9, 1.0])
-    code = b.marks.unit(b.marks.region("Text"), size)
+    code = b.marks.unit(b.marks.region("Code"), size)
     most = int(s.column_width / size / 0.62)
     lines = []
     for _ in range(r.randint(1, 6)):
@@ -168,7 +168,7 @@ def back_matter(b: PaperBlocks) -> str:
     parts = []
     names = BACK_ZH if s.language == "zh" else BACK
     for name in r.sample(names, r.randint(2, min(7, len(names)))):
-        title = b.words(name, b.marks.region("Title"), size)
+        title = b.words(name, b.marks.region("Section header"), size)
         region = b.marks.region("Text", flows=True)
         words = b.words(b.prose.paragraph(r.choice([30, 90, 200]) // b.density()), region, size)
         gap = size * (0.3 if tight else 0.8)

@@ -87,7 +87,7 @@ class PaperFurniture(PaperBlocks):
         size = s.size * r.choice([0.9, 1.0])
         parts = []
         if r.random() < 0.8:
-            region = self.marks.region("Title")
+            region = self.marks.region("Section header")
             parts.append(f"#par[#strong[{self.words('Abstract', region, size)}]]")
         for name in r.sample(PARTS, r.randint(3, 5)):
             code = self.marks.unit(self.marks.region("Text", flows=True), size)
