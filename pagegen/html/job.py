@@ -178,8 +178,8 @@ class Maker:
 
     def _write(self, index: int, image: Any, regions: list[Region], rng: random.Random,
                kind: str, language: str) -> None:  # fmt: skip
-        from lmv3det.synthetic.degrade import move_boxes, wear
-        from lmv3det.synthetic.maker import _as_engines_do, ocr_json, whole_pixels
+        from pagegen.degrade import move_boxes, wear
+        from pagegen.ocr import as_engines_do, ocr_json, whole_pixels
 
         s = self.job.settings
         matrix = None
@@ -200,7 +200,7 @@ class Maker:
                 )
                 if line_box is not None:
                     lines.append((line_box, line.text))
-        lines = _as_engines_do(lines)
+        lines = as_engines_do(lines)
         buffer = io.BytesIO()
         if s.jpeg is None:
             image.save(buffer, "PNG", compress_level=3)
@@ -209,7 +209,8 @@ class Maker:
         name = f"{stem(index)}.{'png' if s.jpeg is None else 'jpg'}"
         out = self.job.out
         write_bytes(out / "images" / name, buffer.getvalue())
-        write_bytes(out / "OCR" / f"{stem(index)}.json", ocr_json(lines, width, height).encode())
+        written = ocr_json(lines, width, height, (f"images/{name}", buffer.getvalue()))
+        write_bytes(out / "OCR" / f"{stem(index)}.json", written.encode())
         record = {"file_name": name, "width": width, "height": height, "language": language,
                   "kind": kind, "regions": records}  # fmt: skip
         write_bytes(out / ".pages" / f"{stem(index)}.json", json.dumps(record).encode())
