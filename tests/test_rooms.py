@@ -22,7 +22,7 @@ LAYERS = (
     ("data", "model"),
     ("visualization", "ocr", "synthetic"),
     ("checkpoint",),
-    ("convert", "inference"),
+    ("convert", "inference", "harvest"),
     ("evaluation", "serve"),
     ("engine", "batch", "doctor"),
     ("ablation",),
