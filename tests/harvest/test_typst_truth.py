@@ -17,10 +17,11 @@ typst = pytest.importorskip("typst")
 pdfium = pytest.importorskip("pypdfium2")
 
 SCALE = 1000 / 842
-WORDS = (
+TEXT = (
     "layout detection finds the parts of a page such as headings paragraphs tables and figures "
     "from pixels and words which engines read quickly jumping over lazy grey gaps"
-).split()
+)
+WORDS = TEXT.split()
 
 
 class Writer:
