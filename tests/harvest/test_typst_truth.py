@@ -10,8 +10,8 @@ import pytest
 
 from lmv3det.harvest import read_labels
 from lmv3det.harvest.tags import RoleMap
-from lmv3det.synthetic.marks import Marks, colour
-from lmv3det.synthetic.truth import hull, read_page
+from pagegen.marks import Marks, colour
+from pagegen.truth import hull, read_page
 
 typst = pytest.importorskip("typst")
 pdfium = pytest.importorskip("pypdfium2")
