@@ -190,6 +190,19 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def content_hash(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file at once or not at all."""
     with replacing(path) as temporary:

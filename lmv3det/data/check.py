@@ -16,9 +16,10 @@ from lmv3det.data.coco import CocoDataset, size_problem
 from lmv3det.data.fingerprint import fingerprint, similar_pairs
 from lmv3det.data.images import read_image
 from lmv3det.data.issues import DataReport, Issue
+from lmv3det.data.records import Record
 from lmv3det.errors import InputError
 from lmv3det.structures import Sample
-from lmv3det.text.ocr_json import ocr_path, read_ocr
+from lmv3det.text.ocr_json import ocr_path, other_image, read_ocr
 
 _OTHER_SHAPE = 0.05
 """An OCR file's page may differ from the image's by this fraction in height / width."""
@@ -154,7 +155,7 @@ def _read_page(dataset: CocoDataset, index: int, draw: DrawPage | None) -> _Page
         add("size differs", problem, "annotations are fitted")
     page.fingerprint = fingerprint(image)
     if dataset.with_text:
-        for issue in _ocr_issues(dataset, record.file_name, image.shape[:2]):
+        for issue in _ocr_issues(dataset, record, image.shape[:2]):
             add(*issue)
     if draw is not None:
         sample = dataset[index]
@@ -163,9 +164,9 @@ def _read_page(dataset: CocoDataset, index: int, draw: DrawPage | None) -> _Page
 
 
 def _ocr_issues(
-    dataset: CocoDataset, file_name: str, size: tuple[int, ...]
+    dataset: CocoDataset, record: Record, size: tuple[int, ...]
 ) -> Iterator[tuple[str, str, str]]:
-    path = ocr_path(dataset.ocr, file_name)
+    path = ocr_path(dataset.ocr, record.file_name, dataset.images)
     try:
         text = read_ocr(path, malformed="skip")
     except InputError as error:
@@ -173,6 +174,9 @@ def _ocr_issues(
         return
     for issue in text.issues:
         yield "malformed OCR", f"{path}: {issue}", "left out"
+    problem = other_image(text, record.path)
+    if problem:
+        yield "OCR of another image", f"{path}: {problem}", "training would stop here"
     if not text.width:
         return
     shapes = [text.height / text.width, size[0] / size[1]]

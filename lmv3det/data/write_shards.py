@@ -16,7 +16,7 @@ from lmv3det.data.records import Record
 from lmv3det.data.shards import CATEGORIES, COLUMNS, FORMAT, INDEX, VERSION
 from lmv3det.errors import InputError
 from lmv3det.files import lock_folder, replacing
-from lmv3det.text.ocr_json import ocr_path
+from lmv3det.text.ocr_json import ocr_path, other_image, read_ocr
 
 
 def write_shards(
@@ -109,8 +109,11 @@ class _Shard:
         content["annotations"].append(_member(archive, f"{key}.json", json.dumps(about).encode()))
         ocr = [-1, -1]
         if dataset.with_text:
-            path = ocr_path(dataset.ocr, record.file_name)
+            path = ocr_path(dataset.ocr, record.file_name, dataset.images)
             if path.exists():
+                problem = other_image(read_ocr(path, malformed="skip"), record.path)
+                if problem:
+                    raise InputError(f"{path}: {problem}; read the text of {record.path} again")
                 ocr = _member(archive, f"{key}.ocr.json", path.read_bytes())
         content["ocr"].append(ocr)
 

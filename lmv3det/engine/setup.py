@@ -16,7 +16,7 @@ from lmv3det.data.coco import CocoDataset
 from lmv3det.data.joined import JoinedDataset, TrainDataset
 from lmv3det.data.shards import ShardDataset
 from lmv3det.data.transforms import CROP_SHORT_SIDES
-from lmv3det.engine.distributed import World
+from lmv3det.distributed import World
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
 from lmv3det.model.detector import LayoutDetector, build_detector
