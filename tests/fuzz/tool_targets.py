@@ -16,7 +16,7 @@ from PIL import Image
 
 from lmv3det.data.check import check_dataset, class_counts
 from lmv3det.data.coco import CocoDataset
-from tests.fuzz.mutations import json_bytes, mutate_bytes, mutate_digits, mutate_text
+from tests.fuzz.mutations import json_bytes, mutate_bytes, mutate_digits, mutate_text, mutate_value
 from tests.fuzz.target import Target
 
 NAMES = (
@@ -237,7 +237,7 @@ def _write_tokenizer(rng: Random, seeds: Any, folder: Path) -> None:
     ]  # fmt: skip
     chosen = [rng.choice(steps) for _ in range(rng.randrange(1, 5))]
     normalizer: Any = {"type": "Sequence", "normalizers": chosen}
-    normalizer = json.loads(json_bytes(rng, normalizer)) if rng.random() < 0.5 else normalizer
+    normalizer = mutate_value(rng, normalizer) if rng.random() < 0.5 else normalizer
     content = {**seeds["content"], "normalizer": normalizer}
     (folder / "tokenizer.json").write_text(json.dumps(content), "utf-8", errors="replace")
     (folder / "tokenizer_config.json").write_text(seeds["settings"], "utf-8")
