@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
+from lmv3det.cli.predict import add_classes
 from lmv3det.errors import InputError, printable
+
+LISTED = 20
+"""More lost documents than these are counted, not named."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="an option of the engine")  # fmt: skip
 
     how = parser.add_argument_group("as for `lmv3det predict`")
+    add_classes(how)
     how.add_argument("--score", metavar="N|best|CLASS=N,…", help="least score")
     how.add_argument("--max-overlap", type=float, metavar="IOU", help="of regions of different "
                      "classes that overlap by more, keep the one of higher score")  # fmt: skip
@@ -66,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`lmv3det batch`: 0 when every page has its row. A page that failed has one too, with its
-    error."""
+    error. 1 when a document, folder or tar file could not be reached whole."""
     from lmv3det.cli.predict import check_ranges, detector_options
 
     check_ranges(args)
@@ -108,4 +114,11 @@ def run(args: argparse.Namespace) -> int:
         f"{printable(args.out)}: {report.pages} pages in {report.seconds:.0f} s{rate}; "
         f"{report.failed} failed, {report.skipped} skipped (done before)"
     )
+    for line in report.lost[:LISTED]:
+        print(printable(f"lost: {line}"), file=sys.stderr)
+    if report.lost:
+        more = f" (the first {LISTED} are named above)" if len(report.lost) > LISTED else ""
+        raise InputError(
+            f"{len(report.lost)} sources could not be read whole{more}; they are rows with an error"
+        )
     return 0

@@ -75,8 +75,8 @@ class LoadReport:
             )
         if self.unexpected and not allow_unexpected:
             faults.append(
-                f"unexpected: {_names(self.unexpected)} ({command}--rename OLD=NEW if a name is another's, "
-                "--allow-unexpected leaves them out)"
+                f"unexpected: {_names(self.unexpected)} ({command}--rename OLD=NEW if a name is "
+                "another's, --allow-unexpected leaves them out)"
             )
         if faults:
             raise InputError(f"{self.source} does not fit the model: {'; '.join(faults)}")

@@ -94,6 +94,10 @@ class Records(Sequence[Record]):
         names = self.packed.names.tobytes().decode("utf-8", "surrogatepass").split("\0")
         return [names[number] for number in self.numbers.tolist()]
 
+    def sizes(self) -> np.ndarray:
+        """N×2 int64, height and width of every page."""
+        return np.stack([self.packed.height, self.packed.width], axis=1)[self.numbers]
+
     def aspect_ratios(self) -> np.ndarray:
         """N float64, height / width of every page."""
         return self.packed.height[self.numbers] / self.packed.width[self.numbers]

@@ -16,7 +16,7 @@ from lmv3det.data.coco import CocoDataset
 from lmv3det.data.joined import JoinedDataset, TrainDataset
 from lmv3det.data.shards import ShardDataset
 from lmv3det.data.transforms import CROP_SHORT_SIDES
-from lmv3det.engine.distributed import World
+from lmv3det.distributed import World
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
 from lmv3det.model.detector import LayoutDetector, build_detector
@@ -147,6 +147,12 @@ def read_data(config: Config, quiet: bool) -> tuple[TrainDataset, CocoDataset | 
         "malformed_ocr": data.malformed_ocr,
     }
     parts = [_read_train(config, split, options, quiet) for split in data.train_sets]
+    if not any(part.page_classes().any() for part in parts):
+        named = ", ".join(str(split.shards or split.annotations) for split in data.train_sets)
+        raise InputError(
+            f"{named}: no region in any page, so that there is nothing to train on (crowds are "
+            "not trained on); `lmv3det check` tells more"
+        )
     categories = join_categories([part.categories for part in parts], data.classes)
     if model.num_classes == len(categories) + 1:
         categories = name_rest(categories, model.num_classes)
