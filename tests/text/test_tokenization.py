@@ -95,6 +95,25 @@ def test_the_word_start_goes_only_where_tokens_follow(folder):
     assert page.ids.tolist() == [10, 5, 4]
 
 
+def test_the_notes_take_the_first_three_and_then_drop_the_word_start(folder):
+    """By hand, as the notes do it, on every line: pieces, the first k, a leading bare one goes."""
+    lines = ["我 alpha", "alpha 我", "▁", "我们 alpha beta", "alpha"]
+    pieces = [PageTokenizer(folder, selection="all")([line], BOXES[:1], SIZE) for line in lines]
+    start = 4  # ▁
+    for k in (2, 3):
+        encoder = PageTokenizer(folder, first_k=k, drop_word_start="after")
+        for line, all_of_it in zip(lines, pieces, strict=True):
+            expected = all_of_it.ids.tolist()[:k]
+            if len(expected) > 1 and expected[0] == start:
+                expected = expected[1:]
+            assert encoder([line], BOXES[:1], SIZE).ids.tolist() == expected
+    before = PageTokenizer(folder, first_k=3, drop_word_start=True)(["我们 alpha"], BOXES[:1], SIZE)
+    after = PageTokenizer(folder, first_k=3, drop_word_start="after")(
+        ["我们 alpha"], BOXES[:1], SIZE
+    )
+    assert len(before.ids) == 3 and after.ids.tolist() == before.ids.tolist()[:2]
+
+
 def test_dropped_tokens_make_room_for_the_next(folder):
     words = ["xyz 我们 alpha"]
     assert PageTokenizer(folder)(words, BOXES[:1], SIZE).ids.tolist() == [4, 3, 4]
