@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -21,6 +20,7 @@ from lmv3det.batch.tar_members import read_members
 from lmv3det.data.addresses import file_system, protocol_of, read_bytes
 from lmv3det.data.images import IMAGE_SUFFIXES, count_pages
 from lmv3det.errors import InputError, explain, printable
+from lmv3det.files import scratch_folder
 
 SUFFIXES = IMAGE_SUFFIXES | {".pdf"}
 _BLOCK = 1 << 20
@@ -290,11 +290,11 @@ def open_document(document: Document) -> Iterator[Path]:
         content = read_bytes(document.address, document.start, document.length)
     except InputError as error:
         raise InputError(str(error).replace(document.address, document.name, 1)) from None
-    with tempfile.TemporaryDirectory(prefix="lmv3det-") as folder:
+    with scratch_folder("batch") as folder:
         suffix = document.suffix
         if suffix not in SUFFIXES and b"%PDF-" in content[:1024]:
             suffix = ".pdf"  # an address need not end as its file does
-        copy = Path(folder) / f"document{suffix}"
+        copy = folder / f"document{suffix}"
         copy.write_bytes(content)
         del content
         yield copy

@@ -175,8 +175,10 @@ def _save_thresholds(
         for category, place in zip(categories, classes.of_index, strict=True)
         if place is not None and names[place] in found
     }
+    # A link stays one: what it leads to is written.
+    path = os.path.realpath(path)
     if Path(path).is_dir():
-        marker = Path(path) / MARKER
+        marker = Path(os.path.realpath(Path(path) / MARKER))
         about = json.loads(marker.read_text(encoding="utf-8"))
         write_json(marker, {**about, "thresholds": thresholds})
     else:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
 from lmv3det.device import describe
 from lmv3det.errors import InputError, explain
-from lmv3det.files import lock_folder
+from lmv3det.files import content_hash, lock_folder
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.formats import Format, load_format
@@ -25,6 +25,7 @@ from lmv3det.inference.pictures import save_page_image, save_region_pictures
 from lmv3det.inference.samples import make_sample
 from lmv3det.inference.selection import Selection, check_count, check_fraction
 from lmv3det.inference.text_source import PageText, choose_text, page_text
+from lmv3det.ledger import Ledger
 from lmv3det.ocr.engine import Engine
 from lmv3det.ocr.engines import announce
 from lmv3det.ocr.names import MAX_BYTES, UniqueNames, page_names
@@ -33,6 +34,8 @@ from lmv3det.structures import Page, Sample
 log = logging.getLogger(__name__)
 
 RESULT = "detections.json"
+SUFFIXES = {"markdown": ".md", "html": ".html"}
+"""Of the formats with a file a document."""
 JOURNAL = "detections.partial.jsonl"
 _FOLDER_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Errors that would meet every further page too."""
@@ -111,11 +114,13 @@ def predict_files(
         draw_score: least score of regions in drawings, and in formats for people.
         formats: further formats, of `lmv3det.inference.formats.FORMATS`.
         resume: go on with a job that was stopped.
-        overwrite: drop what a stopped job has done.
+        overwrite: drop what a stopped job has done, and replace the results of an earlier one: its
+            files that are not written again are removed, those that somebody changed stay.
 
     Raises:
         InputError: inputs that do not exist, a folder that another job writes to or that has the
-            pages of a stopped one, a checkpoint or option that cannot be used.
+            pages of a stopped one or the results of an earlier one, files in it that no job wrote
+            and this one would replace, a checkpoint or option that cannot be used.
     """
     if batch_size is not None:
         check_count(batch_size, "batch_size")
@@ -124,16 +129,18 @@ def predict_files(
     chosen = [load_format(name) for name in dict.fromkeys(formats)]
     paths = list(dict.fromkeys(find_pages(inputs)))
     out = Path(out)
-    folders = [out] if drawings else []
-    folders += [out / "pictures"] if any(f.needs_pictures for f in chosen) else []
-    folders += [out / "images"] if any(f.needs_images for f in chosen) else []
-    _keep_inputs(paths, folders)
     with lock_folder(out, "another job", ["pictures", "images"]):
+        ledger = Ledger(out, resume)
         stopped = count_entries(out / JOURNAL)
         if stopped and not (resume or overwrite):
             raise InputError(
                 f"{out}: holds {stopped} pages of a job that was stopped; --resume goes on with "
                 "it, --overwrite starts again"
+            )
+        if (out / RESULT).exists() and not (resume or overwrite or stopped):
+            raise InputError(
+                f"{out}: holds the results of an earlier run; --overwrite replaces them, or give "
+                "another --out"
             )
         source = "detector"
         if not isinstance(detector, Detector):
@@ -163,19 +170,9 @@ def predict_files(
             max_overlap=max_overlap,
             drop_nested=drop_nested,
         )
-        job = _Job(detector, out, settings, chosen, password)
-        return job.run(paths, rules, ocr, batch_size, resume)
-
-
-def _keep_inputs(paths: Sequence[Path], folders: Sequence[Path]) -> None:
-    """Refuse inputs that what is written could replace."""
-    written = {folder.resolve() for folder in folders}
-    for path in paths:
-        if path.parent.resolve() in written:
-            raise InputError(
-                f"{path}: is in a folder that is written to, {path.parent}, where pictures could "
-                "replace it; give another --out"
-            )
+        job = _Job(detector, out, settings, chosen, password, ledger)
+        with ledger.kept():
+            return job.run(paths, rules, ocr, batch_size, resume)
 
 
 def fingerprint(checkpoint: str | os.PathLike | None) -> str:
@@ -200,7 +197,9 @@ class _Job:
         settings: dict[str, Any],
         formats: Sequence[Format],
         password: str | None,
+        ledger: Ledger,
     ) -> None:
+        self.ledger = ledger
         self.detector, self.out, self.settings = detector, out, settings
         self.formats, self.password = formats, password
         self.dpi: int = settings["dpi"]
@@ -218,9 +217,12 @@ class _Job:
         files = [(path, count) for path in paths if (count := self._count(path))]
         keys = [(str(path), n + 1) for path, count in files for n in range(count)]
         self._name(files)
+        self.ledger.check(self._targets(paths))
         text = self._text(ocr, files)
         journal = Journal(self.out / JOURNAL, self.settings, resume)
         try:
+            for path, _ in files:
+                journal.add_input(str(path), content_hash(path))
             left = [key for key in keys if key not in journal.places]
             self.report.resumed = len(keys) - len(left)
             self.bar = tqdm(
@@ -250,7 +252,23 @@ class _Job:
                 )  # fmt: skip
             raise
         journal.finish(self.out / RESULT, keys)
+        for path in self.ledger.prune():
+            log.warning("%s: of an earlier run, and changed since: it stays", path)
         return self.report
+
+    def _targets(self, paths: Sequence[Path]) -> Iterator[Path]:
+        """The files that are going to be written, as far as their names are known before."""
+        yield self.out / RESULT
+        if self.settings["drawings"]:
+            yield from (self.out / f"{stem}.png" for stem in self.stems.values())
+        for name in self.settings["formats"]:
+            if name in SUFFIXES:
+                names = UniqueNames()
+                yield from (self.out / names.new(path.stem, SUFFIXES[name]) for path in paths)
+            elif name in ("labelme", "coco", "label-studio", "cvat"):
+                yield self.out / {"labelme": "labels.txt", "coco": "coco.json"}.get(
+                    name, f"{name.replace('-', '_')}.{'xml' if name == 'cvat' else 'json'}"
+                )
 
     def _count(self, path: Path) -> int:
         try:

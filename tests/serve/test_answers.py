@@ -212,7 +212,9 @@ def test_converted_text_is_text(live):
 
 
 def test_health_model_and_metrics(live, png):
-    assert live.get("/v1/health").json() == {"status": "ok", "requests": 0, "places": 6}
+    assert live.get("/v1/health").json() == {
+        "status": "ok", "requests": 0, "places": 6, "uploads": 0, "oldest_seconds": 0
+    }  # fmt: skip
     model = live.get("/v1/model").json()
     assert [c["name"] for c in model["classes"]] == ["Table", "Text"]
     assert [c["picture"] for c in model["classes"]] == [True, False]
@@ -238,7 +240,17 @@ def test_openapi_and_its_page(live):
         for operation in methods.values():
             for parameter in operation.get("parameters", []):
                 assert f"<code>{parameter['name']}</code>" in page
+    references = re.findall(r'"\$ref": "([^"]*)"', json.dumps(api))
+    assert "#/components/schemas/Shown" in references
+    for reference in references:  # each leads somewhere in this file
+        found = api
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+        assert isinstance(found, dict) and found
     body = api["paths"]["/v1/detect"]["post"]["requestBody"]["content"]
+    for content in body.values():  # an empty file is none
+        schema = content["schema"]
+        assert schema.get("properties", {}).get("file", schema)["minLength"] == 1
     assert body["multipart/form-data"]["schema"]["required"] == ["file"]
 
 
