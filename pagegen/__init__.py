@@ -1,0 +1,1 @@
+"""Pages with exact truth, by several typesetters."""
