@@ -13,15 +13,17 @@ import importlib
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lmv3det import __version__
+from lmv3det.cli.examples import epilog
 from lmv3det.errors import InputError, printable
 
 COMMANDS = {
@@ -41,8 +43,22 @@ COMMANDS = {
     "shards": ("lmv3det.cli.shards", "write a data set as tar files, for training on many hosts"),
     "ablation": ("lmv3det.cli.ablation", "train several systems and print their table"),
     "synthetic": ("lmv3det.cli.synthetic", "make pages with exact annotations"),
+    "completion": ("lmv3det.cli.completion", "print what bash, zsh or fish completes words with"),
 }
 """Command → (module, one line of help)."""
+GROUPS = {
+    "find regions": ("predict", "batch", "serve"),
+    "train and compare": ("train", "evaluate", "report", "ablation"),
+    "prepare pages": ("ocr", "check", "synthetic", "shards", "train-tokenizer"),
+    "models and settings": ("convert", "export", "convert-config"),
+    "this installation": ("doctor", "completion"),
+}
+"""The commands as they are listed."""
+SHORT = {
+    "--out": "-o", "--format": "-f", "--ckpt": "-c", "--score": "-s", "--device": "-d",
+    "--workers": "-j", "--jobs": "-j",
+}  # fmt: skip
+"""Option → its short form, in every command that has it."""
 SLOW_TO_START = {"train", "evaluate", "predict", "batch", "serve", "convert", "export", "ablation"}
 """Commands that load torch, which takes seconds."""
 
@@ -208,38 +224,105 @@ def _setting_hint(words: Sequence[str]) -> str:
     return f"; a setting is written without dashes: {' or '.join(hints)}" if hints else ""
 
 
-def _run(name: str, words: list[str]) -> int:
+def make_parser(name: str) -> _Parser:
+    """The parser of a command, with what all commands have."""
     module_name, line = COMMANDS[name]
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter(f"lmv3det {name}: %(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("lmv3det").setLevel(logging.INFO)
-    module = importlib.import_module(module_name)
-    parser = _Parser(prog=f"lmv3det {name}", description=f"{line[0].upper()}{line[1:]}.")
+    parser = _Parser(
+        prog=f"lmv3det {name}",
+        description=f"{line[0].upper()}{line[1:]}.",
+        epilog=epilog(name),
+        formatter_class=_HelpFormatter,
+    )
+    importlib.import_module(module_name).add_arguments(parser)
+    for action in parser._actions:
+        for long in list(action.option_strings):
+            short = SHORT.get(long)
+            if short is not None and short not in parser._option_string_actions:
+                action.option_strings = [short, *action.option_strings]
+                parser._option_string_actions[short] = action
+    said = parser.add_argument_group("what is said")
+    said.add_argument("-q", "--quiet", action="store_true", help="errors and results alone")
+    said.add_argument("-v", "--verbose", action="store_true", help="more of what is being done")
+    return parser
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """As argparse's, but examples keep their lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return text
+        return super()._fill_text(text, width, indent)
+
+
+def _run(name: str, words: list[str]) -> int:
+    parser = make_parser(name)
     parser.words = words
-    module.add_arguments(parser)
     try:
         # Intermixed, so that key=value words may stand before, between and after options.
         args = parser.parse_intermixed_args(words)
     except SystemExit as stop:  # --help, or argparse has explained what is wrong
         return int(stop.code or 0)
-    if name in SLOW_TO_START and sys.stderr.isatty() and "torch" not in sys.modules:
+    if args.quiet and args.verbose:
+        raise InputError("--quiet and --verbose: give one of them")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter(f"lmv3det {name}: %(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    level = logging.ERROR if args.quiet else logging.DEBUG if args.verbose else logging.INFO
+    logging.getLogger("lmv3det").setLevel(level)
+    if (
+        name in SLOW_TO_START
+        and not args.quiet
+        and sys.stderr.isatty()
+        and ("torch" not in sys.modules)
+    ):
         print(f"lmv3det {name}: loading torch …", file=sys.stderr, flush=True)
-    return module.run(args) or DONE
+    try:
+        with _bars(shown=not args.quiet and sys.stderr.isatty()):
+            return importlib.import_module(COMMANDS[name][0]).run(args) or DONE
+    except InputError as error:
+        text = str(error)
+        if hasattr(args, "device"):  # what a setting is called is an option here
+            text = text.replace("set device=cpu", "give --device cpu")
+            text = re.sub(r"(^|: )device is '", r"\1--device is '", text)
+        raise InputError(text) from error
+
+
+@contextmanager
+def _bars(shown: bool) -> Iterator[None]:
+    """Progress bars for whoever looks at a terminal: in a file they are lines without end."""
+    if shown:
+        yield
+        return
+    from tqdm import tqdm
+
+    progress: Any = tqdm
+    usual = progress.__init__
+
+    def silent(self: Any, *args: Any, **options: Any) -> None:
+        usual(self, *args, **{**options, "disable": True})
+
+    progress.__init__ = silent
+    try:
+        yield
+    finally:
+        progress.__init__ = usual
 
 
 def listing() -> str:
-    """Every command with its line of help."""
+    """Every command with its line of help, in groups."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
+    lines = []
+    for group, names in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {name:<{width}}  {COMMANDS[name][1]}" for name in names]
     return "\n".join(
         [
             "usage: lmv3det COMMAND …",
             "",
             "Document layout detection with LayoutLMv3.",
-            "",
             *lines,
             "",
-            "`lmv3det COMMAND --help` explains a command.",
+            "`lmv3det COMMAND --help` explains a command, with examples.",
         ]
     )

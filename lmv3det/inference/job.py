@@ -6,7 +6,9 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from tqdm import tqdm
 
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
 from lmv3det.device import describe
-from lmv3det.errors import InputError, explain
+from lmv3det.errors import InputError, count_of, explain
 from lmv3det.files import content_hash, lock_folder
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
@@ -49,12 +51,14 @@ class JobReport:
         done: pages in the result, those of a resumed job among them.
         resumed: of these, the pages that were done before.
         failures: a line for each page or file that failed.
+        regions: class → regions of the draw score or more, in all pages of the result.
         files: what was written for the asked formats, beside `detections.json`.
     """
 
     done: int = 0
     resumed: int = 0
     failures: list[str] = field(default_factory=list)
+    regions: Counter[str] = field(default_factory=Counter)
     files: list[Path] = field(default_factory=list)
 
 
@@ -81,6 +85,7 @@ def predict_files(
     formats: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
+    pages: str | None = None,
 ) -> JobReport:
     """Find the regions of files and write them into a folder.
 
@@ -117,6 +122,8 @@ def predict_files(
         overwrite: drop what a stopped job has done, and replace the results of an earlier one: its
             files that are not written again are removed, those that somebody changed stay.
 
+        pages: of each file, such as `1-3,5` or `4-`; None: all. A file that has none of them fails.
+
     Raises:
         InputError: inputs that do not exist, a folder that another job writes to or that has the
             pages of a stopped one or the results of an earlier one, files in it that no job wrote
@@ -126,6 +133,7 @@ def predict_files(
         check_count(batch_size, "batch_size")
     check_count(dpi, "dpi")
     check_fraction(draw_score, "draw_score")
+    wanted = read_ranges(pages)
     chosen = [load_format(name) for name in dict.fromkeys(formats)]
     paths = list(dict.fromkeys(find_pages(inputs)))
     out = Path(out)
@@ -172,7 +180,26 @@ def predict_files(
         )
         job = _Job(detector, out, settings, chosen, password, ledger)
         with ledger.kept():
-            return job.run(paths, rules, ocr, batch_size, resume)
+            return job.run(paths, rules, ocr, batch_size, resume, wanted)
+
+
+def read_ranges(text: str | None) -> Callable[[int], bool]:
+    """Whether a page (from 1) is among those that a text such as `1-3,5` or `4-` names.
+
+    Raises:
+        InputError: it names none.
+    """
+    if text is None:
+        return lambda _: True
+    ranges = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,9})\s*(?:(-)\s*(\d{1,9})?)?\s*", part, re.ASCII)
+        first = int(found[1]) if found else 0
+        last = int(found[3]) if found and found[3] else first if found and not found[2] else 10**9
+        if not 1 <= first <= last:
+            raise InputError(f"--pages {text!r}: give pages from 1, such as 1-3,5 or 4-")
+        ranges.append((first, last))
+    return lambda number: any(first <= number <= last for first, last in ranges)
 
 
 def fingerprint(checkpoint: str | os.PathLike | None) -> str:
@@ -212,10 +239,16 @@ class _Job:
         ocr: Any,
         batch_size: int | None,
         resume: bool,
+        wanted: Callable[[int], bool],
     ) -> JobReport:
         """Predict on the pages that are not in the journal, and write the result."""
         files = [(path, count) for path in paths if (count := self._count(path))]
-        keys = [(str(path), n + 1) for path, count in files for n in range(count)]
+        keys = [(str(path), n) for path, k in files for n in range(1, k + 1) if wanted(n)]
+        for path, count in files:
+            if not any(map(wanted, range(1, count + 1))):
+                self.report.failures.append(
+                    f"{path}: has {count_of(count, 'page')}, none of those asked for"
+                )
         self._name(files)
         self.ledger.check(self._targets(paths))
         text = self._text(ocr, files)
@@ -235,6 +268,12 @@ class _Job:
             with self.bar:
                 for sample, detections in stream:
                     self._write(journal, sample, detections)
+            for entry in journal.entries(keys):
+                self.report.regions.update(
+                    region["category"]
+                    for region in entry["detections"]
+                    if region["score"] >= self.settings["draw_score"]
+                )
             self.report.done = sum(key in journal.places for key in keys)
             for chosen in self.formats:
                 self.report.files += chosen.write(

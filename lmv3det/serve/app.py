@@ -111,7 +111,8 @@ def create_app(
         max_seconds=limits.seconds,
     )
     app.include_router(api)
-    add_schemas(app.openapi())  # which is kept
+    described = app.openapi
+    app.openapi = lambda: add_schemas(described())  # type: ignore[method-assign]
     _add_pages(app)
     _add_errors(app)
     paths = {*app.openapi()["paths"], *FILES, "/docs", "/openapi.json"}

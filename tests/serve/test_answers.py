@@ -18,6 +18,7 @@ from PIL import Image
 
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.job import predict_files
+from lmv3det.ledger import LEDGER
 from lmv3det.serve.schema import Options
 from lmv3det.serve.work import _entry
 from lmv3det.structures import Page, Sample
@@ -122,7 +123,7 @@ def test_an_archive_has_what_predict_writes(live, detector, pdf, tmp_path, name)
     wanted = {
         ours(str(path.relative_to(out))): path
         for path in out.rglob("*")
-        if path.is_file() and path.name != "detections.json"
+        if path.is_file() and path.name not in ("detections.json", LEDGER)
     }
     assert packed.keys() == wanted.keys()
     for entry, path in wanted.items():
