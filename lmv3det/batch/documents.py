@@ -8,6 +8,7 @@ in a damaged part of a tar file) are among those that are found, with their prob
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import stat
@@ -91,7 +92,7 @@ def _expand(source: str, *, of_list: bool = False) -> Iterator[Document]:
         address = _address(fs, path)
         yield Document(address, address)
         return
-    if not protocol:
+    if protocol in ("", "file"):
         wanted, folder = _local(source, path)
     else:
         wanted, folder = _remote(source, fs, path)
@@ -135,12 +136,15 @@ def _local(source: str, path: str) -> tuple[list[str | Document], bool]:
     faults: list[Document] = []
     found: list[str] = []
     if _is_glob(path):
-        import fsspec
-
-        fs = fsspec.filesystem("file")
-        with _reading(source):
-            hits = fs.glob(path, on_error=lambda error: faults.append(_fault(error, source)))
-        found = [hit for hit in hits if not os.path.isdir(hit)]
+        # fsspec's would walk through all that lies below the first sign.
+        found = sorted(p for p in glob.iglob(path, recursive=True) if not os.path.isdir(p))
+        for folder in glob.iglob(os.path.dirname(path), recursive=True):
+            try:
+                os.scandir(folder).close()
+            except NotADirectoryError:
+                continue
+            except OSError as error:
+                faults.append(_fault(error, folder))
     return [*found, *faults], False
 
 

@@ -7,7 +7,6 @@ command line, 130 interrupted, 143 ended by SIGTERM.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import importlib
 import io
@@ -17,48 +16,16 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from lmv3det import __version__
-from lmv3det.cli.examples import epilog
+from lmv3det.cli.commands import COMMANDS, GROUPS
+from lmv3det.cli.parsing import make_parser
 from lmv3det.errors import InputError, printable
 
-COMMANDS = {
-    "train": ("lmv3det.cli.train", "train a detector"),
-    "evaluate": ("lmv3det.cli.evaluate", "score a checkpoint on annotated pages"),
-    "report": ("lmv3det.cli.report", "show where COCO results fail, in one HTML page"),
-    "predict": ("lmv3det.cli.predict", "find the regions of images, folders and PDF files"),
-    "batch": ("lmv3det.cli.batch", "find the regions of a corpus, on one machine or many"),
-    "serve": ("lmv3det.cli.serve", "show regions in a browser, and answer programs"),
-    "ocr": ("lmv3det.cli.ocr", "read the text lines of images, folders and PDF files"),
-    "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
-    "export": ("lmv3det.cli.export", "write a detector as an ONNX or TorchScript file"),
-    "check": ("lmv3det.cli.check", "look for issues in a data set"),
-    "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
-    "train-tokenizer": ("lmv3det.cli.train_tokenizer", "make a tokenizer from OCR files"),
-    "doctor": ("lmv3det.cli.doctor", "check the installation, and say what the commands will use"),
-    "shards": ("lmv3det.cli.shards", "write a data set as tar files, for training on many hosts"),
-    "ablation": ("lmv3det.cli.ablation", "train several systems and print their table"),
-    "synthetic": ("lmv3det.cli.synthetic", "make pages with exact annotations"),
-    "completion": ("lmv3det.cli.completion", "print what bash, zsh or fish completes words with"),
-}
-"""Command → (module, one line of help)."""
-GROUPS = {
-    "find regions": ("predict", "batch", "serve"),
-    "train and compare": ("train", "evaluate", "report", "ablation"),
-    "prepare pages": ("ocr", "check", "synthetic", "shards", "train-tokenizer"),
-    "models and settings": ("convert", "export", "convert-config"),
-    "this installation": ("doctor", "completion"),
-}
-"""The commands as they are listed."""
-SHORT = {
-    "--out": "-o", "--format": "-f", "--ckpt": "-c", "--score": "-s", "--device": "-d",
-    "--workers": "-j", "--jobs": "-j",
-}  # fmt: skip
-"""Option → its short form, in every command that has it."""
 SLOW_TO_START = {"train", "evaluate", "predict", "batch", "serve", "convert", "export", "ablation"}
 """Commands that load torch, which takes seconds."""
 
@@ -180,81 +147,6 @@ class _Formatter(logging.Formatter):
         return super().format(record)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that names the nearest option, or the setting that was given as an option."""
-
-    words: Sequence[str] = ()
-
-    def error(self, message: str) -> NoReturn:
-        if "unrecognized arguments" in message:
-            hint = ""
-            if "overrides" in {a.dest for a in self._actions}:
-                hint = _setting_hint(self.words)
-            message += hint or _option_hint(self.words, self._option_string_actions)
-        super().error(message)
-
-
-def _option_hint(words: Sequence[str], options: Iterable[str]) -> str:
-    """For `--score-threshold 0.5`: the option of this command that is meant, `--score`."""
-    known = [option for option in options if option.startswith("--")]
-    meant = []
-    for word in words:
-        given = word.partition("=")[0]
-        if not given.startswith("--") or given in known:
-            continue
-        longer = [option for option in known if given.startswith(option + "-")]
-        meant += longer or difflib.get_close_matches(given, known, n=1)
-    return f"; did you mean {' and '.join(meant)}?" if meant else ""
-
-
-def _setting_hint(words: Sequence[str]) -> str:
-    """For `--batch-size 2`: how the settings of this name are written."""
-    from lmv3det.config import walk
-
-    settings = [key for key, _ in walk()]
-    hints = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        option, equals, value = word.partition("=")
-        if not option.startswith("--"):
-            continue
-        if not equals:
-            value = following if following and not following.startswith("-") else "VALUE"
-        name = option[2:].replace("-", "_")
-        hints += [f"{key}={value}" for key in settings if name in (key, key.rpartition(".")[2])]
-    return f"; a setting is written without dashes: {' or '.join(hints)}" if hints else ""
-
-
-def make_parser(name: str) -> _Parser:
-    """The parser of a command, with what all commands have."""
-    module_name, line = COMMANDS[name]
-    parser = _Parser(
-        prog=f"lmv3det {name}",
-        description=f"{line[0].upper()}{line[1:]}.",
-        epilog=epilog(name),
-        formatter_class=_HelpFormatter,
-    )
-    importlib.import_module(module_name).add_arguments(parser)
-    for action in parser._actions:
-        for long in list(action.option_strings):
-            short = SHORT.get(long)
-            if short is not None and short not in parser._option_string_actions:
-                action.option_strings = [short, *action.option_strings]
-                parser._option_string_actions[short] = action
-    said = parser.add_argument_group("what is said")
-    said.add_argument("-q", "--quiet", action="store_true", help="errors and results alone")
-    said.add_argument("-v", "--verbose", action="store_true", help="more of what is being done")
-    return parser
-
-
-class _HelpFormatter(argparse.HelpFormatter):
-    """As argparse's, but examples keep their lines."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        if text.startswith("examples:"):
-            return text
-        return super()._fill_text(text, width, indent)
-
-
 def _run(name: str, words: list[str]) -> int:
     parser = make_parser(name)
     parser.words = words
@@ -263,6 +155,7 @@ def _run(name: str, words: list[str]) -> int:
         args = parser.parse_intermixed_args(words)
     except SystemExit as stop:  # --help, or argparse has explained what is wrong
         return int(stop.code or 0)
+    args.parsers = lambda: {each: make_parser(each) for each in COMMANDS}
     if args.quiet and args.verbose:
         raise InputError("--quiet and --verbose: give one of them")
     handler = logging.StreamHandler()

@@ -16,23 +16,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the script, to be evaluated by the shell, or kept where it looks for such."""
-    from lmv3det.cli.app import COMMANDS
+    """Print the script, to be evaluated by the shell, or kept where it looks for such.
 
-    options = {name: command_options(name) for name in COMMANDS}
+    Args:
+        args: with `parsers`, which gives the parser of each command by its name.
+    """
+    parsers = args.parsers()
     if args.shell == "fish":
-        print(fish(options))
+        print(fish(parsers))
     else:
+        options = {name: long_options(parser) for name, parser in parsers.items()}
         print(bash(options, zsh=args.shell == "zsh"))
     return 0
 
 
-def command_options(name: str) -> list[tuple[str, list[str]]]:
+def long_options(parser: argparse.ArgumentParser) -> list[tuple[str, list[str]]]:
     """The long options of a command, each with the values it may have."""
-    from lmv3det.cli.app import make_parser
-
     found = []
-    for action in make_parser(name)._actions:
+    for action in parser._actions:
         values = [str(choice) for choice in action.choices or ()]
         found += [(text, values) for text in action.option_strings if text.startswith("--")]
     return found
@@ -77,15 +78,13 @@ def bash(options: dict[str, list[tuple[str, list[str]]]], *, zsh: bool = False) 
     )
 
 
-def fish(options: dict[str, list[tuple[str, list[str]]]]) -> str:
+def fish(parsers: dict[str, argparse.ArgumentParser]) -> str:
     """The script for fish."""
-    from lmv3det.cli.app import COMMANDS
-
     lines = []
-    for name, found in options.items():
-        about = COMMANDS[name][1].replace("'", "")
+    for name, parser in parsers.items():
+        about = str(parser.description).replace("'", "")
         lines.append(f"complete -c lmv3det -n __fish_use_subcommand -f -a {name} -d '{about}'")
-        for option, choices in found:
+        for option, choices in long_options(parser):
             given = f" -x -a '{' '.join(choices)}'" if choices else ""
             within = f"-n '__fish_seen_subcommand_from {name}'"
             lines.append(f"complete -c lmv3det {within} -l {option[2:]}{given}")

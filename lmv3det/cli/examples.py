@@ -105,7 +105,8 @@ eval "$(lmv3det completion bash)"
 
 def epilog(name: str) -> str:
     """The examples of a command, as they end its help."""
-    return "examples:\n" + "\n".join(f"  {line}" for line in _TEXT[name].strip().split("\n"))
+    text = _TEXT.get(name, "").strip()
+    return "examples:\n" + "\n".join(f"  {line}" for line in text.split("\n")) if text else ""
 
 
 def examples(name: str) -> list[str]:

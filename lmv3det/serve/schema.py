@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 FormatName = Literal["json", "jsonl", "coco", "markdown", "html", "cvat", "labelme", "label-studio"]
 ConvertFormat = Literal["coco", "markdown", "html"]
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON has it: pydantic would take texts and truth values too."""
+    if isinstance(value, (str, bytes, bool)):
+        raise ValueError("Input should be a number")
+    return value
+
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+Score = Annotated[float, BeforeValidator(_plain), Field(ge=0, le=1)]
+Number = Annotated[float, BeforeValidator(_plain), Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+Whole = Annotated[int, BeforeValidator(_plain)]
 MAX_REGIONS, MAX_LINES = 20_000, 200_000
 """Of all pages that are written in another format together: a book of some 1000 pages."""
 PICTURE = r"^data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+=*$"
@@ -50,9 +61,9 @@ class Region(BaseModel):
     bbox: Annotated[list[Number], Field(min_length=4, max_length=4)] = Field(
         description="x, y, width, height in pixels of the page."
     )
-    score: Fraction
+    score: Score
     category: str = Field(max_length=200, description="The class.")
-    order: int | None = Field(
+    order: Whole | None = Field(
         None, ge=0, description="Number in reading order, from 0; regions of a document alone."
     )
     lines: list[str] | None = Field(None, description="The text in it, line by line.")
@@ -78,7 +89,7 @@ class FoundPage(BaseModel):
     """A page with its regions, by falling score; or `error` alone where it could not be read."""
 
     file: str = Field("", description="Name of the file as it was sent.")
-    page: int = Field(ge=1)
+    page: Whole = Field(ge=1)
     width: int | None = Field(None, ge=1, le=1_000_000, description="Pixels.")
     height: int | None = Field(None, ge=1, le=1_000_000, description="Pixels.")
     picture: str | None = None
@@ -98,9 +109,9 @@ class ShownPage(BaseModel):
     """A page to be written in another format."""
 
     file: str = Field("page", max_length=1000)
-    page: int = Field(ge=1)
-    width: int = Field(ge=1, le=1_000_000)
-    height: int = Field(ge=1, le=1_000_000)
+    page: Whole = Field(ge=1)
+    width: Whole = Field(ge=1, le=1_000_000)
+    height: Whole = Field(ge=1, le=1_000_000)
     detections: list[ShownRegion] = Field(max_length=2_000)
 
 

@@ -107,6 +107,8 @@ async def _store_form(
         sentence = "The form cannot be read: send one file, in the field `file`."
         raise Refusal(400, sentence, CLOSE) from error
     try:
+        if not {*form} <= {"file", "password"}:
+            raise Refusal(400, "The form has other fields than `file` and `password`.")
         file, secret = form.get("file"), form.get("password")
         if not isinstance(file, UploadFile):
             raise Refusal(400, "There is no file: send one in the field `file`.")

@@ -19,8 +19,9 @@ from PIL import Image
 from tiny_detector import tiny_checkpoint
 
 from lmv3det.cli import COMMANDS, main
-from lmv3det.cli.app import GROUPS, SHORT, make_parser
+from lmv3det.cli.commands import GROUPS
 from lmv3det.cli.examples import examples
+from lmv3det.cli.parsing import SHORT, make_parser
 from lmv3det.errors import InputError, count_of
 from lmv3det.inference.job import read_ranges
 

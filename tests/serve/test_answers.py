@@ -198,6 +198,8 @@ def test_convert(live, png):
         ({"pages": [page_of(region("A", score=2))]}, "score"),
         ({"pages": [page_of({**region("A"), "bbox": [1, 2, 3]})]}, "bbox"),
         ({"pages": [page_of({**region("A"), "bbox": [1, 2, 3, 1e300]})]}, "bbox"),
+        ({"pages": [page_of(region("A", order="0"))]}, "order"),
+        ({"pages": [page_of({**region("A"), "bbox": ["1", 2, 3, 4]})]}, "bbox"),
         ([], ""),
     ],
 )

@@ -212,7 +212,8 @@ def test_a_killed_server_leaves_no_file_for_long(checkpoint, png, tmp_path):
         "with scratch_folder('serve') as folder: print(folder)"
     )
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
-    assert [path.name for path in tmp_path.iterdir()] == ["lmv3det-serve-mine"]
+    assert [path.name for path in tmp_path.glob("lmv3det*")] == ["lmv3det-serve-mine"]
+    assert not list(tmp_path.rglob("stored"))
 
 
 def test_the_folder_of_a_running_server_is_left(tmp_path, monkeypatch):
