@@ -13,6 +13,7 @@ COMMANDS = {
     "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
     "export": ("lmv3det.cli.export", "write a detector as an ONNX or TorchScript file"),
     "check": ("lmv3det.cli.check", "look for issues in a data set"),
+    "harvest": ("lmv3det.cli.harvest", "make training data from tagged PDF, without annotation"),
     "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
     "train-tokenizer": ("lmv3det.cli.train_tokenizer", "make a tokenizer from OCR files"),
     "doctor": ("lmv3det.cli.doctor", "check the installation, and say what the commands will use"),
@@ -25,7 +26,7 @@ COMMANDS = {
 GROUPS = {
     "find regions": ("predict", "batch", "serve"),
     "train and compare": ("train", "evaluate", "report", "ablation"),
-    "prepare pages": ("ocr", "check", "synthetic", "shards", "train-tokenizer"),
+    "prepare pages": ("ocr", "check", "harvest", "synthetic", "shards", "train-tokenizer"),
     "models and settings": ("convert", "export", "convert-config"),
     "this installation": ("doctor", "completion"),
 }

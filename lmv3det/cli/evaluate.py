@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmv3det.cli.predict import add_classes, class_overrides
 from lmv3det.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "reads (default: data.val of the checkpoint)")  # fmt: skip
     parser.add_argument("--images", help="folder of the page images")
     parser.add_argument("--ocr", help="folder of the OCR files (default: OCR next to the images)")
+    add_classes(parser)
     parser.add_argument("--out", help="folder to write to (default: evaluation, or evaluation-2, … "
                         "where that holds results)")  # fmt: skip
     parser.add_argument("--worst", type=int, default=4, help="worst pages to draw (%(default)s)")
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.data.coco import CocoDataset
     from lmv3det.data.loader import build_test_loader
     from lmv3det.device import choose_precision, describe
-    from lmv3det.engine.distributed import failing_together, start
+    from lmv3det.distributed import failing_together, start
     from lmv3det.evaluation.classes import match_classes, read_map
     from lmv3det.evaluation.detector import evaluate_detector
     from lmv3det.evaluation.files import write_evaluation
@@ -87,7 +89,10 @@ def run(args: argparse.Namespace) -> int:
     elif (Path(args.out) / "metrics.json").exists():
         log.warning("%s: the results of an earlier evaluation are replaced", args.out)
     model, checkpoint = load_detector(
-        args.checkpoint, "cpu", args.overrides, trust_code=args.trust_code
+        args.checkpoint,
+        "cpu",
+        [*args.overrides, *class_overrides(args)],
+        trust_code=args.trust_code,
     )
     config = checkpoint.config
     annotations, images, ocr = _data(args, config)

@@ -91,6 +91,10 @@ lmv3det shards --annotations train.json --images train --ocr OCR -o shards --sha
 # two systems on one data set
 lmv3det ablation --data pages --configs image_only af2 -o ablation
 """,
+    "harvest": """
+# pages and regions of the tagged PDF files of a folder
+lmv3det harvest papers/ -o harvested --draw look
+""",
     "synthetic": """
 # 200 pages with exact annotations
 lmv3det synthetic pages --pages 200 --seed 1

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`lmv3det synthetic`: make the pages and print the annotation file's path."""
-    from lmv3det.synthetic import generate
+    from pagegen.typst import generate
 
     path = generate(
         args.out,

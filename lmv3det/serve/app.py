@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from html import escape
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import quote
@@ -224,7 +224,7 @@ async def _lines(
 ) -> AsyncIterator[bytes]:
     """JSON lines: the file, each page as it is done, and `error` where the rest is given up."""
 
-    def line(content: dict[str, Any]) -> bytes:
+    def line(content: Mapping[str, Any]) -> bytes:
         return json_output(content).content + b"\n"
 
     try:

@@ -15,7 +15,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from lmv3det.config import Config
+    from lmv3det.inference.entries import PageEntry
 
 WRITTEN = 50
 """Documents that a process writes before a new one takes its place."""
@@ -127,7 +128,7 @@ class Readers:
         return await self._call(_shown, path, names, name, out, pool=self.writers)
 
     async def write(
-        self, name: str, pages: list[dict[str, Any]], names: list[str], out: Path, archive: bool
+        self, name: str, pages: list[PageEntry], names: list[str], out: Path, archive: bool
     ) -> Output:
         """Pages in a format, as `write_format` gives them.
 
@@ -216,15 +217,14 @@ def _shown(path: Path, names: list[str], name: str, out: Path) -> tuple[str, Out
         shown = Shown.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise InputError(first_error(error.errors())) from None
-    pages = [page.model_dump(exclude_none=True) for page in shown.pages]
+    dumped = [page.model_dump(exclude_none=True) for page in shown.pages]
+    pages = cast("list[PageEntry]", dumped)
     seen = (region["category"] for page in pages for region in page["detections"])
     names = list(dict.fromkeys([*names, *seen]))
     return shown.file, write_format(name, pages, names, out, False)
 
 
-def _write(
-    out: Path, name: str, pages: list[dict[str, Any]], names: list[str], archive: bool
-) -> Output:
+def _write(out: Path, name: str, pages: list[PageEntry], names: list[str], archive: bool) -> Output:
     return write_format(name, pages, names, out, archive)
 
 

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from lmv3det.files import replacing
+from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.formats import Pages
 from lmv3det.inference.formats.blocks import Block, document_names, page_blocks, picture_link
 
@@ -33,7 +33,7 @@ def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
     return written
 
 
-def text(pages: Sequence[dict[str, Any]], title: str) -> str:
+def text(pages: Sequence[PageEntry], title: str) -> str:
     """The HTML of the pages of a document."""
     level = 1
     sections = []
@@ -66,7 +66,7 @@ _WORDS = {
 }  # fmt: skip
 
 
-def language_of(pages: Sequence[dict[str, Any]]) -> str:
+def language_of(pages: Sequence[PageEntry]) -> str:
     """The language that a document is read aloud in, as BCP 47 writes it: told by its letters, and
     by small words; `und` where neither tells."""
     lines = (line for page in pages for region in page["detections"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from lmv3det.synthetic.chinese import ChineseProse
+from pagegen.chinese import ChineseProse
 from pagegen.html.content.dictionaries import SMALL, words_of
 from pagegen.html.content.texts import Texts, sentences, texts_of
 
