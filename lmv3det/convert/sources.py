@@ -141,7 +141,7 @@ def download(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        cached = {"local_files_only": not hub_answers()}
+        cached: dict[str, Any] = {"local_files_only": not hub_answers()}
         patterns = ["config.json", "*.safetensors*"]
         folder = Path(snapshot_download(name, allow_patterns=patterns, **cached))
         if not any(folder.glob("*.safetensors")):
