@@ -349,6 +349,9 @@ class TestConfig:
     """Mask probability from which a pixel belongs to the region."""
     batch_size: int = 1
     """Pages a batch, each process."""
+    classes: Literal["cdla", "doclaynet", "publaynet", "fine"] | None = None
+    """What a model with the fine classes finds: they fold into those of a data set before
+    suppression (`lmv3det.classes`). None: the classes that it was trained with."""
     fit_to_text: bool = False
     """Move the sides of regions onto the text lines within them, by a line's height at most; upper
     and lower sides only where they are a third of it off. For a model that reads text."""

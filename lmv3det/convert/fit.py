@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lmv3det.checkpoint.untrusted import named_code
+from lmv3det.classes import nearest_class, plain_name
 from lmv3det.config import BackboneConfig, Config
 from lmv3det.convert.infer import OUT_INDICES, backbone_settings
 from lmv3det.convert.report import LoadReport
 from lmv3det.convert.sources import Source, read_source
-from lmv3det.data.categories import Category, plain_name
+from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.model.detector import LayoutDetector
 
@@ -60,8 +61,9 @@ def load_initial_weights(
         source: a checkpoint or folder of ours, a detectron2 .pth, a Hugging Face LayoutLMv3
             folder or file, or `hub:owner/name`.
         config: the model's config.
-        categories: the model's classes in order. Rows of classes that the source knows by the
-            same name are kept. None: classes are matched by their number alone.
+        categories: the model's classes in order. Each starts from the source's class of the same
+            name, or the nearest one (`lmv3det.classes.nearest_class`), if there is any. None:
+            classes are matched by their number alone.
         strict: raise when something is missing, unexpected or of a wrong shape.
         trust_code: let the source's config name classes (`module:Class`) that `config` does
             not name.
@@ -188,10 +190,14 @@ class _ClassRows:
         self.mapping: list[int | None] | None = None
         self.known = bool(theirs) and categories is not None
         if theirs and categories is not None:
-            index = {plain_name(category.name): n for n, category in enumerate(theirs)}
-            self.mapping = [index.get(plain_name(category.name)) for category in categories]
+            known = [category.name for category in theirs]
+            self.mapping = [nearest_class(category.name, known) for category in categories]
             self.same = self.mapping == list(range(len(theirs)))
-            kept = [c.name for c, n in zip(categories, self.mapping, strict=True) if n is not None]
+            kept = [
+                _started(c.name, known[n])
+                for c, n in zip(categories, self.mapping, strict=True)
+                if n is not None
+            ]
             new = [c.name for c, n in zip(categories, self.mapping, strict=True) if n is None]
             self.what = f"classes kept: {', '.join(kept)}; new: {', '.join(new) or 'none'}"
             if self.same:
@@ -232,6 +238,11 @@ class _ClassRows:
             f"the source has {have.shape[0] - extra} classes, the model {classes}"
         )
         return None
+
+
+def _started(name: str, source: str) -> str:
+    """How the report names a class that starts from one of the source's."""
+    return name if plain_name(name) == plain_name(source) else f"{name} (from {source})"
 
 
 def _fit(name: str, have: Tensor, fresh: Tensor, report: LoadReport) -> Tensor | None:

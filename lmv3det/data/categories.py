@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmv3det.classes import plain_name
 from lmv3det.data.issues import DataReport, NothingUsable
 from lmv3det.errors import InputError
 from lmv3det.files import as_int, is_unicode
@@ -139,8 +140,3 @@ def _said(entry: Any, key: str) -> str:
 
 def _id_and_name(entry: Any) -> tuple[int | None, Any]:
     return (as_int(entry.get("id")), entry.get("name")) if isinstance(entry, dict) else (None, None)
-
-
-def plain_name(name: str) -> str:
-    """A class name as names are compared: case, spaces, `_` and `-` do not count."""
-    return "".join(name.casefold().replace("_", " ").replace("-", " ").split())

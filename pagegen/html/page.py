@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from pagegen.html.blocks import furniture
+from pagegen.html.blocks import extras, furniture
 from pagegen.html.content.dictionaries import languages
 from pagegen.html.content.pictures import Pictures
 from pagegen.html.content.texts import texts_of
@@ -39,6 +39,12 @@ def finish(w: Writer, body: str, *, head: bool = True, over: str = "", css: str 
             f'<div style="{line}width:{width}%;height:.4em"></div>{"".join(w.notes)}</div>'
         )
     gap = look.size * r.uniform(0.8, 1.6)
+    if head and r.random() < 0.05:
+        over += extras.turn(w, w.words.title(2, 5))
+    if r.random() < 0.015:
+        over = extras.watermark(w) + over
+    if r.random() < 0.01:
+        over += extras.stamp(w)
     pad_top = max(m[0] * (0.5 if top else 1), 14)
     pad_foot = max(m[2] * (0.45 if foot else 1), 14)
     rule = f"column-rule:1px solid #999;" if look.rule and look.columns > 1 else ""

@@ -27,6 +27,7 @@ class Writer:
                         "section": rng.randint(1, 12), "note": rng.randint(1, 20),
                         "equation": rng.randint(1, 40)}  # fmt: skip
         self.hyphens = look.align == "justify" and rng.random() < 0.7
+        self.math = 0.0
         self.notes: list[str] = []
         self.page_number = rng.choice([rng.randint(1, 30), rng.randint(1, 500)])
 

@@ -558,6 +558,21 @@ def test_classes_of_the_same_name_keep_their_rows(image_only):
     assert any("classes kept: c, A; new: New, Other" in what for _, what in report.adapted)
 
 
+def test_a_class_starts_from_the_nearest_one(tmp_path):
+    config = config_of(model={"num_classes": 2})
+    fine = [Category(1, "Figure"), Category(2, "Title")]
+    save_checkpoint(tmp_path / "fine.pth", checkpoint_of(config, fine))
+    wanted = [Category(1, "Section-header"), Category(2, "Picture"), Category(3, "Stamp")]
+    mine = config_of(model={"num_classes": 3})
+    model = model_of(mine, seed=5)
+    report = load_initial_weights(model, str(tmp_path / "fine.pth"), mine, categories=wanted)
+    name = "cascade.predictors.0.cls_score.weight"
+    old = load_checkpoint(tmp_path / "fine.pth").weights[name]
+    assert torch.equal(model.state_dict()[name][[0, 1, 3]], old[[1, 0, 2]])
+    said = "classes kept: Section-header (from Title), Picture (from Figure); new: Stamp"
+    assert any(said in what for _, what in report.adapted)
+
+
 def test_same_number_of_other_classes_starts_anew(image_only):
     config = config_of()
     wanted = [Category(1, "X"), Category(2, "Y"), Category(3, "Z")]

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from benchmarks.card_checks import SMALL, make_batch
 from torch import Tensor, nn
 
+from benchmarks.gpu_checks import SMALL, make_batch
 from lmv3det.config import SolverConfig, from_dict, merge
 from lmv3det.device import autocast
 from lmv3det.distributed import World

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pagegen.html.blocks import figures
 from pagegen.html.writer import ROMAN, Writer
 
 
@@ -57,6 +58,12 @@ def running(w: Writer) -> tuple[str, str]:
             pieces.reverse()
         line = f"border-top:1px solid {look.accent};padding-top:.3em;" if r.random() < 0.35 else ""
         foot = f'<div style="{line}">{_row(w, "Footer", pieces)}</div>'
+    if head and r.random() < 0.1:
+        logo = figures.image(w, look.size * r.uniform(2, 5), look.size * 2.2, kind="clip")
+        cells = [f'<div style="flex:1">{head}</div>', f"<div>{logo}</div>"]
+        if r.random() < 0.5:
+            cells.reverse()
+        head = f'<div style="display:flex;gap:1em;align-items:center">{"".join(cells)}</div>'
     font = f"font-size:{look.size * size:.1f}px;font-family:'{r.choice([look.head, look.body])}';line-height:1.2;"
     tint = f"color:{r.choice([look.accent, '#555', look.ink])};"
     return (f'<div style="{font}{tint}">{head}</div>' if head else "",

@@ -53,6 +53,19 @@ def formula(r: random.Random) -> str:
     return f'<math display="block" style="display:inline math">{"".join(parts)}</math>'
 
 
+def small(r: random.Random) -> str:
+    """A short formula that stands within a line of words."""
+    left = (
+        f"<msub>{_letter(r)}<mi>{r.choice('ijkn')}</mi></msub>" if r.random() < 0.5 else _letter(r)
+    )
+    right = r.choice(
+        [_letter(r), f"<mn>{r.randint(0, 99)}</mn>", f"<msup>{_letter(r)}<mn>2</mn></msup>"]
+    )
+    if r.random() < 0.4:
+        return f"<math>{left}</math>"
+    return f"<math>{left}<mo>{r.choice(['=', '<', '∈', '≤', '→', '≈']).replace('<', '&lt;')}</mo>{right}</math>"
+
+
 def equation(w: Writer) -> str:
     """A display formula, one Equation; its number stands apart."""
     r = w.rng

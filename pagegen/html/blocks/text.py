@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pagegen.html.blocks import math
 from pagegen.html.writer import Writer, numeral
 
 
@@ -21,6 +22,10 @@ def inline(w: Writer, text: str) -> str:
     if w.hyphens and len(text) > 60:
         text = _SYLLABLE.sub("\\1\u00ad\\2", text)
     parts = text.split(" ")
+    if w.math and len(parts) > 6 and r.random() < w.math:
+        i = r.randrange(1, len(parts) - 1)
+        formula = math.small(r)
+        return f"{w.text(' '.join(parts[:i]))} {formula} {inline(w, ' '.join(parts[i:]))}"
     if len(parts) > 12 and r.random() < 0.06:
         k = r.randint(1, 4)
         return f"<b>{w.text(' '.join(parts[:k]))}{r.choice(['.', ':', ''])}</b> " + w.text(

@@ -26,7 +26,7 @@ def book(rng: random.Random, language: str, pictures: Pictures) -> Made:
             w, rng.choice([1.4, 1.8, 2.2]), f"text-align:{rng.choice(['center', 'start'])}"
         )
     maths = rng.choice([0, 0, 0, 25])
-    body = fill(w, {"p": 60, "h": 6, "eq": maths, "fig": 4, "tab": 3, "quote": 3, "ul": 3, "ol": 3,
+    body = fill(w, {"p": 60, "drop": 2, "h": 6, "eq": maths, "fig": 4, "tab": 3, "quote": 3, "ul": 3, "ol": 3,
                     "note": rng.choice([2, 2, 12])}, full=rng.choice([1, 1, 1, 0.5]), start=start)  # fmt: skip
     return w, finish(w, body)
 
@@ -70,7 +70,7 @@ def magazine(rng: random.Random, language: str, pictures: Pictures) -> Made:
             picture = figures.image(w, inner, look.height * rng.uniform(0.2, 0.45), kind="photo")
             label = tables.caption(w, "figure") if rng.random() < 0.6 else ""
             over += f'<div style="column-span:all;margin-bottom:1em">{picture}{label}</div>'
-    shares = {"p": 50, "h": 9, "fig": 9, "quote": 6, "box": 7, "ul": 3, "tab": 3}
+    shares = {"p": 50, "h": 9, "fig": 9, "quote": 6, "box": 7, "drop": 3, "ul": 3, "tab": 3}
     return w, finish(w, over + fill(w, shares))
 
 
