@@ -28,6 +28,8 @@ _CLASS_ROWS = re.compile(
 )
 _WIDENED = re.compile(r"^(fpn\.lateral\.\d+|cascade\.predictors\.\d+\.cls_score)\.weight$")
 
+_HEADS = "cascade.heads."
+
 _VISUAL_SETTINGS = ("hidden_size", "layers", "heads", "intermediate_size", "patch_size")
 _TEXT_SETTINGS = ("vocab_size", "coordinate_size", "shape_size", "max_2d_positions")
 
@@ -77,7 +79,8 @@ def load_initial_weights(
     """
     found = read_source(source, trust_code=trust_code or named_code(config).values())
     weights, report = fit_weights(model.state_dict(), found, config, categories=categories)
-    report.check(allow_missing=not strict, allow_unexpected=not strict)
+    if strict:
+        report.check(command=f"lmv3det convert {source} --to lmv3det --out FILE.pth ")
     model.load_state_dict(weights)
     return report
 
@@ -110,9 +113,16 @@ def fit_weights(
     report.unexpected += source.unknown
     check_sizes(source, config)
     rows = _ClassRows(source, categories, report)
+    head = source.checkpoint.config.roi.head if source.checkpoint else None
+    other_head = source.kind != "huggingface" and head != config.roi.head
     weights = dict(model)
     for name, fresh in model.items():
         have = source.weights.get(name)
+        if other_head and name.startswith(_HEADS):
+            report.fresh[name] = (
+                f"roi.head is {_shown(config.roi.head)}, the source's {_shown(head)}"
+            )
+            continue
         if have is None:
             reason = _why_fresh(name, source, complete)
             if reason:
@@ -130,13 +140,18 @@ def fit_weights(
         weights[name] = taken
         report.loaded.append(name)
     for name in source.weights:
-        if name not in model:
-            reason = _why_left_out(name, model)
+        left = other_head and name.startswith(_HEADS)
+        if left or name not in model:
+            reason = "of another head" if left else _why_left_out(name, model)
             if reason:
                 report.left_out[name] = reason
             else:
                 report.unexpected.append(name)
     return weights, report
+
+
+def _shown(head: str | None) -> str:
+    return head or "the usual one"
 
 
 def check_sizes(source: Source, config: Config) -> None:

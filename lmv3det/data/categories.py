@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -107,6 +108,18 @@ def read_categories(entries: Iterable[Any], path: object, report: DataReport) ->
             f"{path}: categories is empty, and there is no region; name at least one class"
         )
     return [categories[key] for key in sorted(categories)]
+
+
+def name_rest(categories: Sequence[Category], number: int) -> list[Category]:
+    """As many categories as a model has classes; those without a name are called `unnamed N` by
+    the number of the class, from 1, and stand last.
+
+    Detectron2 counts classes by `NUM_CLASSES`, whatever the annotations have: the notes' 11 for ten
+    categories leaves a class that no region ever has.
+    """
+    named, taken = list(categories), {category.id for category in categories}
+    free = (n for n in itertools.count(max(taken, default=0) + 1) if n not in taken)
+    return named + [Category(next(free), f"unnamed {k + 1}") for k in range(len(named), number)]
 
 
 def same_names(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -12,6 +11,7 @@ from PIL import Image
 from lmv3det.data.images import is_pdf, read_orientation
 from lmv3det.files import replacing
 from lmv3det.inference.detections import crop
+from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.formats import in_order
 from lmv3det.inference.formats.roles import is_picture
 
@@ -21,7 +21,7 @@ PADDING = 4
 """Pixels round a region's picture."""
 
 
-def save_region_pictures(image: np.ndarray, page: dict[str, Any], out: Path, stem: str) -> None:
+def save_region_pictures(image: np.ndarray, page: PageEntry, out: Path, stem: str) -> None:
     """Write the regions that a document shows as pictures; their entries get `picture`, the path
     relative to the folder.
 

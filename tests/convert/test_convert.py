@@ -828,6 +828,19 @@ def test_yaml_of_another_class_count(tmp_path, detectron2_file, capsys):
     assert "model.num_classes 3, the settings given say 7" in capsys.readouterr().err
 
 
+def test_a_yaml_that_counts_the_background(tmp_path, detectron2_file, capsys):
+    """NUM_CLASSES 3 and two categories: the class that no region has gets a name of its own."""
+    yaml, out = tmp_path / "their.yaml", tmp_path / "o.pth"
+    yaml.write_text("MODEL: {ROI_HEADS: {NUM_CLASSES: 3}, VIT: {IMG_SIZE: [448, 448]}}")
+    command = ["convert", str(detectron2_file), "--yaml", str(yaml), "--to", "lmv3det", *SIZES]
+    assert main([*command, "--classes", "A,B", "--out", str(out)]) == 0
+    assert "the last one is called 'unnamed 3'" in capsys.readouterr().out
+    checkpoint = load_checkpoint(out)
+    assert [(c.id, c.name) for c in checkpoint.categories] == [(1, "A"), (2, "B"), (3, "unnamed 3")]
+    assert checkpoint.config.backbone.input_size == 224
+    assert main([*command, "--classes", "A", "--out", str(tmp_path / "p.pth")]) == 1
+
+
 def test_classes_from_a_coco_file(tmp_path, detectron2_file, tiny_data):
     tiny_data.content["categories"].append({"id": 4, "name": "List"})
     tiny_data.save()

@@ -41,7 +41,8 @@ def signatures(w: Writer) -> str:
         words = [w.words.name()] + ([w.words.phrase(1, 3)] if r.random() < 0.6 else [])
         name = w.mark("Text", "<br>".join(map(w.text, words)), "div", "")
         cells.append(
-            f'<div style="flex:0 1 40%">{hand}<div style="{line}padding-top:.3em">{name}</div></div>'
+            f'<div style="flex:0 1 40%">{hand}<div style="{line}padding-top:.3em">'
+            f"{name}</div></div>"
         )
     return (
         f'<div style="display:flex;justify-content:space-between;gap:2em;margin-top:2em;'
@@ -87,12 +88,18 @@ def key_figures(w: Writer) -> str:
         number = w.text(w.words.number())
         words = w.text(w.words.phrase(1, 4))
         cells.append(
-            w.mark("Text", f'<div style="font-size:{scale}em;line-height:1.1;color:{look.accent};'
-                   f"font-family:'{look.head}';font-weight:bold\">{number}</div>"
-                   f'<div style="font-size:.85em">{words}</div>', "div",
-                   "flex:1 1 0;text-align:start;text-indent:0", 'data-f="one"')
-        )  # fmt: skip
-    return f'<div style="display:flex;gap:1.5em;margin:1em 0;break-inside:avoid">{"".join(cells)}</div>'
+            w.mark(
+                "Text",
+                f'<div style="font-size:{scale}em;line-height:1.1;color:{look.accent};'
+                f"font-family:'{look.head}';font-weight:bold\">{number}</div>"
+                f'<div style="font-size:.85em">{words}</div>',
+                "div",
+                "flex:1 1 0;text-align:start;text-indent:0",
+                'data-f="one"',
+            )
+        )
+    row = "display:flex;gap:1.5em;margin:1em 0;break-inside:avoid"
+    return f'<div style="{row}">{"".join(cells)}</div>'
 
 
 def icon(w: Writer, size: float) -> str:
@@ -102,8 +109,10 @@ def icon(w: Writer, size: float) -> str:
     shape = r.choice(
         [
             f'<path d="M{size / 2:.1f} 1L{size - 1:.1f} {size - 1:.1f}H1Z" fill="{tint}"/>',
-            f'<circle cx="{size / 2:.1f}" cy="{size / 2:.1f}" r="{size / 2 - 1:.1f}" fill="{tint}"/>',
-            f'<rect x="1" y="1" width="{size - 2:.1f}" height="{size - 2:.1f}" rx="3" fill="{tint}"/>',
+            f'<circle cx="{size / 2:.1f}" cy="{size / 2:.1f}" r="{size / 2 - 1:.1f}" '
+            f'fill="{tint}"/>',
+            f'<rect x="1" y="1" width="{size - 2:.1f}" height="{size - 2:.1f}" rx="3" '
+            f'fill="{tint}"/>',
         ]
     )
     bar = (
@@ -111,24 +120,33 @@ def icon(w: Writer, size: float) -> str:
         f'{size * 0.76:.1f}v{size * 0.08:.1f}" stroke="#fff" stroke-width="{size / 9:.1f}"/>'
     )
     svg = f'<svg width="{size:.0f}" height="{size:.0f}" style="display:block">{shape}{bar}</svg>'
-    return w.mark("Figure", svg, "div", f"width:{size:.0f}px;height:{size:.0f}px;flex:none",
-                  "data-ink")  # fmt: skip
+    return w.mark(
+        "Figure", svg, "div", f"width:{size:.0f}px;height:{size:.0f}px;flex:none", "data-ink"
+    )
 
 
 def warning(w: Writer) -> str:
     """A warning in a box, with its sign beside it."""
     r, look = w.rng, w.look
-    head = text.heading(w, 3, text=w.words.title(1, 2).upper(), style="margin:0 0 .2em") \
-        if r.random() < 0.6 else ""  # fmt: skip
+    head = (
+        text.heading(w, 3, text=w.words.title(1, 2).upper(), style="margin:0 0 .2em")
+        if r.random() < 0.6
+        else ""
+    )
     body = head + text.paragraph(w, r.choice([60, 120, 220]), first=True)
     if r.random() < 0.25:
         body += text.items(w, r.randint(2, 4), deep=False)
     sign = icon(w, look.size * r.uniform(1.6, 3)) if r.random() < 0.75 else ""
-    css = r.choice([
-        "border:1px solid #000", "background:#fff4d6", "background:#f2f2f2",
-        f"border-top:2px solid {look.accent};border-bottom:2px solid {look.accent}",
-        "border:2px solid #c00", f"border-inline-start:4px solid {look.accent}",
-    ])  # fmt: skip
+    css = r.choice(
+        [
+            "border:1px solid #000",
+            "background:#fff4d6",
+            "background:#f2f2f2",
+            f"border-top:2px solid {look.accent};border-bottom:2px solid {look.accent}",
+            "border:2px solid #c00",
+            f"border-inline-start:4px solid {look.accent}",
+        ]
+    )
     return (
         f'<div class="box" style="display:flex;gap:.8em;{css};padding:.6em;margin:.8em 0;'
         f'break-inside:avoid">{sign}<div style="flex:1;min-width:0">{body}</div></div>'
@@ -141,16 +159,26 @@ def steps(w: Writer) -> str:
     wide = look.column_width * r.uniform(0.25, 0.45)
     rows = []
     for i in range(r.randint(2, 4)):
-        picture = figures.image(w, wide, look.body_height * 0.18, kind=r.choice(["photo", "clip",
-                                "chart"]))  # fmt: skip
-        words = text.items(w, r.randint(1, 2), ordered=True, length=r.choice([60, 120]),
-                           deep=False, first=2 * i + 1)  # fmt: skip
-        cells = [f'<div style="flex:none;width:{wide:.0f}px">{picture}</div>',
-                 f'<div style="flex:1;min-width:0">{words}</div>']  # fmt: skip
+        picture = figures.image(
+            w, wide, look.body_height * 0.18, kind=r.choice(["photo", "clip", "chart"])
+        )
+        words = text.items(
+            w,
+            r.randint(1, 2),
+            ordered=True,
+            length=r.choice([60, 120]),
+            deep=False,
+            first=2 * i + 1,
+        )
+        cells = [
+            f'<div style="flex:none;width:{wide:.0f}px">{picture}</div>',
+            f'<div style="flex:1;min-width:0">{words}</div>',
+        ]
         if r.random() < 0.5:
             cells.reverse()
         rows.append(
-            f'<div style="display:flex;gap:1em;margin:.8em 0;break-inside:avoid">{"".join(cells)}</div>'
+            f'<div style="display:flex;gap:1em;margin:.8em 0;break-inside:avoid">'
+            f"{''.join(cells)}</div>"
         )
     return "".join(rows)
 
@@ -167,14 +195,22 @@ def cards(w: Writer, rows: int, across: int) -> str:
     for _ in range(rows * across):
         picture = figures.image(w, wide * 0.96, wide * shape, kind=kind)
         if captions:
-            words = w.mark("Figure caption", w.text(w.words.phrase(1, 6)), "div",
-                           "font-size:.85em;margin-top:.3em;text-align:start")  # fmt: skip
+            words = w.mark(
+                "Figure caption",
+                w.text(w.words.phrase(1, 6)),
+                "div",
+                "font-size:.85em;margin-top:.3em;text-align:start",
+            )
         else:
             lines = [f"<b>{w.text(w.words.phrase(1, 3))}</b>", w.text(w.words.phrase(2, 6))]
             if r.random() < 0.7:
                 lines.append(w.text(f"{w.words.amount()} {r.choice(['€', '$', '£', 'Kč'])}"))
-            words = w.mark("Text", "<br>".join(lines), "div",
-                           "font-size:.85em;margin-top:.3em;text-align:start")  # fmt: skip
+            words = w.mark(
+                "Text",
+                "<br>".join(lines),
+                "div",
+                "font-size:.85em;margin-top:.3em;text-align:start",
+            )
         cells.append(
             f'<div style="break-inside:avoid;text-indent:0;min-width:0">{picture}{words}</div>'
         )
@@ -201,8 +237,9 @@ def drop_cap(w: Writer, length: int) -> str:
 def clause(w: Writer, number: int) -> str:
     """A numbered paragraph of an act or a patent, its number outside or within."""
     sign = numeral(w.rng.choice(["(1)", "1.", "[1]"]), number)
-    return w.mark("Text", f"{w.text(sign)} {text.inline(w, w.words.paragraph(250))}", "p",
-                  "text-indent:0")  # fmt: skip
+    return w.mark(
+        "Text", f"{w.text(sign)} {text.inline(w, w.words.paragraph(250))}", "p", "text-indent:0"
+    )
 
 
 def turn(w: Writer, words: str, category: str = "Header") -> str:

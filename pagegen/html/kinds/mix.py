@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pagegen.html.blocks import extras, figures, forms, math, tables, text
 from pagegen.html.writer import Writer
 
 
 def block(w: Writer, kind: str) -> tuple[str, float]:
     """A block of a kind and the letters that would fill its room, about."""
-    r, look = w.rng, w.look
+    r = w.rng
     if kind == "p":
         length = r.choice([80, 150, 300, 450, 700])
         return text.paragraph(w, length, note=r.random() < 0.06), length
@@ -52,7 +54,7 @@ def block(w: Writer, kind: str) -> tuple[str, float]:
     raise ValueError(kind)
 
 
-def fill(w: Writer, shares: dict[str, float], *, full: float = 1.0, start: str = "") -> str:
+def fill(w: Writer, shares: Mapping[str, float], *, full: float = 1.0, start: str = "") -> str:
     """Blocks that fill the page's columns to ``full`` of them, more than it holds where 1."""
     look, r = w.look, w.rng
     room = look.column_width * look.columns * look.body_height

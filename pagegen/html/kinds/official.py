@@ -135,10 +135,11 @@ def patent(rng: random.Random, language: str, pictures: Pictures) -> Made:
                                         kind=r.choice(["chart", "clip"])))  # fmt: skip
             label = f"FIG. {w.next('figure')}"
             sheets.append(w.mark("Figure caption", label, "div",
-                                 "text-align:center;margin:.6em 0 1.5em;font-size:1.2em"))  # fmt: skip
+                                 "text-align:center;margin:.6em 0 1.5em;"
+                                 "font-size:1.2em"))  # fmt: skip
         return w, finish(w, "".join(sheets))
     number = r.randint(1, 90)
-    parts = []
+    parts: list[str] = []
     while len(parts) < 26:
         roll = r.random()
         if roll < 0.12:

@@ -17,22 +17,44 @@ Made = tuple[Writer, str]
 def textbook(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A page of a text book: formulas, theorems, exercises, footnotes, figures, tables."""
     r = rng
-    look = draw_look(r, language, papers=("a5", "b5", "a4", "letter"), columns=(1, 1, 1, 2),
-                     sizes=(9, 10, 10.5, 11, 12), faces=("serif", "serif", "sans"),
-                     colourful=0.25)  # fmt: skip
+    look = draw_look(
+        r,
+        language,
+        papers=("a5", "b5", "a4", "letter"),
+        columns=(1, 1, 1, 2),
+        sizes=(9, 10, 10.5, 11, 12),
+        faces=("serif", "serif", "sans"),
+        colourful=0.25,
+    )
     look.heading_numbers = r.choice(["1", "1.", "§", ""])
     w = Writer(r, look, pictures)
     w.math = r.choice([0.0, 0.3, 0.7])
-    shares = {"p": 40, "eq": r.choice([10, 25, 40]), "note": r.choice([1, 3, 10]), "fig": 7,
-              "tab": 7, "h": 7, "ol": 6, "box": 2, "code": r.choice([0, 0, 6]), "refs": 1}  # fmt: skip
+    shares = {
+        "p": 40,
+        "eq": r.choice([10, 25, 40]),
+        "note": r.choice([1, 3, 10]),
+        "fig": 7,
+        "tab": 7,
+        "h": 7,
+        "ol": 6,
+        "box": 2,
+        "code": r.choice([0, 0, 6]),
+        "refs": 1,
+    }
     return w, finish(w, fill(w, shares))
 
 
 def guide(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A manual: steps beside pictures, warnings in boxes with signs, tables of parts."""
     r = rng
-    look = draw_look(r, language, papers=("a4", "letter", "a5"), columns=(1, 1, 2),
-                     faces=("sans", "sans", "serif"), colourful=0.6)  # fmt: skip
+    look = draw_look(
+        r,
+        language,
+        papers=("a4", "letter", "a5"),
+        columns=(1, 1, 2),
+        faces=("sans", "sans", "serif"),
+        colourful=0.6,
+    )
     w = Writer(r, look, pictures)
     parts = []
     for _ in range(12):
@@ -59,8 +81,14 @@ def guide(rng: random.Random, language: str, pictures: Pictures) -> Made:
 def web_page(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A web page as printed: the browser's head and foot, a bar of links, an article."""
     r = rng
-    look = draw_look(r, language, sizes=(9, 10, 11, 12), faces=("sans", "sans", "serif"),
-                     colourful=0.9, margins=(0.05, 0.1))  # fmt: skip
+    look = draw_look(
+        r,
+        language,
+        sizes=(9, 10, 11, 12),
+        faces=("sans", "sans", "serif"),
+        colourful=0.9,
+        margins=(0.05, 0.1),
+    )
     look.heading_numbers, look.indent = "", 0.0
     look.skip = look.size * 0.8
     w = Writer(r, look, pictures)
@@ -71,8 +99,10 @@ def web_page(rng: random.Random, language: str, pictures: Pictures) -> Made:
         )
         logo = figures.image(w, look.size * 4, look.size * 3, kind="clip")
         bar = w.mark("Header", links, "div", "text-indent:0;text-align:start")
-        parts.append(f'<div style="display:flex;gap:1em;align-items:center;margin-bottom:1em">'
-                     f'<div style="flex:none">{logo}</div>{bar}</div>')  # fmt: skip
+        parts.append(
+            f'<div style="display:flex;gap:1em;align-items:center;margin-bottom:1em">'
+            f'<div style="flex:none">{logo}</div>{bar}</div>'
+        )
     parts.append(text.title(w, r.choice([1.6, 2.2])))
     if r.random() < 0.6:
         line = f"{w.words.name()} · {w.words.date()}"
@@ -86,10 +116,14 @@ def web_page(rng: random.Random, language: str, pictures: Pictures) -> Made:
     with w.inside(inner * 0.66, look.body_height):
         main = fill(w, {"p": 30, "h": 8, "ul": 8, "fig": 8, "tab": 3, "quote": 3})
     with w.inside(inner * 0.28, look.body_height):
-        side = "".join(text.heading(w, 3) + text.items(w, r.randint(3, 7), length=20, deep=False)
-                       for _ in range(r.randint(1, 4)))  # fmt: skip
-    cells = [f'<div style="width:66%">{main}</div>',
-             f'<div style="width:28%;font-size:.85em">{side}</div>']  # fmt: skip
+        side = "".join(
+            text.heading(w, 3) + text.items(w, r.randint(3, 7), length=20, deep=False)
+            for _ in range(r.randint(1, 4))
+        )
+    cells = [
+        f'<div style="width:66%">{main}</div>',
+        f'<div style="width:28%;font-size:.85em">{side}</div>',
+    ]
     if r.random() < 0.4:
         cells.reverse()
     high = look.body_height * 0.8
@@ -103,12 +137,23 @@ def web_page(rng: random.Random, language: str, pictures: Pictures) -> Made:
 def colophon(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A page with little on it: an imprint, a dedication, a part's title, an advertisement."""
     r = rng
-    look = draw_look(r, language, papers=("a4", "a5", "b5", "letter"), sizes=(7.5, 8, 9, 10, 11),
-                     colourful=0.3)  # fmt: skip
+    look = draw_look(
+        r, language, papers=("a4", "a5", "b5", "letter"), sizes=(7.5, 8, 9, 10, 11), colourful=0.3
+    )
     w = Writer(r, look, pictures)
-    lines = [r.choice([w.words.company(), w.words.contact(), w.words.phrase(2, 7),
-                       "ISBN 978-" + str(r.randint(10**9, 10**10)), f"© {r.randint(1990, 2026)} "
-                       + w.words.company(), w.words.date()]) for _ in range(r.randint(3, 14))]  # fmt: skip
+    lines = [
+        r.choice(
+            [
+                w.words.company(),
+                w.words.contact(),
+                w.words.phrase(2, 7),
+                "ISBN 978-" + str(r.randint(10**9, 10**10)),
+                f"© {r.randint(1990, 2026)} " + w.words.company(),
+                w.words.date(),
+            ]
+        )
+        for _ in range(r.randint(3, 14))
+    ]
     groups: list[list[str]] = [[]]
     for line in lines:
         groups[-1].append(line)
@@ -120,8 +165,14 @@ def colophon(rng: random.Random, language: str, pictures: Pictures) -> Made:
         parts.append(text.title(w, r.choice([1.4, 2, 2.6]), f"text-align:{align}"))
     for group in groups:
         if group:
-            parts.append(w.mark("Text", "<br>".join(map(w.text, group)), "p",
-                                f"text-indent:0;text-align:{align};margin-bottom:1em"))  # fmt: skip
+            parts.append(
+                w.mark(
+                    "Text",
+                    "<br>".join(map(w.text, group)),
+                    "p",
+                    f"text-indent:0;text-align:{align};margin-bottom:1em",
+                )
+            )
     if r.random() < 0.3:
         parts.append(figures.image(w, look.size * 8, look.size * 6, kind="clip"))
     if r.random() < 0.3:
