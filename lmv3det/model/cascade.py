@@ -209,10 +209,12 @@ class CascadeHeads(nn.Module):
     def class_scores(self, logits: Sequence[Tensor]) -> Tensor:
         """Probabilities N×(C+1) from the logits N×(C+1) of all stages: their mean, in the classes
         that `fold_into` chose."""
-        scores = torch.stack([at_least_float32(of_stage).softmax(-1) for of_stage in logits]).mean(
-            0
-        )
-        return scores if self.folding is None else scores @ self.folding.to(scores)
+        every = [at_least_float32(of_stage).softmax(-1) for of_stage in logits]
+        scores = torch.stack(every).mean(0)
+        if self.folding is None:
+            return scores
+        with torch.autocast(scores.device.type, enabled=False):  # a product, kept in float32
+            return scores @ self.folding.to(scores)
 
     def fold_into(self, matrix: Tensor) -> None:
         """Predict other classes, each the sum of some of the heads' own; training is as before.
