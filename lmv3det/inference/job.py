@@ -206,7 +206,7 @@ def read_ranges(text: str | None) -> Callable[[int], bool]:
 def fingerprint(checkpoint: str | os.PathLike | None) -> str:
     """What tells a checkpoint from another one, or from what it was before more training."""
     if checkpoint is None:
-        return "the packed model"
+        return "the bundled model"
     path = Path(checkpoint)
     weights = path / "model.safetensors" if path.is_dir() else path
     if not weights.exists():
