@@ -154,7 +154,7 @@ def _read_tars(rng: Random, seeds: Any, folder: Path) -> object:
     """Of a whole archive every file is found; of another one each is found or a fault is told; and
     what is found is the file of its name."""
     fault, count = (folder / "names").read_text().split("\n")
-    path = folder / "x.tar"
+    path = (folder / "x.tar").absolute()
     found = find_documents([str(path)])
     good = [document for document in found if not document.problem]
     if fault == "none":
