@@ -244,3 +244,24 @@ def test_a_traceback_on_request(monkeypatch, capsys, tmp_path):
     assert cli.main(words) == 1
     told = capsys.readouterr().err
     assert told.startswith(plain) and "Traceback (most recent call last)" in told
+
+
+def test_train_takes_a_size(monkeypatch, tmp_path):
+    """`--size tiny`: the system of the config, with sizes, rates and budget for a CPU."""
+    import lmv3det.engine.run
+    from lmv3det.ablation.systems import read_systems, system_config
+    from lmv3det.cli import main
+
+    taken = []
+
+    def train(config, **options):
+        taken.append(config)
+        return tmp_path
+
+    monkeypatch.setattr(lmv3det.engine.run, "train", train)
+    words = ["train", "--config", "af2", "--size", "tiny", "solver.lr=1e-5", "output_dir=x"]
+    assert main(words) == 0
+    (system,) = read_systems(["af2"])
+    assert taken == [system_config(system, "tiny", ["solver.lr=1e-5", "output_dir=x"])]
+    assert taken[0].fusion.kind == "gated" and taken[0].backbone.hidden_size < 768
+    assert main(["train", "--config", "nothing_here", "--size", "tiny"]) == 1
