@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     for name in args.inputs:
         if "://" in name:
             raise InputError(f"{name}: a URL; nothing is fetched from the network: download it")
-    find_pages(args.inputs)  # a wrong path is told before torch is imported
+    find_pages(args.inputs, tell=False)  # a wrong path is told before torch is imported
     if args.ckpt is not None and not Path(args.ckpt).exists():
         raise InputError(f"{args.ckpt}: no such checkpoint")
 
