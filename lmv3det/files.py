@@ -22,6 +22,7 @@ from lmv3det.errors import InputError
 LOCK = ".lmv3det.lock"
 """A lock's file in the folder that it keeps."""
 _NUMBERS = {int, float}
+_WHOLE = re.compile(r"\s*-?\d{1,18}\s*", re.ASCII)
 _TEMPORARY = re.compile(r"\.(\d+)\.[0-9a-f]{12}(\.\w+)?")
 
 
@@ -189,6 +190,19 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def content_hash(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file at once or not at all."""
     with replacing(path) as temporary:
@@ -222,9 +236,30 @@ def is_int(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
+def as_int(value: Any) -> int | None:
+    """A whole number of a JSON value, which some tools write as text or with a point; else None."""
+    if is_int(value):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    return None
+
+
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether a JSON value is a finite number of a size that pixels can have."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
+
+
+def as_number(value: Any) -> float | None:
+    """A finite number of a JSON value, which some tools write as text; else None."""
+    if isinstance(value, str) and len(value) < 40:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return value if is_number(value) else None
 
 
 def is_unicode(text: str) -> bool:

@@ -23,10 +23,10 @@ def wheel(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
-    for name in ("lmv3det", "configs"):
+    for name in ("lmv3det", "pagegen", "configs"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "pip", "wheel", str(source), "--no-deps", "--no-index"]
     command += ["--no-build-isolation", "--wheel-dir", str(folder), "--quiet"]
@@ -37,11 +37,15 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_every_module_config_and_asset_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        packed = {n: archive.read(n) for n in archive.namelist() if n.startswith("lmv3det/")}
-    wanted = {str(p.relative_to(ROOT)): p for p in (ROOT / "lmv3det").rglob("*.py")}
+        packed = {
+            n: archive.read(n) for n in archive.namelist() if n.startswith(("lmv3det/", "pagegen/"))
+        }
+    sources = [p for name in ("lmv3det", "pagegen") for p in (ROOT / name).rglob("*.py")]
+    wanted = {str(p.relative_to(ROOT)): p for p in sources}
     for folder in ("assets", "evaluation/templates", "visualization/templates", "serve/page"):
         files = (p for p in (ROOT / "lmv3det" / folder).rglob("*") if p.is_file())
         wanted |= {str(p.relative_to(ROOT)): p for p in files}
+    wanted |= {str(p.relative_to(ROOT)): p for p in (ROOT / "pagegen").rglob("*.js")}
     wanted |= {f"lmv3det/configs/{p.name}": p for p in (ROOT / "configs").glob("*.yaml")}
     assert packed.keys() == wanted.keys()
     for name, path in wanted.items():

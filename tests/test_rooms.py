@@ -16,11 +16,11 @@ PACKAGE = "lmv3det"
 
 # Each layer may import the layers before it, and a room its own modules.
 LAYERS = (
-    ("structures", "errors", "files", "device"),
+    ("structures", "errors", "files", "device", "distributed", "classes"),
     ("config",),
     ("text",),
     ("data", "model"),
-    ("visualization", "ocr", "synthetic"),
+    ("visualization", "ocr"),
     ("checkpoint",),
     ("convert", "inference"),
     ("evaluation", "serve"),
@@ -29,6 +29,10 @@ LAYERS = (
     ("cli",),
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
+# The page generators are a package of their own: what makes pages by one program imports what
+# all share, and of the detector the first layer alone. The detector's one way in is a command.
+GENERATORS = ("typst", "latex", "html")
+DOOR_TO_PAGES = "lmv3det.cli.synthetic"
 # Known wrong imports, each to be removed here when the room is put right.
 EXCEPTIONS: set[str] = set()
 # The package's own `__init__` and `__main__` are its front door: they name what they offer.
@@ -144,6 +148,11 @@ def modules() -> dict[str, str]:
     return read_modules(ROOT)
 
 
+@pytest.fixture(scope="module")
+def page_modules() -> dict[str, str]:
+    return read_modules(ROOT, "pagegen")
+
+
 def test_each_room_has_a_layer_and_says_what_it_is_for(modules):
     rooms = {room(name) for name in modules if name not in DOORS}
     assert rooms == set(LAYER)
@@ -157,8 +166,30 @@ def test_imports_go_down(modules):
     assert [wrong for wrong in upward(modules) if wrong not in EXCEPTIONS] == []
 
 
-def test_no_circle_of_modules(modules):
+def test_no_circle_of_modules(modules, page_modules):
     assert circles(import_graph(modules)) == []
+    assert circles(import_graph(page_modules)) == []
+
+
+def misplaced(page_modules: Mapping[str, str]) -> list[str]:
+    """Imports in `pagegen` of the detector beyond its first layer, or between generators."""
+    wrong = []
+    for name, source in page_modules.items():
+        own = name.split(".")[1] if name.count(".") else ""
+        for target, _ in imports(name, source, page_modules, "pagegen"):
+            part = target.split(".")[1] if target.count(".") else ""
+            if part in GENERATORS and part != own:
+                wrong.append(f"{name} -> {target}")
+        for target, _ in imports(name, source, page_modules, PACKAGE):
+            if target == PACKAGE or target.split(".")[1] not in LAYERS[0]:
+                wrong.append(f"{name} -> {target}")
+    return wrong
+
+
+def test_the_generators_of_pages_stand_alone(modules, page_modules):
+    assert misplaced(page_modules) == []
+    users = {name for name, source in modules.items() if any(imports(name, source, {}, "pagegen"))}
+    assert users == {DOOR_TO_PAGES}
 
 
 def test_the_model_takes_numbers_not_a_config(modules):
@@ -204,6 +235,22 @@ def test_an_upward_and_a_sideways_import_are_found(source):
     modules = {"lmv3det.data.coco": source, "lmv3det.cli.app": "", "lmv3det.model.rpn": ""}
     assert len(upward(modules)) == 1
     assert upward({**modules, "lmv3det.data.coco": "import lmv3det.structures"}) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from lmv3det.text import ocr_json",
+        "import lmv3det",
+        "def f():\n    from pagegen.latex import words",
+        "from ..latex.words import colour",
+    ],
+)
+def test_a_misplaced_import_of_a_generator_is_found(source):
+    names = ("pagegen.typst", "pagegen.latex.words", "pagegen.marks")
+    assert misplaced({**dict.fromkeys(names, ""), "pagegen.typst.page": source})
+    fine = "from lmv3det.files import write_bytes\nfrom pagegen.marks import colour"
+    assert misplaced({**dict.fromkeys(names, ""), "pagegen.typst.page": fine}) == []
 
 
 def test_a_circle_is_found():

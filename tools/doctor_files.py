@@ -14,7 +14,7 @@ from PIL import Image
 
 from lmv3det.doctor.selftest import FOLDER
 from lmv3det.files import replacing, write_json
-from lmv3det.synthetic import generate
+from pagegen.typst import generate
 
 ARRAYS = Path(__file__).parents[1] / "tests" / "parity" / "tiny_image_only_eval.npz"
 SEED = 16

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lmv3det import Detector
 from lmv3det.files import replacing
-from lmv3det.synthetic import generate
+from pagegen.typst import generate
 
 SEED = 5
 PAGES = {"plain": (6, 11, 12), "papers": (3, 9, 10, 13, 16, 20)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import filecmp
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 from lmv3det.data.categories import plain_name
 from lmv3det.errors import InputError
 from lmv3det.files import write_json
+from lmv3det.text.ocr_json import ocr_path, other_image, read_ocr
 
 
 def merge_pages(out: Path, folders: list[Path]) -> int:
@@ -26,7 +28,8 @@ def merge_pages(out: Path, folders: list[Path]) -> int:
         The number of pages.
 
     Raises:
-        InputError: a folder without annotations, other classes, two folders of one name.
+        InputError: a folder without annotations, other classes, two folders of one name, the text
+            of another image, a page that is there already with another content.
     """
     names = [folder.name for folder in folders]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -34,6 +37,7 @@ def merge_pages(out: Path, folders: list[Path]) -> int:
         raise InputError(f"two folders are called {twice[0]}; rename one")
     merged: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     ids: dict[str, int] = {}
+    taken: set[Path] = set()
     for folder in folders:
         try:
             content = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
@@ -51,8 +55,13 @@ def merge_pages(out: Path, folders: list[Path]) -> int:
             image_ids[image["id"]] = number
             name = f"{folder.name}_{image['file_name']}"
             _link(folder / "images" / image["file_name"], out / "images" / name)
-            stem = Path(image["file_name"]).stem
-            _link(folder / "OCR" / f"{stem}.json", out / "OCR" / f"{folder.name}_{stem}.json")
+            text = ocr_path(folder / "OCR", image["file_name"], folder / "images")
+            _check_text(text, folder / "images" / image["file_name"])
+            target = out / "OCR" / Path(name).with_suffix(".json")
+            if target in taken:
+                target = target.with_name(f"{Path(name).name}.json")
+            taken.add(target)
+            _link(text, target)
             merged["images"].append({**image, "id": number, "file_name": name})
         for annotation in content["annotations"]:
             merged["annotations"].append(
@@ -67,9 +76,18 @@ def merge_pages(out: Path, folders: list[Path]) -> int:
     return len(merged["images"])
 
 
+def _check_text(path: Path, image: Path) -> None:
+    """Refuse an OCR file that is not there, or says it is of another image."""
+    problem = other_image(read_ocr(path), image)
+    if problem:
+        raise InputError(f"{path}: {problem}; read the text of {image} again")
+
+
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
+        if not filecmp.cmp(source, target, shallow=False):
+            raise InputError(f"{target}: is there already, and is not {source}; give another OUT")
         return
     try:
         os.link(source, target)

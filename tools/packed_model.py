@@ -2,7 +2,7 @@
 
 `make OUT` does all of it: pages, tokenizer, training in stages, release. What is done already is
 not done again, so that a run that was stopped goes on by the same command. Pages by LaTeX
-(`tools.latex_pages`) are among them where pdflatex is found. `release RUN OUT` makes
+(`pagegen.latex`) are among them where pdflatex is found. `release RUN OUT` makes
 a model of a training run that is to go on: the rate falls to 0 in a branch of its own
 (`solver.schedule: wsd`), and the branch's averaged weights are written in float16.
 """
@@ -26,10 +26,10 @@ from lmv3det.config import from_dict, load_config, to_dict
 from lmv3det.engine.run import train
 from lmv3det.engine.state import LAST
 from lmv3det.errors import InputError
-from lmv3det.synthetic.generate import generate
 from lmv3det.text.train_tokenizer import read_texts, train_tokenizer
-from tools.latex_pages.__main__ import check_latex
-from tools.latex_pages.__main__ import generate as latex_pages
+from pagegen.latex.__main__ import check_latex
+from pagegen.latex.__main__ import generate as latex_pages
+from pagegen.typst.generate import generate
 from tools.merge_pages import merge_pages
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Recipe:
 
     Attributes:
         sets: name of a set of pages → its share of all pages, and arguments of
-            `lmv3det.synthetic.generate`.
+            `pagegen.typst.generate`.
         pages: how many pages in all.
         stages: of the training, in order.
         decay_steps: steps of the release's branch.

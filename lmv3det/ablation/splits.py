@@ -218,7 +218,7 @@ def _lines(side: SplitConfig, config: Config) -> Iterator[str]:
         quiet=True,
     )
     for record in dataset.records:
-        path = ocr_path(dataset.ocr, record.file_name)
+        path = ocr_path(dataset.ocr, record.file_name, dataset.images)
         if config.data.missing_ocr == "empty" and not os.path.exists(path):
             continue
         yield from read_ocr(path, malformed=config.data.malformed_ocr).lines

@@ -161,7 +161,9 @@ def settings(config: Config) -> dict[str, Any]:
     return {
         key: value
         for key, value in flatten(to_dict(config))
-        if key not in _WITHOUT_EFFECT and not key.startswith(("data.train.", "data.val."))
+        if key not in _WITHOUT_EFFECT
+        and key != "data.train"
+        and not key.startswith(("data.train.", "data.val."))
     }
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,15 @@ class Report:
         failed: of these, the ones with an error.
         skipped: rows that were there before.
         seconds: of this run.
+        lost: a line for each document, folder or part of a tar file that is there and cannot be
+            reached; its row says so too.
     """
 
     pages: int = 0
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    lost: list[str] = field(default_factory=list)
 
 
 def run_batch(
@@ -156,7 +159,7 @@ def _remove_job(out: Path) -> None:
 
 def _work(plan: Plan, options: Options, engine: str, cluster: Cluster) -> Report:
     began, finished = time.perf_counter(), plan.finished()
-    report = Report()
+    report = Report(lost=[f"{d.name}: {d.problem}" for d in plan.documents if d.problem])
     report.skipped = sum(_count_rows(plan.path(number)) for number in sorted(finished))
     left = [(number, plan[number]) for number in range(len(plan)) if number not in finished]
     done_before = len(plan.documents) - sum(len(documents) for _, documents in left)

@@ -50,7 +50,9 @@ class Plan:
         """Write the plan; `job.json` comes last."""
         with replacing(self.folder / DOCUMENTS) as path, open(path, "w", encoding="ascii") as file:
             for document in self.documents:
-                values = [document.name, document.address, document.start, document.length]
+                values: list[Any] = [document.name, document.address]
+                values += [document.start, document.length]
+                values += [document.problem] if document.problem else []
                 file.write(json.dumps(values) + "\n")
         about = {"format": FORMAT, "shard_size": self.shard_size, "settings": settings}
         write_json(self.folder / JOB, {**about, "documents": len(self.documents)})
@@ -64,11 +66,11 @@ def shard_files(folder: Path) -> list[tuple[int, Path]]:
 
 def _document(values: Any) -> Document:
     """The document of a line of the list; TypeError or ValueError where it is none."""
-    name, address, start, length = values
-    texts = isinstance(name, str) and isinstance(address, str)
+    name, address, start, length, *rest = values
+    texts = all(isinstance(text, str) for text in (name, address, *rest)) and len(rest) <= 1
     if not (texts and is_int(start) and is_int(length) and start >= 0 and length >= -1):
         raise ValueError(f"{DOCUMENTS} has {values!r:.80}")
-    return Document(name, address, start, length)
+    return Document(name, address, start, length, *rest)
 
 
 def load_plan(folder: Path, settings: dict[str, Any], shard_size: int | None) -> Plan | None:

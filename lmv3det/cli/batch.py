@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from lmv3det.errors import InputError, printable
+
+LISTED = 20
+"""More lost documents than these are counted, not named."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`lmv3det batch`: 0 when every page has its row. A page that failed has one too, with its
-    error."""
+    error. 1 when a document, folder or tar file could not be reached whole."""
     from lmv3det.cli.predict import check_ranges, detector_options
 
     check_ranges(args)
@@ -108,4 +112,11 @@ def run(args: argparse.Namespace) -> int:
         f"{printable(args.out)}: {report.pages} pages in {report.seconds:.0f} s{rate}; "
         f"{report.failed} failed, {report.skipped} skipped (done before)"
     )
+    for line in report.lost[:LISTED]:
+        print(printable(f"lost: {line}"), file=sys.stderr)
+    if report.lost:
+        more = f" (the first {LISTED} are named above)" if len(report.lost) > LISTED else ""
+        raise InputError(
+            f"{len(report.lost)} sources could not be read whole{more}; they are rows with an error"
+        )
     return 0

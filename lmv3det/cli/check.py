@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from lmv3det.errors import InputError, printable
 
 if TYPE_CHECKING:
     from lmv3det.data.coco import CocoDataset
+    from lmv3det.data.issues import DataReport
     from lmv3det.structures import Sample
 
 
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="FILE",
         help="COCO instances JSON; or a folder of LabelMe files, a JSON export of Label Studio, an "
-        "XML export of CVAT",
+        "XML export of CVAT; or a ZIP with one of these",
     )
     parser.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder of the page images"
@@ -48,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="annotations and images of another split, which must not share pages with this one",
     )
     parser.add_argument(
+        "--issues",
+        type=int,
+        default=100,
+        metavar="N",
+        help="issues of each kind to list, the rest is counted; 0 lists all (default: 100)",
+    )
+    parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes that read pages (default: 1)"
     )
 
@@ -55,25 +64,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run `lmv3det check`: 0 when the data set is clean, 1 when it has issues."""
     from lmv3det.data.check import check_dataset, open_for_check
+    from lmv3det.data.issues import NothingUsable
 
     if args.jobs < 1:
         raise InputError(f"--jobs is {args.jobs}; it must be 1 or more")
     if args.ocr is not None and not args.ocr.is_dir():
         raise InputError(f"{args.ocr}: no such OCR folder")
-    dataset = open_for_check(args.annotations, args.images, args.ocr)
-    against = open_for_check(args.against[0], args.against[1], None) if args.against else None
-    draw = None if args.draw is None else DrawInto(args.draw)
+    if args.issues < 0:
+        raise InputError(f"--issues is {args.issues}; it must be 0 or more")
+    try:
+        dataset = open_for_check(args.annotations, args.images, args.ocr)
+        against = open_for_check(args.against[0], args.against[1], None) if args.against else None
+    except NothingUsable as error:
+        _print_issues(error.report, args.issues)
+        raise
+    draw = None if args.draw is None else DrawInto(args.draw, drawing_names(dataset))
     report = check_dataset(dataset, against, jobs=args.jobs, draw=draw)
     for line in describe(dataset):
         print(line)
-    for issue in report.issues:
-        print(f"ISSUE {issue}")
+    _print_issues(report, args.issues)
     if args.draw is not None:
         print(f"drawings: {args.draw}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in report.counts.items())
     count = f"{len(report)} issue" + ("s" if len(report) > 1 else "")
     print(f"{args.annotations}: {f'{count} ({kinds})' if report else 'clean, no issues'}")
     return 1 if report else 0
+
+
+def _print_issues(report: DataReport, of_a_kind: int) -> None:
+    for line in report.lines(of_a_kind):
+        print(f"ISSUE {line}")
 
 
 def describe(dataset: CocoDataset) -> list[str]:
@@ -94,14 +114,40 @@ def describe(dataset: CocoDataset) -> list[str]:
     return lines
 
 
+def drawing_names(dataset: CocoDataset) -> dict[int, str]:
+    """The name of each page's drawing by image id: `<file_name>.jpg`, folders in the name joined by
+    `__`. Pages that would have the same name (`a.png` and `a.jpg`, `b/c.png` and `b__c.png`, a file
+    that is listed twice) keep their suffix and have a part of the hash of their name and id."""
+    pages = [(record.image_id, record.file_name) for record in dataset.records]
+    stems = {key: Path(name.replace("/", "__")).stem for key, name in pages}
+    # Some file systems do not tell cases apart.
+    counts = Counter(stem.casefold() for stem in stems.values())
+    names: dict[int, str] = {}
+    for key, file_name in pages:
+        name, mark = os.fsencode(stems[key]), ""
+        if counts[stems[key].casefold()] > 1:
+            name = os.fsencode(Path(file_name.replace("/", "__")).name)
+            mark = "." + hashlib.sha256(os.fsencode(f"{key} {file_name}")).hexdigest()[:12]
+        if len(name) > _LONGEST:  # file names have at most 255 bytes
+            name = name[:_LONGEST] + hashlib.sha256(name).hexdigest()[:12].encode()
+        names[key] = f"{os.fsdecode(name)}{mark}.jpg"
+    return names
+
+
 @dataclass(frozen=True)
 class DrawInto:
-    """Draws pages with their regions and text lines into a folder."""
+    """Draws pages with their regions and text lines into a folder.
+
+    Args:
+        folder: to write to.
+        names: image id → name of the drawing (`drawing_names`).
+    """
 
     folder: Path
+    names: dict[int, str]
 
-    def __call__(self, sample: Sample, names: Sequence[str], file_name: str) -> None:
-        """Write `<file_name>.jpg`, folders in the name joined by `__`."""
+    def __call__(self, sample: Sample, names: Sequence[str]) -> None:
+        """Write the drawing of a page."""
         from lmv3det.files import replacing
         from lmv3det.visualization.regions import draw_regions
 
@@ -113,9 +159,5 @@ class DrawInto:
             sample.line_boxes,
             sample.polygons,
         )
-        name = os.fsencode(Path(file_name.replace("/", "__")).stem)
-        if len(name) > _LONGEST:  # file names have at most 255 bytes
-            name = name[:_LONGEST] + hashlib.sha256(name).hexdigest()[:12].encode()
-        path = self.folder / (os.fsdecode(name) + ".jpg")
-        with replacing(path) as temporary:
+        with replacing(self.folder / self.names[sample.page.image_id]) as temporary:
             picture.save(temporary, "JPEG", quality=90)

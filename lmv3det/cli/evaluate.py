@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.data.coco import CocoDataset
     from lmv3det.data.loader import build_test_loader
     from lmv3det.device import choose_precision, describe
-    from lmv3det.engine.distributed import failing_together, start
+    from lmv3det.distributed import failing_together, start
     from lmv3det.evaluation.classes import match_classes, read_map
     from lmv3det.evaluation.detector import evaluate_detector
     from lmv3det.evaluation.files import write_evaluation
@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         annotations,
         images,
         ocr,
+        classes=config.data.val.classes if args.annotations is None else None,
         with_text=config.text.selection != "none",
         strict=config.data.strict,
         missing_ocr=config.data.missing_ocr,

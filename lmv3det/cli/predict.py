@@ -179,13 +179,16 @@ def read_score(text: str | None) -> Any:
     """
     if text is None or text == "best":
         return text
-    parts = dict(part.rpartition("=")[::2] for part in text.split(","))
+    parts = [part.rpartition("=")[::2] for part in text.split(",")]
     try:
-        values = {name.strip(): float(value) for name, value in parts.items()}
+        values = {name.strip(): float(value) for name, value in parts}
     except ValueError:
         values = {}
-    if not values or ("" in values and len(values) > 1):
-        raise InputError(f"--score {text!r} is not a number, best, or CLASS=NUMBER,…")
+    if not values or ("" in values and len(parts) > 1):
+        fix = "; decimals have a point, as 0.1" if len(parts) > 1 else ""
+        raise InputError(f"--score {text!r} is not a number, best, or CLASS=NUMBER,…{fix}")
+    if len(values) < len(parts):
+        raise InputError(f"--score {text!r} names a class twice; give one number a class")
     for value in values.values():
         if not 0 <= value <= 1:
             raise InputError(f"--score is {value}; it must be from 0 to 1")

@@ -54,7 +54,8 @@ def _report_training(folder: Path, path: Path) -> int:
     if (folder / "config.yaml").is_file():
         settings = (folder / "config.yaml").read_text(encoding="utf-8", errors="replace")
         data = load_config(folder / "config.yaml").data
-        for name, split in (("training", data.train), ("validation", data.val)):
+        trained = [("training", split) for split in data.train_sets]
+        for name, split in (*trained, ("validation", data.val)):
             annotations, images = split.annotations or "", split.images or ""
             if Path(annotations).is_file() and Path(images).is_dir():
                 found = CocoDataset(annotations, images, quiet=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lmv3det.classes import FOLDINGS
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `lmv3det synthetic`."""
@@ -30,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--degrade", action="store_true", help="as printed and scanned")
     parser.add_argument("--dpi", type=int, help="resolution (default: pages 1000 pixels high)")
     parser.add_argument("--height", type=int, default=1000, help="pages' height in pixels")
+    parser.add_argument(
+        "--classes",
+        choices=sorted(FOLDINGS),
+        default="cdla",
+        help="what regions are told apart (default: cdla)",
+    )
     parser.add_argument("--jpeg", type=int, help="JPEG files of this quality (default: PNG)")
     parser.add_argument(
         "--ocr-noise", type=float, default=0.0, help="fraction of letters misread, 0 to 0.5"
@@ -39,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`lmv3det synthetic`: make the pages and print the annotation file's path."""
-    from lmv3det.synthetic import generate
+    from pagegen.typst import generate
 
     path = generate(
         args.out,
@@ -54,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         ocr_noise=args.ocr_noise,
         height=args.height,
         jpeg=args.jpeg,
+        classes=args.classes,
         workers=args.workers,
     )
     print(path)

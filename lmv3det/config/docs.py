@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from lmv3det.config import Config
 from lmv3det.config.detectron2_keys import DETECTRON2_KEYS
+from lmv3det.config.reading import section_of
 
 HEAD = """\
 # Settings
@@ -49,9 +50,9 @@ def _all(cls: type, prefix: str) -> Iterator[list[str]]:
 def _sections(cls: type) -> list[tuple[str, type]]:
     hints = typing.get_type_hints(cls)
     return [
-        (item.name, hints[item.name])
+        (item.name, section)
         for item in dataclasses.fields(cls)
-        if dataclasses.is_dataclass(hints[item.name])
+        if (section := section_of(hints[item.name])) is not None
     ]
 
 
@@ -59,7 +60,7 @@ def _rows(cls: type, prefix: str) -> list[list[str]]:
     hints, docs = typing.get_type_hints(cls), _descriptions(cls)
     rows = []
     for item in dataclasses.fields(cls):
-        if dataclasses.is_dataclass(hints[item.name]):
+        if section_of(hints[item.name]) is not None:
             continue
         key = prefix + item.name
         theirs = DETECTRON2_KEYS.get(key)
@@ -114,6 +115,8 @@ def _type(hint: Any) -> str:
         return " or ".join(named + (["null"] if type(None) in inner else []))
     if origin is list:
         return f"list of {_type(inner[0])}"
+    if origin is dict:
+        return "mapping" if inner[1] is Any else f"mapping to {_type(inner[1])}"
     names = {int: "integer", float: "number", bool: "true or false", str: "text"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
 
@@ -123,6 +126,8 @@ def _value(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     return f"{value:g}" if isinstance(value, float) else str(value)

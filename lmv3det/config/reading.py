@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import logging
 import os
+import types
 import typing
 from pathlib import Path
 from typing import Any
@@ -154,17 +156,63 @@ def walk(cls: type = Config, prefix: str = "") -> typing.Iterator[tuple[str, dat
     """Every setting as (dotted key, dataclass field), sections left out."""
     hints = typing.get_type_hints(cls)
     for item in dataclasses.fields(cls):
-        section = hints[item.name]
-        if dataclasses.is_dataclass(section):
-            yield from walk(typing.cast(type, section), f"{prefix}{item.name}.")
+        section = section_of(hints[item.name])
+        if section is not None:
+            yield from walk(section, f"{prefix}{item.name}.")
         else:
             yield prefix + item.name, item
+
+
+def section_of(hint: Any) -> type | None:
+    """The dataclass of a section, of which there may be a list; None where a hint is no section."""
+    if dataclasses.is_dataclass(hint):
+        return typing.cast(type, hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return next((found for part in typing.get_args(hint) if (found := section_of(part))), None)
+    return None
+
+
+@functools.cache
+def _mappings() -> frozenset[str]:
+    """The settings whose value may be a mapping: no section, whatever it holds."""
+    hints = {
+        key: typing.get_type_hints(cls)[name]
+        for cls, prefix in _sections()
+        for name in typing.get_type_hints(cls)
+        for key in [prefix + name]
+    }
+    return frozenset(key for key, hint in hints.items() if _takes_mapping(hint))
+
+
+@functools.cache
+def _listed() -> frozenset[str]:
+    """The sections of which there may be a list."""
+    return frozenset(
+        prefix + name
+        for cls, prefix in _sections()
+        for name, hint in typing.get_type_hints(cls).items()
+        if section_of(hint) is not None and not dataclasses.is_dataclass(hint)
+    )
+
+
+def _takes_mapping(hint: Any) -> bool:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(map(_takes_mapping, typing.get_args(hint)))
+    return hint is dict or typing.get_origin(hint) is dict
+
+
+def _sections(cls: type = Config, prefix: str = "") -> typing.Iterator[tuple[type, str]]:
+    yield cls, prefix
+    for name, hint in typing.get_type_hints(cls).items():
+        section = section_of(hint)
+        if section is not None:
+            yield from _sections(section, f"{prefix}{name}.")
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:
     """Nested values as (dotted key, value); an empty section gives nothing."""
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and f"{prefix}{name}" not in _mappings():
             yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
@@ -193,7 +241,9 @@ def from_dict(values: dict[str, Any], source: str = "config") -> Config:
         first = error.errors()[0]
         if first["type"] == "json_invalid":  # half of a surrogate pair: all else is valid JSON
             raise InputError(f"{source}: a text in it is not valid Unicode") from None
-        where = ".".join(str(part) for part in first["loc"])
+        # The tags of "a section or a list of them" are no part of the key.
+        parts = [part for part in first["loc"] if part not in ("one", "several")]
+        where = ".".join(map(str, parts))
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] != "value_error":
             message = f"{where} is {first['input']!r}: {message[0].lower()}{message[1:]}"
@@ -209,7 +259,9 @@ def _check_keys(values: Any, prefix: str, known: set[str], sections: set[str], s
         if key not in known:
             raise InputError(f"{source}: unknown setting {key!r}{_suggestion(key, known)}")
         if key in sections:
-            _check_keys(value, key + ".", known, sections, source)
+            several = isinstance(value, list) and key in _listed()
+            for section in value if several else [value]:
+                _check_keys(section, key + ".", known, sections, source)
 
 
 def load_config(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Discriminator, Tag
 from pydantic.dataclasses import dataclass
 
 from lmv3det.config.checks import STRICT, require, require_fraction, require_positive
@@ -36,21 +37,48 @@ class SplitConfig:
     ocr: str | None = None
     """Folder of the OCR files, `<image stem>.json` or `<image name>.json`. None: `OCR` next to the
     image folder."""
+    classes: str | dict[str, str | None] | None = None
+    """Other names for the file's classes, `{List: Text, Watermark: null}`: those with equal names
+    become one, and regions of null are left out. Or the name of a folding of the fine classes:
+    cdla, doclaynet, publaynet."""
 
 
 @dataclass(config=STRICT)
 class TrainSplitConfig(SplitConfig):
     shards: str | None = None
-    """Instead of the three others: tar files that `lmv3det shards` wrote, such as
+    """Instead of annotations, images and ocr: tar files that `lmv3det shards` wrote, such as
     `pages-{000..009}.tar`; paths, or addresses that fsspec opens."""
+    weight: float = 1.0
+    """How often each page comes in an epoch: 2 is twice, 0.5 every other epoch."""
+
+    def __post_init__(self) -> None:
+        require(self.weight > 0, "data.train.weight", self.weight, "more than 0")
+
+
+def _one_or_several(value: Any) -> str:
+    return "several" if isinstance(value, list) else "one"
+
+
+TrainSplits = Annotated[
+    Annotated[TrainSplitConfig, Tag("one")] | Annotated[list[TrainSplitConfig], Tag("several")],
+    Discriminator(_one_or_several),
+]
+"""One section, or a list of them."""
 
 
 @dataclass(config=STRICT)
 class DataConfig:
-    train: TrainSplitConfig = field(default_factory=TrainSplitConfig)
-    """Pages to train on."""
+    train: TrainSplits = field(default_factory=TrainSplitConfig)
+    """Pages to train on; or a list of such sections, which are joined."""
     val: SplitConfig = field(default_factory=SplitConfig)
     """Pages to evaluate on."""
+    classes: str | list[str] | None = None
+    """The classes of the run in the order of their indices, or the name of a folding (cdla,
+    doclaynet, publaynet, fine), whose classes are taken. None: those of the first data set, and
+    then what the next ones add."""
+    repeat_threshold: float = 0.0
+    """Repeat-factor sampling: a page with a class that fewer than this fraction of pages have comes
+    more often, √(threshold / fraction) times an epoch; 0 is off."""
     strict: bool = False
     """Stop at faulty annotations; otherwise skip them and report counts."""
     missing_ocr: Literal["error", "empty"] = "error"
@@ -71,6 +99,75 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.workers is not None:
             require(self.workers >= 0, "data.workers", self.workers, "0 or more")
+        require_fraction(self.repeat_threshold, "data.repeat_threshold")
+        require(self.train != [], "data.train", self.train, "a section, or a list of one or more")
+        names = self.classes if isinstance(self.classes, list) else []
+        twice = sorted({name for name in names if names.count(name) > 1})
+        require(not twice and self.classes != [], "data.classes", self.classes, "names, each once")
+
+    @property
+    def train_sets(self) -> list[TrainSplitConfig]:
+        """The data sets to train on."""
+        return self.train if isinstance(self.train, list) else [self.train]
+
+
+@dataclass(config=STRICT)
+class AugmentConfig:
+    probability: float = 0.0
+    """Share of training pages that look different each time that they come; 0 is off. What is done
+    to such a page is drawn by the probabilities below."""
+    tone: float = 0.6
+    """Probability of another contrast, gamma, colour of ink and of paper."""
+    grey: float = 0.1
+    """Probability that colours go."""
+    light: float = 0.2
+    """Probability of uneven light, as on a scan or a photograph, or a dark edge at the binding."""
+    geometry: float = 0.4
+    """Probability of a small turn, shift, zoom and perspective. Regions, outlines and OCR lines
+    move along; what leaves the page is cut off."""
+    rotation: float = 1.5
+    """Largest turn, degrees either way."""
+    zoom: float = 0.05
+    """Largest change of scale, and of the ratio of width to height, as a fraction."""
+    perspective: float = 0.01
+    """How far each corner moves at most, as a fraction of the page's sides."""
+    small: float = 0.2
+    """Probability that a page is made smaller and enlarged again."""
+    small_scale: float = 0.5
+    """The smallest such scale."""
+    blur: float = 0.25
+    """Probability of a Gaussian blur."""
+    blur_sigma: float = 0.8
+    """Its largest standard deviation, pixels of the network input."""
+    noise: float = 0.2
+    """Probability of grain, and at times of specks."""
+    noise_level: float = 0.03
+    """Its largest standard deviation, as a fraction of white."""
+    jpeg: float = 0.4
+    """Probability of JPEG compression."""
+    jpeg_quality: list[int] = field(default_factory=lambda: [30, 90])
+    """Its lowest and highest quality, from 1 to 95."""
+
+    def __post_init__(self) -> None:
+        chances = ("probability", "tone", "grey", "light", "geometry", "small", "blur", "noise")
+        for key in (*chances, "jpeg", "noise_level"):
+            require_fraction(getattr(self, key), f"input.augment.{key}")
+        for key, low, high in (
+            ("rotation", 0, 45),
+            ("zoom", 0, 0.5),
+            ("perspective", 0, 0.2),
+            ("blur_sigma", 0, 100),
+            ("small_scale", 0.05, 1),
+        ):
+            value = getattr(self, key)
+            require(low <= value <= high, f"input.augment.{key}", value, f"from {low} to {high}")
+        quality = self.jpeg_quality
+        require(
+            len(quality) == 2 and 1 <= quality[0] <= quality[1] <= 95,
+            "input.augment.jpeg_quality",
+            quality,
+            "the lowest and the highest quality, from 1 to 95",
+        )
 
 
 @dataclass(config=STRICT)
@@ -93,6 +190,8 @@ class InputConfig:
     """Probability of a horizontal flip in training (LayoutLMv3's pre-training never saw one)."""
     crop: float = 0.0
     """Probability of resize, random crop, resize in training, as DETR does."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Pages in training as they come from other printers, scanners, cameras and files."""
 
     def __post_init__(self) -> None:
         sizes = [*self.min_size_train, self.max_size_train, self.min_size_test, self.max_size_test]
@@ -328,8 +427,8 @@ def _integers(section: Any, prefix: str) -> Iterator[tuple[str, int]]:
     """Every integer of a section and of those in it, with its dotted key."""
     for item in dataclasses.fields(section):
         key, value = prefix + item.name, getattr(section, item.name)
-        if dataclasses.is_dataclass(value):
-            yield from _integers(value, f"{key}.")
-        else:
-            values = value if isinstance(value, list) else [value]
-            yield from ((key, number) for number in values if isinstance(number, int))
+        for one in value if isinstance(value, list) else [value]:
+            if dataclasses.is_dataclass(one):
+                yield from _integers(one, f"{key}.")
+            elif isinstance(one, int):
+                yield key, one

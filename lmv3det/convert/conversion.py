@@ -162,7 +162,7 @@ def read_classes(listed: str | None, annotations: Path | None) -> list[Category]
     if not isinstance(content, dict) or not isinstance(content.get("categories"), list):
         raise InputError(f"--annotations {annotations}: not a COCO file with categories")
     report = DataReport()
-    categories = read_categories(content, annotations, report)
+    categories = read_categories(content["categories"], annotations, report)
     if len(report):
         raise InputError(f"--annotations {annotations}: {report.summary()}")
     return categories

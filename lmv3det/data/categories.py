@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from lmv3det.data.issues import DataReport
+from lmv3det.data.issues import DataReport, NothingUsable
 from lmv3det.errors import InputError
-from lmv3det.files import is_int, is_unicode
+from lmv3det.files import as_int, is_unicode
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Category:
-    """A class as an annotation file names it; its class index is its place in a list."""
+    """A class as an annotation file names it; its class index is its place in a list.
+
+    Attributes:
+        id: COCO id.
+        name: of the class.
+        above: its `supercategory`, which plays no part in comparisons; "" where there is none.
+    """
 
     id: int
     name: str
+    above: str = field(default="", compare=False, repr=False)
 
 
 def match_categories(expected: Sequence[Category], got: Sequence[Category]) -> list[int]:
@@ -66,33 +72,73 @@ def match_categories(expected: Sequence[Category], got: Sequence[Category]) -> l
     )
 
 
-def read_categories(content: dict[str, Any], path: Path, report: DataReport) -> list[Category]:
+def read_categories(entries: Iterable[Any], path: object, report: DataReport) -> list[Category]:
     """The categories of a COCO file by rising id.
+
+    Args:
+        entries: `categories` of the file.
+        path: of the file, for messages.
+        report: is told of what is left out.
 
     Raises:
         InputError: none, or one without a whole number as id and a string as name.
     """
     categories: dict[int, Category] = {}
-    for number, entry in enumerate(content["categories"]):
+    for number, entry in enumerate(entries):
         key, name = _id_and_name(entry)
-        if not is_int(key) or not isinstance(name, str) or not is_unicode(name):
+        if key is None or not isinstance(name, str) or not is_unicode(name):
             raise InputError(
-                f"{path}: categories[{number}]: id {key!r:.80}, name {name!r:.80}; it needs a "
-                "whole number and a string of valid Unicode"
+                f"{path}: categories[{number}]: id {_said(entry, 'id')}, name "
+                f"{_said(entry, 'name')}; it needs a whole number and a string of valid Unicode"
             )
         if key in categories:
             where = f"category {key} ({name})"
             taken = f"the id is that of {categories[key].name!r}"
             report.add("duplicate category id", where, taken, "left out")
             continue
-        categories[key] = Category(key, name)
+        above = entry.get("supercategory")
+        categories[key] = Category(key, name, above if isinstance(above, str) else "")
     if not categories:
-        raise InputError(f"{path}: categories is empty; name at least one class")
+        if report:
+            why = f"no class and no region, because all was left out: {report.summary()}"
+            raise NothingUsable(f"{path}: {why}", report)
+        raise InputError(
+            f"{path}: categories is empty, and there is no region; name at least one class"
+        )
     return [categories[key] for key in sorted(categories)]
 
 
-def _id_and_name(entry: Any) -> tuple[Any, Any]:
-    return (entry.get("id"), entry.get("name")) if isinstance(entry, dict) else (None, None)
+def same_names(
+    categories: Sequence[Category], used: Collection[int], report: DataReport
+) -> dict[int, int]:
+    """Categories that have the name of another (`plain_name`): id → id of the one that is kept.
+
+    Args:
+        categories: of a file.
+        used: ids that annotations have. Of categories of one name the first of these is kept.
+        report: is told of them.
+    """
+    by_name: dict[str, list[Category]] = {}
+    for category in categories:
+        by_name.setdefault(plain_name(category.name), []).append(category)
+    same: dict[int, int] = {}
+    for alike in by_name.values():
+        kept = next((c for c in alike if c.id in used), alike[0])
+        for category in alike:
+            if category is not kept:
+                same[category.id] = kept.id
+                where = f"category {category.id} ({category.name})"
+                problem = f"category {kept.id} ({kept.name}) has the same name"
+                report.add("classes of one name", where, problem, "taken as one class")
+    return same
+
+
+def _said(entry: Any, key: str) -> str:
+    return f"{entry.get(key) if isinstance(entry, dict) else None!r:.80}"
+
+
+def _id_and_name(entry: Any) -> tuple[int | None, Any]:
+    return (as_int(entry.get("id")), entry.get("name")) if isinstance(entry, dict) else (None, None)
 
 
 def plain_name(name: str) -> str:

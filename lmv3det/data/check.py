@@ -16,16 +16,17 @@ from lmv3det.data.coco import CocoDataset, size_problem
 from lmv3det.data.fingerprint import fingerprint, similar_pairs
 from lmv3det.data.images import read_image
 from lmv3det.data.issues import DataReport, Issue
+from lmv3det.data.records import Record
 from lmv3det.errors import InputError
 from lmv3det.structures import Sample
-from lmv3det.text.ocr_json import ocr_path, read_ocr
+from lmv3det.text.ocr_json import ocr_path, other_image, read_ocr
 
 _OTHER_SHAPE = 0.05
 """An OCR file's page may differ from the image's by this fraction in height / width."""
 
-DrawPage = Callable[[Sample, Sequence[str], str], None]
-"""(page as annotated, class name of each region, its `file_name`) → writes a drawing. It is pickled
-to the processes that read pages."""
+DrawPage = Callable[[Sample, Sequence[str]], None]
+"""(page as annotated, class name of each region) → writes a drawing. It is pickled to the processes
+that read pages."""
 
 
 def open_for_check(annotations: Path, images: Path, ocr: Path | None) -> CocoDataset:
@@ -154,18 +155,18 @@ def _read_page(dataset: CocoDataset, index: int, draw: DrawPage | None) -> _Page
         add("size differs", problem, "annotations are fitted")
     page.fingerprint = fingerprint(image)
     if dataset.with_text:
-        for issue in _ocr_issues(dataset, record.file_name, image.shape[:2]):
+        for issue in _ocr_issues(dataset, record, image.shape[:2]):
             add(*issue)
     if draw is not None:
         sample = dataset[index]
-        draw(sample, [dataset.categories[c].name for c in sample.classes], record.file_name)
+        draw(sample, [dataset.categories[c].name for c in sample.classes])
     return page
 
 
 def _ocr_issues(
-    dataset: CocoDataset, file_name: str, size: tuple[int, ...]
+    dataset: CocoDataset, record: Record, size: tuple[int, ...]
 ) -> Iterator[tuple[str, str, str]]:
-    path = ocr_path(dataset.ocr, file_name)
+    path = ocr_path(dataset.ocr, record.file_name, dataset.images)
     try:
         text = read_ocr(path, malformed="skip")
     except InputError as error:
@@ -173,6 +174,9 @@ def _ocr_issues(
         return
     for issue in text.issues:
         yield "malformed OCR", f"{path}: {issue}", "left out"
+    problem = other_image(text, record.path)
+    if problem:
+        yield "OCR of another image", f"{path}: {problem}", "training would stop here"
     if not text.width:
         return
     shapes = [text.height / text.width, size[0] / size[1]]

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from lmv3det.data.categories import Category, match_categories
+from lmv3det.data.class_map import fold_categories
 from lmv3det.data.images import can_be, read_image, read_orientation, read_size, turn_back
 from lmv3det.data.index_cache import open_index
-from lmv3det.data.issues import DataReport, Issue
+from lmv3det.data.issues import DataReport, Issue, NothingUsable
 from lmv3det.data.ocr_files import find_ocr
 from lmv3det.data.records import Record, Records, pages_with_regions
 from lmv3det.errors import InputError
 from lmv3det.structures import Page, Sample
-from lmv3det.text.ocr_json import OcrPage, ocr_path, read_ocr
+from lmv3det.text.ocr_json import OcrPage, ocr_path, other_image, read_ocr
 
 log = logging.getLogger(__name__)
+
+COMPARED = 16
+"""Pages whose OCR files are compared with their images when a data set is opened; the others are
+when they are read."""
 
 
 class CocoDataset:
@@ -28,7 +33,7 @@ class CocoDataset:
 
     The file is read and checked once. Faulty entries are collected in `report`; with `strict` they
     are an error, otherwise the entry is left out or fixed as the report says, and one warning
-    with the counts is logged.
+    with the counts is logged. Suspicions (see `Issue`) are a warning each.
 
     An image whose size is not the stored one is noticed when it is loaded: an error with `strict`,
     otherwise the annotations are taken as pixels of the stored size and scaled to the file's. Where
@@ -43,11 +48,15 @@ class CocoDataset:
         with_text: read the OCR files too.
         strict: issues are an error.
         missing_ocr: a page without OCR file is an error, or a page without text (`empty`).
-        malformed_ocr: a malformed OCR file is an error, or its faulty entries are left out
+        malformed_ocr: a malformed OCR file, or one that says it is of another image, is an error,
+            or it is left out: of a malformed one the faulty entries
             (`skip`).
         keep_empty: keep pages without regions.
         categories: classes in the order of a model's class indices, which the file's categories
             are matched to (`match_categories`); None: the file's own, by id.
+        classes: the file's class name → another one, or None to leave its regions out; or the name
+            of a folding (`fold_categories`). All that follows, `file_categories` too, is as if the
+            file had these classes.
         quiet: log no warning.
         least_side: decode a JPEG at a half, a quarter or an eighth of its size where its shortest
             side then still has this many pixels; None decodes all of it.
@@ -76,6 +85,7 @@ class CocoDataset:
         malformed_ocr: Literal["error", "skip"] = "error",
         keep_empty: bool = True,
         categories: Sequence[Category] | None = None,
+        classes: str | Mapping[str, str | None] | None = None,
         quiet: bool = False,
         least_side: int | None = None,
     ) -> None:
@@ -87,20 +97,24 @@ class CocoDataset:
         self.quiet = quiet
         self.report = DataReport()
         self._warned: set[str] = set()
+        self._compared: set[int] = set()
         index = open_index(self.annotations, self.images)
         self.report.issues += [Issue(*values) for values in index.header["issues"]]
         self.file_categories = [Category(*values) for values in index.header["categories"]]
-        self.categories = list(categories) if categories is not None else self.file_categories
-        mapping = match_categories(self.categories, self.file_categories)
-        self.class_of = {c.id: k for c, k in zip(self.file_categories, mapping, strict=True)}
+        ids = None
+        if classes:
+            fold = fold_categories(self.file_categories, classes, self.annotations)
+            self.file_categories, ids = fold.categories, fold.ids
+        self.use_categories(self.file_categories if categories is None else categories)
         numbers = np.arange(len(index.image_id))
         if not keep_empty:
-            numbers = numbers[pages_with_regions(index)]
-        self.records = Records(index, self.images, numbers)
+            numbers = numbers[pages_with_regions(index, ids)]
+        self.records = Records(index, self.images, numbers, ids)
         if not len(numbers):
             why = self.report.summary() if self.report else "it lists none"
             hint = _other_folder(self.images, index.header["missing"])
-            raise InputError(f"{self.annotations}: no usable page: {why}{hint}")
+            message = f"{self.annotations}: no usable page: {why}{hint}"
+            raise NothingUsable(message, self.report)
         if with_text:
             missing = find_ocr(self.records, self.images, self.ocr, self.report)
             if missing is not None and missing_ocr == "error":
@@ -110,13 +124,19 @@ class CocoDataset:
                 )
             if missing is not None and not quiet:
                 log.warning("%s; they are taken without text", missing.message)
-        if self.report and strict:
+            if malformed_ocr == "error":
+                self._compare_some()
+        faults = self.report.faults
+        if faults and strict:
             raise InputError(
-                f"{self.annotations}: {self.report.summary()}; fix them (`lmv3det check` lists "
+                f"{self.annotations}: {faults.summary()}; fix them (`lmv3det check` lists "
                 "all), or set data.strict=false to skip them"
             )
-        if self.report and not quiet:
-            log.warning("%s: %s", self.annotations, self.report.summary())
+        if not quiet:
+            if faults:
+                log.warning("%s: %s", self.annotations, faults.summary())
+            for suspicion in self.report.suspicions:
+                log.warning("%s: %s", self.annotations, suspicion)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -145,6 +165,24 @@ class CocoDataset:
             sample.lines = text.lines
             sample.line_boxes = fit_lines(text, image.shape[:2], orientation)
         return sample
+
+    def use_categories(self, categories: Sequence[Category]) -> None:
+        """Number the classes as a list does.
+
+        Raises:
+            InputError: the file's categories cannot be matched to the list's.
+        """
+        mapping = match_categories(categories, self.file_categories)
+        self.categories = list(categories)
+        self.class_of = {c.id: k for c, k in zip(self.file_categories, mapping, strict=True)}
+
+    def page_classes(self) -> np.ndarray:
+        """N×C bool: which classes have regions on each page, crowds left out."""
+        return self.records.page_classes(self.class_of, len(self.categories))
+
+    def share(self, rank: int, world_size: int) -> np.ndarray | None:
+        """None: every process draws from all pages."""
+        return None
 
     def aspect_ratios(self) -> np.ndarray:
         """N float64, height / width of every page."""
@@ -179,13 +217,29 @@ class CocoDataset:
         return image, 1
 
     def _read_ocr(self, record: Record) -> OcrPage:
-        path = ocr_path(self.ocr, record.file_name)
+        path = ocr_path(self.ocr, record.file_name, self.images)
         if self.missing_ocr == "empty" and not path.exists():
             return OcrPage(np.zeros((0, 4)))
         page = read_ocr(path, malformed=self.malformed_ocr)
         if page.skipped:
             self._warn_once("ocr", f"{path}: {page.skipped} malformed entries left out")
+        if page.source is not None and record.image_id not in self._compared:
+            problem = other_image(page, record.path)
+            if problem and self.malformed_ocr == "skip":
+                self._warn_once("other", f"{path}: {problem}; such pages are taken without text")
+                return OcrPage(np.zeros((0, 4)))
+            if problem:
+                raise InputError(
+                    f"{path}: {problem}; `lmv3det ocr {record.path.parent} --out NEW_FOLDER` reads "
+                    f"the text of {record.path}"
+                )
+            self._compared.add(record.image_id)
         return page
+
+    def _compare_some(self) -> None:
+        """Read some OCR files, so that a folder of another data set's is told of at once."""
+        for number in np.unique(np.linspace(0, len(self) - 1, COMPARED).astype(int)).tolist():
+            self._read_ocr(self.records[number])
 
     def _warn_once(self, key: str, message: str) -> None:
         if key not in self._warned and not self.quiet:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from lmv3det.data.categories import Category
 from lmv3det.data.coco_pages import PageList
 from lmv3det.data.issues import DataReport
 from lmv3det.data.packed import PackedWriter
-from lmv3det.data.segmentation import check_polygons, run_lengths
-from lmv3det.files import are_numbers, is_int, is_number
+from lmv3det.data.segmentation import bounds, check_polygons, run_lengths
+from lmv3det.data.shapes import turned_box
+from lmv3det.data.suspicions import suspect_classes, suspect_units
+from lmv3det.files import are_numbers, as_int, as_number, is_number
 
 NONE, POLYGONS, MASK = 0, 1, 2
 """Kinds of segmentation."""
@@ -25,7 +28,9 @@ _ROUNDING = 1.0
 """A box may stick out of the page by this many pixels without being called an issue."""
 _MAX_ID = 2**62
 """Annotations of higher ids are given others, for which there must be room."""
-_NO_OBJECT, _BAD_IMAGE, _BAD_CATEGORY, _BAD_BOX, _NO_ID = 1, 2, 4, 8, 16
+_NO_OBJECT, _BAD_IMAGE, _BAD_CATEGORY, _BAD_BOX, _NO_ID, _BOX_FOUND, _BAD_CROWD = (
+    1, 2, 4, 8, 16, 32, 64
+)  # fmt: skip
 
 
 class AnnotationList:
@@ -40,6 +45,8 @@ class AnnotationList:
         # What is said of entries whose values are no numbers: (number, flag) → text.
         self.texts: dict[tuple[int, int], str] = {}
         self.outlines: dict[int, str] = {}
+        # Numbers that were written as text: how many, and the first.
+        self.as_text, self.first_text = 0, ""
 
     def extend(self, entries: Iterable[Any]) -> None:
         for entry in entries:
@@ -60,17 +67,28 @@ class AnnotationList:
             and -_MAX_ID < category < _MAX_ID
         ):
             own, image_id, category, flags = self._no_ids(number, own, image_id, category, flags)
+        segmentation = get("segmentation")
         if not (isinstance(box, list) and len(box) == 4 and are_numbers(box)):
-            self.texts[number, _BAD_BOX] = f"{box!r:.80}"
-            box, flags = (0, 0, 0, 0), flags | _BAD_BOX
+            box, flags = self._other_box(number, box, segmentation, flags)
+        attributes = get("attributes")
+        if attributes and not segmentation and isinstance(attributes, dict):
+            turn = attributes.get("rotation")
+            if is_number(turn) and turn % 360 and not flags & _BAD_BOX:  # as CVAT writes it
+                corners = turned_box(box, turn)
+                low, size = corners.min(axis=0), np.ptp(corners, axis=0)
+                box = (*low.tolist(), *size.tolist())
+                segmentation = [corners.ravel().tolist()]
+        crowd = get("iscrowd", 0)
+        if type(crowd) is not int or not 0 <= crowd <= 1:
+            crowd, flags = self._other_crowd(number, crowd, flags)
         area = get("area")
         self.own.append(own)
         self.image.append(image_id)
         self.category.append(category)
         self.box.extend(box)
         self.area.append(area if is_number(area) and area > 0 else 0)
-        self.crowd.append(1 if get("iscrowd", 0) else 0)
-        self.kinds.append(self._segmentation(number, get("segmentation")))
+        self.crowd.append(crowd)
+        self.kinds.append(self._segmentation(number, segmentation))
         self.ends.append(self.place - self.start)
         self.flags.append(flags)
 
@@ -78,17 +96,59 @@ class AnnotationList:
         self, number: int, own: Any, image_id: Any, category: Any, flags: int
     ) -> tuple[int, int, int, int]:
         """The three ids with 0 for what is none, and the flags that say so."""
-        if not is_int(own):
-            if own is not None:
-                self.texts[number, _NO_ID] = f"{own!r:.80}"
-            own, flags = 0, flags | _NO_ID
-        if not is_int(image_id):
-            self.texts[number, _BAD_IMAGE] = f"{image_id!r:.80}"
-            image_id, flags = 0, flags | _BAD_IMAGE
-        if not is_int(category):
-            self.texts[number, _BAD_CATEGORY] = f"{category!r:.80}"
-            category, flags = 0, flags | _BAD_CATEGORY
+        found = []
+        for value, flag in ((own, _NO_ID), (image_id, _BAD_IMAGE), (category, _BAD_CATEGORY)):
+            whole = as_int(value)
+            if whole is None:
+                flags |= flag
+                if flag != _NO_ID or value is not None:
+                    self.texts[number, flag] = f"{value!r:.80}"
+            elif isinstance(value, str):
+                self._told_as_text(number, value)
+            found.append(whole or 0)
+        own, image_id, category = found
         return own, image_id, category, flags
+
+    def _other_box(
+        self, number: int, box: Any, segmentation: Any, flags: int
+    ) -> tuple[Sequence[float], int]:
+        """The box of an entry whose `bbox` is no four numbers: of texts, or of its segmentation."""
+        if isinstance(box, list) and len(box) == 4:
+            values = [as_number(value) for value in box]
+            if are_numbers(values):
+                self._told_as_text(number, box)
+                return values, flags  # type: ignore[return-value]
+        self.texts[number, _BAD_BOX] = f"{box!r:.80}"
+        found = bounds(segmentation)
+        if found is None:
+            return (0, 0, 0, 0), flags | _BAD_BOX
+        return found, flags | _BOX_FOUND
+
+    def _other_crowd(self, number: int, crowd: Any, flags: int) -> tuple[int, int]:
+        """`iscrowd` of an entry where it is neither 0 nor 1."""
+        if crowd is None or isinstance(crowd, bool):
+            return int(bool(crowd)), flags
+        value = as_int(crowd)
+        if value in (0, 1):
+            if isinstance(crowd, str):
+                self._told_as_text(number, crowd)
+            return value, flags
+        self.texts[number, _BAD_CROWD] = f"{crowd!r:.80}"
+        return 0, flags | _BAD_CROWD
+
+    def _told_as_text(self, number: int, value: Any) -> None:
+        self.as_text += 1
+        self.first_text = self.first_text or f"annotations[{number}] has {value!r:.80}"
+
+    def used(self) -> set[int]:
+        """The category ids of the entries."""
+        return set(np.unique(np.asarray(self.category)).tolist())
+
+    def rename(self, same: dict[int, int]) -> None:
+        """Give entries of one category another: id → id."""
+        category = np.asarray(self.category)  # a view
+        for key, other in same.items():
+            category[category == key] = other
 
     def _segmentation(self, number: int, segmentation: Any) -> int:
         if not segmentation:
@@ -113,7 +173,11 @@ class AnnotationList:
         self.place += len(content)
 
     def write(
-        self, writer: PackedWriter, pages: PageList, categories: set[int], report: DataReport
+        self,
+        writer: PackedWriter,
+        pages: PageList,
+        categories: Sequence[Category],
+        report: DataReport,
     ) -> None:
         """Check the entries against pages and categories, and write the usable ones by page."""
         # Views of the lists, not copies: they are large.
@@ -126,7 +190,7 @@ class AnnotationList:
         sizes = np.array(pages.sizes, dtype=np.float64).reshape(-1, 2)
         clipped, outside, off = _clip(box, sizes, page)
         silent = np.isin(image, list(pages.left_out)) & ((flags & _BAD_IMAGE) == 0)
-        known = np.isin(category, list(categories)) & ((flags & _BAD_CATEGORY) == 0)
+        known = np.isin(category, [c.id for c in categories]) & ((flags & _BAD_CATEGORY) == 0)
         found = _Found(self, pages, page, report)
         # An entry is left out for the first thing that is wrong with it.
         left = np.ones(len(flags), dtype=bool)
@@ -146,10 +210,26 @@ class AnnotationList:
             found.add(order, kind, told, action)
             left &= ~wrong
         found.add(6, "box sticks out", left & (outside > _ROUNDING), "clipped")
-        del box
+        found.add(7, "malformed box", left & ((flags & _BOX_FOUND) > 0), "that of its segmentation")
+        found.add(8, "malformed iscrowd", left & ((flags & _BAD_CROWD) > 0), "taken as 0")
+        placed = known & (page >= 0) & ((flags & (_BAD_BOX | _NO_OBJECT)) == 0)
+        suspicions = DataReport()
+        suspect_units(box[placed], sizes[page[placed]], suspicions)
+        del box, placed
         own = self._give_ids(own, left, flags, found)
         kinds = self._check_segmentations(left, page, sizes, found)
         found.tell()
+        report.issues += suspicions.issues
+        if self.as_text:
+            problem = f"{self.as_text:,} numbers are texts ({self.first_text})"
+            report.suspect("texts for numbers", "annotations", problem, "read as numbers")
+        crowd = np.asarray(self.crowd) > 0
+        of_regions, of_crowds = (
+            dict(zip(*(part.tolist() for part in np.unique(ids, return_counts=True)), strict=True))
+            for ids in (category[left & ~crowd], category[left & crowd])
+        )
+        if pages.names:
+            suspect_classes(categories, of_regions, of_crowds, report)
         kept = np.flatnonzero(left)
         kept = kept[np.argsort(page[kept], kind="stable")]
         counts = np.bincount(page[kept], minlength=len(sizes))
@@ -179,7 +259,7 @@ class AnnotationList:
         first[candidates[np.unique(own[candidates], return_index=True)[1]]] = True
         again = np.zeros(len(own), dtype=bool)
         again[candidates] = True
-        found.add(7, "duplicate annotation id", again & ~first, "given another")
+        found.add(9, "duplicate annotation id", again & ~first, "given another")
         new = np.flatnonzero(left & ~first)
         own = own.copy()
         own[new] = max(highest + 1, 1) + np.arange(len(new))
@@ -203,7 +283,7 @@ class AnnotationList:
                 kinds[number] = NONE
         bad = np.zeros(len(kinds), dtype=bool)
         bad[list(self.outlines)] = True
-        found.add(8, "malformed segmentation", bad & left, "the box taken")
+        found.add(10, "malformed segmentation", bad & left, "the box taken")
         return kinds
 
     def _read(self, start: int, stop: int) -> bytes:
@@ -256,6 +336,8 @@ class _Found:
             return f"category_id {texts.get((number, _BAD_CATEGORY), entries.category[number])}"
         if kind == "malformed box":
             return f"bbox {texts[number, _BAD_BOX]}, not [x, y, w, h]"
+        if kind == "malformed iscrowd":
+            return f"iscrowd {texts[number, _BAD_CROWD]}, not 0 or 1"
         if kind == "duplicate annotation id":
             return "the id is taken"
         if kind == "malformed segmentation":

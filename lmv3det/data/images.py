@@ -91,6 +91,12 @@ def read_size(path: str | os.PathLike, *, upright: bool = True) -> tuple[int, in
         return (width, height) if swapped and upright else (height, width)
 
 
+def read_format(path: str | os.PathLike) -> str:
+    """One of `FORMATS` in lower case, told by the content of a file, whatever its name."""
+    with _Guard(path), _open_image(path) as image:
+        return str(image.format).lower()
+
+
 def read_orientation(path: str | os.PathLike) -> int:
     """The EXIF orientation (1 upright … 8) that `read_image` applies."""
     with _Guard(path), _open_image(path) as image:

@@ -19,8 +19,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lmv3det.data.archive import is_zip
 from lmv3det.data.coco_index import index_coco
-from lmv3det.data.coco_pages import names_in
+from lmv3det.data.image_folder import ImageFolder
 from lmv3det.data.packed import Packed, PackedWriter, pack_in_memory
 from lmv3det.errors import InputError
 from lmv3det.files import replacing, write_json
@@ -32,7 +33,7 @@ CACHE = "LMV3DET_CACHE"
 _LARGE = 64 << 20
 """Bytes from which an annotation file is large; smaller ones are read in a second."""
 _DIGEST = re.compile("[0-9a-f]{32}")
-_VERSION = 1
+_VERSION = 2
 """Grows whenever the same file gives another index."""
 UNUSED_DAYS = 60
 """Days without use after which an index is removed."""
@@ -62,6 +63,8 @@ def open_index(annotations: Path, images: Path) -> Packed:
     if not annotations.is_file() and not annotations.is_dir():
         raise InputError(f"{annotations}: not a regular file; give COCO instances JSON")
     if not images.is_dir():
+        if is_zip(images):
+            raise InputError(f"{images}: a ZIP; unpack its images, and give their folder")
         raise InputError(f"{images}: no such image folder")
 
     def fill(writer: PackedWriter) -> dict[str, Any]:
@@ -151,19 +154,14 @@ def _usable(path: Path, images: Path) -> Packed | None:
     except (OSError, ValueError):
         return None
     header = index.header
-    depends = header["missing"] or header["read"]
+    depends = header["looked_for"] or header["read"]
     if depends and header["images"] != str(images):
         return None
-    listed: dict[str, set[str]] = {}
-
-    def is_there(name: str) -> bool:
-        folder, _, base = name.rpartition("/")
-        if folder not in listed:
-            listed[folder] = names_in(images / folder)
-        return base in listed[folder]
-
+    folder = ImageFolder(images)
     names = index.names.tobytes().decode("utf-8", "surrogatepass").split("\0")[:-1]
-    if not all(map(is_there, names)) or any(map(is_there, header["missing"])):
+    if not all(map(folder.has, names)):
+        return None
+    if any(folder.find(name) != file for name, file in header["looked_for"]):
         return None
     for name, size, changed in header["read"]:
         try:

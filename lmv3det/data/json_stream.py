@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from json.decoder import JSONDecodeError
 from pathlib import Path
 from typing import Any
+
+from lmv3det.data.archive import AnnotationFile
 
 _WINDOW = 1 << 22
 """Characters read at a time."""
@@ -22,7 +25,9 @@ class NoList(ValueError):
 
 
 def read_lists(
-    path: Path, keys: Collection[str], progress: Callable[[int], None] | None = None
+    path: Path | AnnotationFile,
+    keys: Collection[str],
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[str, bool, list[Any]]]:
     """The entries of some lists of a JSON object, in the order of the file.
 
@@ -42,9 +47,10 @@ def read_lists(
         ValueError: not JSON.
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
-        encoding = json.detect_encoding(file.read(4))
-    with open(path, encoding=encoding, errors="surrogatepass", newline="") as file:
+    with path.open("rb") as content:
+        encoding = json.detect_encoding(content.read(4))
+        content.seek(0)
+        file = io.TextIOWrapper(content, encoding, errors="surrogatepass", newline="")
         yield from _Reader(file, progress).lists(keys)
 
 

@@ -21,11 +21,12 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from tqdm import tqdm
 
 from lmv3det.config import Config
+from lmv3det.data.augment import Augment
 from lmv3det.data.coco import CocoDataset
+from lmv3det.data.joined import TrainDataset, page_repeats
 from lmv3det.data.sampler import TrainSampler
-from lmv3det.data.shards import ShardDataset
 from lmv3det.data.text_noise import TextNoise
-from lmv3det.data.transforms import TestTransform, TrainTransform
+from lmv3det.data.transforms import TestTransform, TrainTransform, shortest_edge_size
 from lmv3det.errors import InputError
 from lmv3det.structures import Batch, Sample, Target
 
@@ -158,7 +159,7 @@ class _Pages(Dataset):
 
     def __init__(
         self,
-        dataset: CocoDataset | ShardDataset,
+        dataset: TrainDataset,
         transform: Callable[..., Sample],
         turn: Any = None,
     ) -> None:
@@ -207,6 +208,64 @@ class _CollateOrError:
             raise
 
 
+class _CollateBySize(_CollateOrError):
+    """Collates pages to a batch for each size that they are padded to: a page's result then does
+    not depend on the pages that it is read with."""
+
+    def __call__(self, samples: list[Sample | InputError]) -> Any:
+        step = self.collate.size_divisibility
+        groups: dict[Any, list[Sample | InputError]] = {}
+        for sample in samples:
+            if isinstance(sample, InputError):
+                return sample
+            groups.setdefault(padded(sample.image.shape, step), []).append(sample)
+        batches = [super(_CollateBySize, self).__call__(group) for group in groups.values()]
+        errors = [batch for batch in batches if isinstance(batch, InputError)]
+        return errors[0] if errors else batches
+
+
+def padded(size: Sequence[int], step: int) -> tuple[int, int]:
+    """(height, width) of a page's input: its sides, rounded up to multiples of `step`."""
+    return -(-size[0] // step) * step, -(-size[1] // step) * step
+
+
+class _BatchesBySize:
+    """Places of the pages of a test loader, in batches of pages that are padded to one size.
+
+    A batch is given when it is full, the last ones of each size at the end.
+
+    Args:
+        dataset: the pages.
+        numbers: those of this process, in order.
+        batch_size: pages a batch.
+        size_of: (height, width) of a page → that of its input.
+    """
+
+    def __init__(
+        self,
+        dataset: CocoDataset,
+        numbers: Sequence[int],
+        batch_size: int,
+        size_of: Callable[[tuple[int, int]], tuple[int, int]],
+    ) -> None:
+        waiting: dict[tuple[int, int], list[int]] = {}
+        self.batches: list[list[int]] = []
+        sizes = dataset.records.sizes() if batch_size > 1 else None
+        for number in numbers:
+            size = (0, 0) if sizes is None else size_of(tuple(sizes[number].tolist()))
+            batch = waiting.setdefault(size, [])
+            batch.append(number)
+            if len(batch) == batch_size:
+                self.batches.append(waiting.pop(size))
+        self.batches += waiting.values()
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
 class _Loader(DataLoader):
     """A DataLoader that raises the InputErrors which its processes hand over."""
 
@@ -223,7 +282,7 @@ class _Loader(DataLoader):
                 raise
             if isinstance(batch, InputError):
                 raise batch
-            yield batch
+            yield from batch if isinstance(batch, list) else [batch]
 
 
 def _lacks_shared_memory(error: BaseException) -> bool:
@@ -245,7 +304,7 @@ def _shared_memory_error() -> InputError:
 
 def build_train_loader(
     config: Config,
-    dataset: CocoDataset | ShardDataset,
+    dataset: TrainDataset,
     page_tokenizer: Tokenize | None,
     *,
     rank: int = 0,
@@ -258,7 +317,8 @@ def build_train_loader(
 
     Args:
         config: `seed`, `device`, `input.*`, `data.workers`, `data.group_by_aspect`,
-            `backbone.pad_token_id` and the dropouts of `text` are read.
+            `data.repeat_threshold`, the weights of `data.train`, `backbone.pad_token_id` and the
+            dropouts of `text` are read.
         dataset: the pages; of shards every process takes its own share.
         page_tokenizer: see `Collate`.
         rank: of this process.
@@ -270,7 +330,7 @@ def build_train_loader(
     Raises:
         InputError: a process without a share; while iterating, at a page that cannot be read.
     """
-    share = dataset.share(rank, world_size) if isinstance(dataset, ShardDataset) else None
+    weights = [split.weight for split in config.data.train_sets]
     sampler = TrainSampler(
         dataset.aspect_ratios(),
         pages_per_batch,
@@ -279,7 +339,8 @@ def build_train_loader(
         world_size=world_size,
         start=start,
         group_by_aspect=config.data.group_by_aspect,
-        share=share,
+        share=dataset.share(rank, world_size),
+        repeats=page_repeats(dataset, weights, config.data.repeat_threshold),
     )
     given = config.input
     text = config.text
@@ -289,6 +350,7 @@ def build_train_loader(
         given.flip,
         given.crop,
         TextNoise(text.page_dropout, text.word_dropout, text.line_dropout),
+        Augment(given.augment) if given.augment.probability else None,
     )
     collate = _collate(config, page_tokenizer, with_targets=True, with_polygons=with_polygons)
     options = _worker_options(config)
@@ -304,7 +366,10 @@ def build_test_loader(
     rank: int = 0,
     world_size: int = 1,
 ) -> DataLoader:
-    """The pages rank, rank + world_size, … once, in order, without targets.
+    """The pages rank, rank + world_size, … once, without targets.
+
+    A batch has pages that are padded to one size, so that a page's detections do not depend on the
+    pages that it is batched with; one page a batch comes in order, of several those of a size.
 
     Args:
         config: `seed`, `device`, `input.*`, `data.workers`, `test.batch_size`,
@@ -319,15 +384,21 @@ def build_test_loader(
     """
     given = config.input
     options = _worker_options(config)
+    collate = _collate(config, page_tokenizer, with_targets=False, with_polygons=False)
+
+    def size_of(size: tuple[int, int]) -> tuple[int, int]:
+        resized = shortest_edge_size(size, given.min_size_test, given.max_size_test)
+        return padded(resized, given.size_divisibility)
+
+    numbers = range(rank, len(dataset), world_size)
     return _Loader(
         _Pages(
             dataset,
             TestTransform(given.min_size_test, given.max_size_test),
             _large_page_turn(options["num_workers"]),
         ),
-        sampler=range(rank, len(dataset), world_size),
-        batch_size=config.test.batch_size,
-        collate_fn=_collate(config, page_tokenizer, with_targets=False, with_polygons=False),
+        batch_sampler=_BatchesBySize(dataset, numbers, config.test.batch_size, size_of),
+        collate_fn=_CollateBySize(collate.collate),
         **options,
     )
 

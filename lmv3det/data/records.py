@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -51,10 +51,18 @@ class Records(Sequence[Record]):
         packed: the index of the annotation file.
         images: folder of the image files.
         numbers: the pages of the index, in order.
+        ids: category id of the file → the id that stands in its place; None where its regions are
+            left out. None keeps them all.
     """
 
-    def __init__(self, packed: Packed, images: Path, numbers: np.ndarray) -> None:
-        self.packed, self.images, self.numbers = packed, images, numbers
+    def __init__(
+        self,
+        packed: Packed,
+        images: Path,
+        numbers: np.ndarray,
+        ids: Mapping[int, int | None] | None = None,
+    ) -> None:
+        self.packed, self.images, self.numbers, self.ids = packed, images, numbers, ids
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -78,7 +86,7 @@ class Records(Sequence[Record]):
             self.images / name,
             int(index.width[number]),
             int(index.height[number]),
-            Regions(index, number),
+            Regions(index, number, self.ids),
         )
 
     def file_names(self) -> list[str]:
@@ -86,9 +94,32 @@ class Records(Sequence[Record]):
         names = self.packed.names.tobytes().decode("utf-8", "surrogatepass").split("\0")
         return [names[number] for number in self.numbers.tolist()]
 
+    def sizes(self) -> np.ndarray:
+        """N×2 int64, height and width of every page."""
+        return np.stack([self.packed.height, self.packed.width], axis=1)[self.numbers]
+
     def aspect_ratios(self) -> np.ndarray:
         """N float64, height / width of every page."""
         return self.packed.height[self.numbers] / self.packed.width[self.numbers]
+
+    def page_classes(self, class_of: Mapping[int, int], number: int) -> np.ndarray:
+        """N×C bool: which classes have regions on each page, crowds left out.
+
+        Args:
+            class_of: category id → class index.
+            number: C.
+        """
+        index = self.packed
+        present = np.zeros((len(index.image_id), number + 1), dtype=bool)  # the last: left out
+        known, place = np.unique(index.category_id, return_inverse=True)
+        ids = [key if self.ids is None else self.ids[key] for key in known.tolist()]
+        classes = np.array(
+            [number if key is None else class_of[key] for key in ids], dtype=np.int64
+        )
+        page = np.repeat(np.arange(len(index.image_id)), np.diff(index.region_start))
+        counted = index.iscrowd == 0
+        present[page[counted], classes[place][counted]] = True
+        return present[self.numbers, :number]
 
 
 @dataclass(frozen=True)
@@ -97,6 +128,7 @@ class Regions:
 
     packed: Packed
     page: int
+    ids: Mapping[int, int | None] | None = None
 
     @property
     def _span(self) -> slice:
@@ -116,7 +148,10 @@ class Regions:
             range(span.start, span.stop),
         )
         found = []
-        for key, category, box, area, crowd, region in zip(*columns, strict=True):
+        for key, own, box, area, crowd, region in zip(*columns, strict=True):
+            category = own if self.ids is None else self.ids[own]
+            if category is None:
+                continue
             segmentation = self._segmentation(region)
             if isinstance(segmentation, list):
                 segmentation = [flat.tolist() for flat in segmentation]
@@ -140,13 +175,18 @@ class Regions:
         height × width."""
         index, span = self.packed, self._span
         regions = np.flatnonzero(index.iscrowd[span] == 0)
+        categories = index.category_id[span][regions].tolist()
+        if self.ids is not None:
+            folded = [self.ids[category] for category in categories]
+            regions = regions[[category is not None for category in folded]]
+            categories = [category for category in folded if category is not None]
         boxes = index.bbox[4 * span.start : 4 * span.stop].reshape(-1, 4)[regions]
         boxes[:, 2:] += boxes[:, :2]
         outlines = [
             outline(self._segmentation(region), box, height, width)
             for region, box in zip((regions + span.start).tolist(), boxes, strict=True)
         ]
-        return boxes, index.category_id[span][regions].tolist(), outlines
+        return boxes, categories, outlines
 
     def _segmentation(self, region: int) -> list[np.ndarray] | dict[str, Any] | None:
         """Polygons as flat float64 arrays, a run-length mask, or None."""
@@ -164,7 +204,12 @@ class Regions:
         return [values[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
 
 
-def pages_with_regions(index: Packed) -> np.ndarray:
-    """N bool: whether each page of an index has regions that are no crowds."""
-    counts = np.concatenate([[0], np.cumsum(index.iscrowd == 0)])
+def pages_with_regions(index: Packed, ids: Mapping[int, int | None] | None = None) -> np.ndarray:
+    """N bool: whether each page of an index has regions that are no crowds, and that `ids`, as of
+    `Records`, does not leave out."""
+    counted = index.iscrowd == 0
+    dropped = [key for key, kept in (ids or {}).items() if kept is None]
+    if dropped:
+        counted = counted & ~np.isin(index.category_id, dropped)
+    counts = np.concatenate([[0], np.cumsum(counted)])
     return np.diff(counts[index.region_start]) > 0

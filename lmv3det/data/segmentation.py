@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lmv3det.data.limits import MAX_SIDE
 from lmv3det.files import are_numbers, is_int
 from lmv3det.structures import Polygons
 
@@ -32,6 +33,37 @@ def outline(segmentation: Any, box: np.ndarray, height: int, width: int) -> Poly
     if segmentation is not None:
         boxes = rectangles(run_lengths(segmentation, height, width), height)
     return list(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
+
+
+def bounds(segmentation: Any) -> tuple[float, float, float, float] | None:
+    """The x, y, w, h of a COCO segmentation; None where it is none, or malformed."""
+    if not segmentation:
+        return None
+    try:
+        if isinstance(segmentation, dict):
+            size = segmentation.get("size")
+            if not isinstance(size, list) or len(size) != 2 or not all(map(is_int, size)):
+                return None
+            if not 0 < min(size) <= max(size) <= MAX_SIDE:
+                return None
+            height, width = size
+            ends = np.cumsum(run_lengths(segmentation, height, width))
+            starts, stops = ends[0::2][: len(ends[1::2])], ends[1::2]
+            starts, stops = starts[stops > starts], stops[stops > starts]
+            if not len(starts):
+                return None
+            first, last = starts // height, (stops - 1) // height
+            x0, x1 = int(first.min()), int(last.max()) + 1
+            inner = first == last
+            y0 = int(np.where(inner, starts % height, 0).min())
+            y1 = int(np.where(inner, (stops - 1) % height + 1, height).max())
+            return x0, y0, x1 - x0, y1 - y0
+        check_polygons(segmentation)
+    except ValueError:
+        return None
+    xs = [x for flat in segmentation for x in flat[0::2]]
+    ys = [y for flat in segmentation for y in flat[1::2]]
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
 def check_polygons(segmentation: Any) -> None:
@@ -124,3 +156,23 @@ def rectangles(runs: np.ndarray, height: int) -> np.ndarray:
     return np.stack([column[begin], y0[begin], column[end] + 1, y1[begin]], axis=1).astype(
         np.float64
     )
+
+
+def mask_runs(mask: np.ndarray, left: int, top: int, height: int, width: int) -> dict[str, Any]:
+    """The COCO run-length mask of a page, of a part of it.
+
+    Args:
+        mask: H'×W' bool, within the page.
+        left: column of the page at which it begins.
+        top: row, likewise.
+        height: of the page, pixels.
+        width: of the page, pixels.
+    """
+    padded = np.pad(mask, ((1, 1), (0, 0))).astype(np.int8)
+    change = np.diff(padded, axis=0).T  # W'×(H' + 1): column by column
+    columns, starts = np.nonzero(change == 1)
+    stops = np.nonzero(change == -1)[1]
+    offset = (columns + left) * height + top
+    ends = np.stack([offset + starts, offset + stops], axis=1).ravel()
+    counts = np.diff(np.concatenate([[0], ends, [height * width]]))
+    return {"size": [height, width], "counts": counts.tolist()}

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 
 from lmv3det.data.addresses import read_bytes
-from lmv3det.data.categories import Category
+from lmv3det.data.categories import Category, match_categories
+from lmv3det.data.class_map import fold_categories
 from lmv3det.data.coco import fit_lines, fit_regions
 from lmv3det.data.images import can_be, decode_image
 from lmv3det.data.segmentation import check_polygons, outline
@@ -31,6 +32,9 @@ INDEX = "index.json"
 FORMAT, VERSION = "lmv3det shards", 1
 COLUMNS = ("image_id", "width", "height", "regions", "image", "annotations", "ocr")
 """Of the index: a list a shard, one value a page; of the last three, [first byte, bytes]."""
+CATEGORIES = "categories"
+"""A further list of the index: of each page the ids of its regions' categories, each once. Indices
+of older versions lack it."""
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -63,6 +67,7 @@ class ShardDataset:
         malformed_ocr: malformed OCR is an error, or its faulty entries are left out (`skip`).
         keep_empty: keep pages without regions.
         least_side: as in `CocoDataset`.
+        classes: as in `CocoDataset`.
 
     Attributes:
         categories: class index → category.
@@ -80,6 +85,7 @@ class ShardDataset:
         malformed_ocr: Literal["error", "skip"] = "error",
         keep_empty: bool = True,
         least_side: int | None = None,
+        classes: str | Mapping[str, str | None] | None = None,
     ) -> None:
         self.least_side = least_side
         self.with_text, self.malformed_ocr = with_text, malformed_ocr
@@ -87,8 +93,13 @@ class ShardDataset:
         folder, slash, _ = self.addresses[0].rpartition("/")
         self.index = f"{folder}{slash}{INDEX}"
         content = _read_index(self.index)
-        self.categories = [Category(entry["id"], entry["name"]) for entry in content["categories"]]
-        self.class_of = {c.id: k for k, c in enumerate(self.categories)}
+        own = [Category(entry["id"], entry["name"]) for entry in content["categories"]]
+        self.file_categories = own
+        self.ids: dict[int, int | None] = {category.id: category.id for category in own}
+        if classes:
+            fold = fold_categories(own, classes, self.index)
+            self.file_categories, self.ids = fold.categories, fold.ids
+        self.use_categories(self.file_categories)
         shards = {shard["name"]: shard for shard in content["shards"]}
         names = [PurePosixPath(address).name for address in self.addresses]
         unknown = [name for name in names if name not in shards]
@@ -104,9 +115,15 @@ class ShardDataset:
             name: np.concatenate([np.array(shard[name], dtype=np.int64) for shard in chosen])
             for name in COLUMNS
         }
+        self.categories_of_page: list[list[int]] | None = None
+        if all(CATEGORIES in shard for shard in chosen):
+            self.categories_of_page = [ids for shard in chosen for ids in shard[CATEGORIES]]
         self.numbers = np.arange(len(self.keys))
         if not keep_empty:
-            self.numbers = self.numbers[columns["regions"] > 0]
+            with_regions = columns["regions"] > 0
+            if None in self.ids.values():
+                with_regions &= self._classes_of_all().any(axis=1)
+            self.numbers = self.numbers[with_regions]
         if not len(self.numbers):
             raise InputError(f"{pattern}: no page in these shards")
         lacking = int((columns["ocr"][self.numbers, 1] < 0).sum())
@@ -122,6 +139,36 @@ class ShardDataset:
     def aspect_ratios(self) -> np.ndarray:
         """N float64, height / width of every page."""
         return self.columns["height"][self.numbers] / self.columns["width"][self.numbers]
+
+    def use_categories(self, categories: Sequence[Category]) -> None:
+        """Number the classes as a list does.
+
+        Raises:
+            InputError: the shards' categories cannot be matched to the list's.
+        """
+        mapping = match_categories(categories, self.file_categories)
+        self.categories = list(categories)
+        self.class_of = {c.id: k for c, k in zip(self.file_categories, mapping, strict=True)}
+
+    def page_classes(self) -> np.ndarray:
+        """N×C bool: which classes have regions on each page, crowds left out.
+
+        Raises:
+            InputError: the index does not say.
+        """
+        return self._classes_of_all()[self.numbers]
+
+    def _classes_of_all(self) -> np.ndarray:
+        if self.categories_of_page is None:
+            raise InputError(
+                f"{self.index}: does not say which classes a page has: write the shards again "
+                "(lmv3det shards)"
+            )
+        present = np.zeros((len(self.keys), len(self.categories)), dtype=bool)
+        for row, ids in zip(present, self.categories_of_page, strict=True):
+            kept = (self.ids[key] for key in ids)
+            row[[self.class_of[key] for key in kept if key is not None]] = True
+        return present
 
     def page_size(self, index: int) -> tuple[int, int]:
         """(height, width) of a page."""
@@ -177,7 +224,11 @@ class ShardDataset:
 
     def _add_regions(self, sample: Sample, content: bytes, where: str) -> None:
         try:
-            entries = [e for e in json.loads(content)["annotations"] if not e.get("iscrowd", 0)]
+            entries = [
+                entry
+                for entry in json.loads(content)["annotations"]
+                if not entry.get("iscrowd", 0) and self.ids[entry["category_id"]] is not None
+            ]
             boxes = np.zeros((len(entries), 4))
             for box, entry in zip(boxes, entries, strict=True):
                 if not (len(entry["bbox"]) == 4 and are_numbers(entry["bbox"])):
@@ -187,7 +238,8 @@ class ShardDataset:
                     check_polygons(entry["segmentation"])
             boxes[:, 2:] += boxes[:, :2]
             sample.classes = np.array(
-                [self.class_of[entry["category_id"]] for entry in entries], dtype=np.int64
+                [self.class_of[self.ids[entry["category_id"]]] for entry in entries],  # type: ignore[index]
+                dtype=np.int64,
             )
             frame = (sample.page.height, sample.page.width)
             outlines = [
@@ -208,6 +260,10 @@ def _read_index(address: str) -> dict[str, Any]:
             raise ValueError(f"{index['format']!r:.40}, version {index['version']!r:.20}")
         for shard in index["shards"]:
             _check_shard(shard)
+        known = {category["id"] for category in index["categories"]}
+        for shard in index["shards"]:
+            if not known.issuperset(key for ids in shard.get(CATEGORIES, []) for key in ids):
+                raise ValueError(f"{shard['name']}: a page has a category that is not listed")
         for category in index["categories"]:
             if not (is_int(category["id"]) and isinstance(category["name"], str)):
                 raise ValueError(f"category {category!r:.80}")
@@ -233,5 +289,9 @@ def _check_shard(shard: dict[str, Any]) -> None:
             parts = (value for pair in values for value in pair)
         if len(values) != count or not all(is_int(value) for value in parts):
             raise ValueError(f"{shard['name']}: {name} must have {count} whole numbers")
+    if CATEGORIES in shard:
+        lists = shard[CATEGORIES]
+        if len(lists) != count or not all(is_int(key) for ids in lists for key in ids):
+            raise ValueError(f"{shard['name']}: {CATEGORIES} must have {count} lists of ids")
     if count and min(*shard["width"], *shard["height"]) < 1:
         raise ValueError(f"{shard['name']}: a page without size")

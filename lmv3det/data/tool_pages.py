@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import posixpath
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lmv3det.data.coco_pages import names_in
+from lmv3det.data.coco_pages import NAMED
+from lmv3det.data.image_folder import ImageFolder, last_part, same_path
 from lmv3det.data.images import read_size
 from lmv3det.data.issues import DataReport
+from lmv3det.data.segmentation import mask_runs
 from lmv3det.errors import InputError
-from lmv3det.files import are_numbers
-
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
-"""A file that was uploaded to Label Studio: its name with a random number before it."""
+from lmv3det.files import as_int
 
 
 class ToolPages:
@@ -34,19 +30,38 @@ class ToolPages:
         self.pages: list[dict[str, Any]] = []
         self.regions: list[dict[str, Any]] = []
         self.labels: list[str] = []
-        self.listed: dict[Path, set[str]] = {}
+        self.folder = ImageFolder(images)
+
+    def size(self, name: str) -> tuple[int, int] | None:
+        """(width, height) of the file that a page is called by; None where it cannot be read."""
+        try:
+            height, width = read_size(self.images / self.find(name))
+        except (InputError, OSError):  # as the check of the pages tells
+            return None
+        return width, height
 
     def add_page(self, name: str, width: Any = None, height: Any = None) -> int:
-        """Add a page, and return its id. A size that is not said is read from the file."""
-        if width is None or height is None:
-            with contextlib.suppress(InputError, OSError):  # as the check of the pages tells
-                height, width = read_size(self.images / name)
-        self.pages.append(
-            {"id": len(self.pages) + 1, "file_name": name, "width": width, "height": height}
-        )
+        """Add a page, and return its id.
+
+        Args:
+            name: as the tool calls its file.
+            width: pixels; read from the file where it is not said.
+            height: likewise.
+        """
+        size = self.size(name) if width is None or height is None else None
+        width, height = size or (width, height)
+        page = {"id": len(self.pages) + 1, "file_name": self.find(name), NAMED: same_path(name)}
+        self.pages.append({**page, "width": width, "height": height})
         return len(self.pages)
 
-    def add_region(self, page: int, label: str, points: np.ndarray, is_box: bool) -> None:
+    def add_region(
+        self,
+        page: int,
+        label: str,
+        points: np.ndarray,
+        is_box: bool,
+        mask: dict[str, Any] | None = None,
+    ) -> None:
         """Add a region.
 
         Args:
@@ -54,6 +69,7 @@ class ToolPages:
             label: its class.
             points: K×2 pixels, corners of a polygon, or with `is_box` two of a box.
             is_box: the sides are those of the page.
+            mask: its run-length mask, of which `points` are the box.
         """
         if label not in self.labels:
             self.labels.append(label)
@@ -65,32 +81,40 @@ class ToolPages:
             "bbox": [*low.tolist(), *(high - low).tolist()],
             "iscrowd": 0,
         }
-        if not is_box:
+        if mask is not None:
+            region["segmentation"] = mask
+        elif not is_box:
             region["segmentation"] = [points.ravel().tolist()]
         self.regions.append(region)
 
-    def find(self, name: str) -> str:
-        """A page's file relative to the image folder.
+    def add_mask(self, page: int, label: str, mask: np.ndarray, left: int, top: int) -> str | None:
+        """Add a region of the pixels of a mask; what is wrong with it where it is none.
 
-        Tools name a file from a folder of their own: the longest end of its path that is a file in
-        the image folder is taken, also without the number that an upload puts before it. Where
-        there is none, the file's name.
+        Args:
+            page: its id.
+            label: its class.
+            mask: H'×W' bool.
+            left: column of the page at which the mask begins.
+            top: row, likewise.
         """
-        path = posixpath.normpath(name.replace("\\", "/"))
-        parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-        for start in range(len(parts)):
-            end = "/".join(parts[start:])
-            if self._there(end):
-                return end
-        last = parts[-1] if parts else ""
-        uploaded = _UPLOADED.fullmatch(last)
-        return uploaded[1] if uploaded and self._there(uploaded[1]) else last
+        width, height = (as_int(self.pages[page - 1][key]) for key in ("width", "height"))
+        if width is None or height is None:
+            return "a mask of a page without size"
+        cut = mask[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
+        rows, columns = np.flatnonzero(cut.any(axis=1)), np.flatnonzero(cut.any(axis=0))
+        if not len(rows):
+            return "an empty mask" if not mask.any() else "a mask off the page"
+        x, y = int(columns[0]), int(rows[0])
+        tight = cut[y : rows[-1] + 1, x : columns[-1] + 1]
+        x, y = x + max(left, 0), y + max(top, 0)
+        box = np.array([[x, y], [x + tight.shape[1], y + tight.shape[0]]], dtype=np.float64)
+        self.add_region(page, label, box, True, mask_runs(tight, x, y, height, width))
+        return None
 
-    def _there(self, name: str) -> bool:
-        path = self.images / name
-        if path.parent not in self.listed:
-            self.listed[path.parent] = names_in(path.parent)
-        return path.name in self.listed[path.parent]
+    def find(self, name: str) -> str:
+        """A page's file relative to the image folder (`ImageFolder.find`). Where there is none, the
+        file's name."""
+        return self.folder.find(name) or last_part(name)
 
     def lists(self, labels: Sequence[str] | None = None) -> dict[str, list[dict[str, Any]]]:
         """`images`, `annotations` and `categories` of a COCO file.
@@ -107,29 +131,3 @@ class ToolPages:
         ]
         categories = [{"id": key, "name": name} for name, key in ids.items()]
         return {"images": self.pages, "annotations": regions, "categories": categories}
-
-
-def read_points(points: Any) -> np.ndarray | None:
-    """K×2 float64 of a list of x, y pairs; None where it is none."""
-    if not isinstance(points, list) or not points:
-        return None
-    if not all(isinstance(p, list) and len(p) == 2 and are_numbers(p) for p in points):
-        return None
-    return np.array(points, dtype=np.float64)
-
-
-def turned_box(
-    box: Sequence[float], degrees: float, centre: Sequence[float] | None = None
-) -> np.ndarray:
-    """The 4×2 corners of a box that was turned clockwise.
-
-    Args:
-        box: x, y, width, height before.
-        degrees: the angle.
-        centre: x, y of the point that stays; None: the middle of the box.
-    """
-    x, y, w, h = box
-    corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
-    fixed = np.array([x + w / 2, y + h / 2] if centre is None else centre)
-    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
-    return (corners - fixed) @ np.array([[cosine, sine], [-sine, cosine]]) + fixed

@@ -6,10 +6,11 @@ the pixels of the image. `page` is left alone: it describes the file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from lmv3det.data.pixels import resize_image
 from lmv3det.data.text_noise import TextNoise
@@ -83,40 +84,109 @@ def crop(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
     height, width = sample.image.shape[:2]
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise ValueError(f"the window {window} is empty or leaves the image of {width}×{height}")
-    offset, limit = np.array([x0, y0]), np.array([x1 - x0, y1 - y0])
+    offset = np.array([x0, y0])
+    return _cut(
+        replace(
+            sample,
+            image=np.ascontiguousarray(sample.image[y0:y1, x0:x1]),
+            boxes=sample.boxes - np.tile(offset, 2),
+            polygons=[[polygon - offset for polygon in outline] for outline in sample.polygons],
+            line_boxes=sample.line_boxes - np.tile(offset, 2),
+        )
+    )
+
+
+def warp(sample: Sample, matrix: np.ndarray, fill: tuple[int, int, int]) -> Sample:
+    """Move a page by a projective map, in a frame of the same size.
+
+    A region's outline is moved point by point. Its box goes where the outline's bounds go, as far
+    from them on each side as before; what leaves the frame is cut as `crop` does. The boxes of OCR
+    lines are those around their moved corners, as an OCR engine would give them.
+
+    Args:
+        sample: the page.
+        matrix: 3×3, from (x, y, 1) of the page to the new page, in pixels with the origin at the
+            upper left corner of the first pixel.
+        fill: R, G, B where no page is.
+    """
+    height, width = sample.image.shape[:2]
+    inverse = np.linalg.inv(matrix)
+    # Pillow adds half a pixel on both sides, so that the matrix is the one of such coordinates.
+    image = Image.fromarray(sample.image).transform(
+        (width, height),
+        Image.Transform.PERSPECTIVE,
+        (inverse / inverse[2, 2]).ravel()[:8].tolist(),
+        Image.Resampling.BILINEAR,
+        fillcolor=fill,
+    )
+    boxes, polygons = _move_regions(sample, matrix)
+    corners = sample.line_boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
+    moved = _move(corners, matrix).reshape(-1, 4, 2)
+    line_boxes = np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+    return _cut(
+        replace(
+            sample,
+            image=np.array(image),
+            boxes=boxes,
+            polygons=polygons,
+            line_boxes=line_boxes,
+        )
+    )
+
+
+def _move(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points K×2 through a 3×3 projective map."""
+    moved = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved[:, :2] / moved[:, 2:]
+
+
+def _move_regions(sample: Sample, matrix: np.ndarray) -> tuple[np.ndarray, list[Polygons]]:
+    """The moved boxes G×4, and the moved outlines."""
+    parts = [polygon for outline in sample.polygons for polygon in outline]
+    if not parts:
+        return sample.boxes, sample.polygons
+    points = np.concatenate(parts)
+    moved = _move(points, matrix)
+    lengths = [sum(map(len, outline)) for outline in sample.polygons]
+    starts = np.cumsum([0, *lengths[:-1]])
+    bounds = [
+        np.concatenate([np.minimum.reduceat(p, starts), np.maximum.reduceat(p, starts)], axis=1)
+        for p in (points, moved)
+    ]
+    pieces = iter(np.split(moved, np.cumsum([len(part) for part in parts])[:-1]))
+    polygons = [[next(pieces) for _ in outline] for outline in sample.polygons]
+    return bounds[1] + sample.boxes - bounds[0], polygons
+
+
+def _cut(sample: Sample) -> Sample:
+    """Cut regions and lines that stick out of the image; `crop` says how."""
+    limit = np.array(sample.image.shape[1::-1], dtype=np.float64)
     boxes, polygons, kept = [], [], []
     for index, (box, outline) in enumerate(zip(sample.boxes, sample.polygons, strict=True)):
-        shifted = box - np.tile(offset, 2)
-        moved = [polygon - offset for polygon in outline]
-        if (shifted[:2] < 0).any() or (shifted[2:] > limit).any():
-            shifted = np.concatenate([shifted[:2].clip(min=0), np.minimum(shifted[2:], limit)])
-            if (shifted[2:] <= shifted[:2]).any():
+        if (box[:2] < 0).any() or (box[2:] > limit).any():
+            box = np.concatenate([box[:2].clip(min=0), np.minimum(box[2:], limit)])
+            if (box[2:] <= box[:2]).any():
                 continue
-            moved = clip_outline(moved, limit[0], limit[1])
-            if not moved:
+            outline = clip_outline(outline, limit[0], limit[1])
+            if not outline:
                 continue
-            points = np.concatenate(moved)
-            shifted = np.concatenate(
-                [
-                    np.maximum(shifted[:2], points.min(axis=0)),
-                    np.minimum(shifted[2:], points.max(axis=0)),
-                ]
+            points = np.concatenate(outline)
+            box = np.concatenate(
+                [np.maximum(box[:2], points.min(axis=0)), np.minimum(box[2:], points.max(axis=0))]
             )
-            if (shifted[2:] - shifted[:2] < 1).any():
+            if (box[2:] - box[:2] < 1).any():
                 continue
-        boxes.append(shifted)
-        polygons.append(moved)
+        boxes.append(box)
+        polygons.append(outline)
         kept.append(index)
-    centres = (sample.line_boxes[:, :2] + sample.line_boxes[:, 2:]) / 2 - offset
+    centres = (sample.line_boxes[:, :2] + sample.line_boxes[:, 2:]) / 2
     inside = ((centres >= 0) & (centres < limit)).all(axis=1)
-    lines = sample.line_boxes[inside] - np.tile(offset, 2)
     return replace(
         sample,
-        image=np.ascontiguousarray(sample.image[y0:y1, x0:x1]),
         boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
         classes=sample.classes[kept],
         polygons=polygons,
-        line_boxes=lines.clip(min=0, max=np.tile(limit, 2)),
+        line_boxes=sample.line_boxes[inside].clip(min=0, max=np.tile(limit, 2)),
         lines=[line for line, keep in zip(sample.lines, inside, strict=True) if keep],
     )
 
@@ -162,7 +232,7 @@ def _area(polygon: np.ndarray) -> float:
 
 
 class TrainTransform:
-    """What training does to a page: by chance a flip and a crop, then a resize.
+    """What training does to a page: by chance a flip and a crop, a resize, and another look.
 
     Args:
         min_sizes: shortest sides in pixels, one of which is drawn.
@@ -172,6 +242,7 @@ class TrainTransform:
             600, a window of 384 to 600 pixels each way. The window is cut from the page itself and
             resized once, rather than resized twice.
         text_noise: what it does to the text; None leaves it as it is.
+        augment: what it does to the resized page, such as `augment.Augment`; None leaves it.
     """
 
     def __init__(
@@ -181,10 +252,12 @@ class TrainTransform:
         flip: float = 0.0,
         crop: float = 0.0,
         text_noise: TextNoise | None = None,
+        augment: Callable[[Sample, np.random.Generator], Sample] | None = None,
     ) -> None:
         self.min_sizes, self.max_size = list(min_sizes), max_size
         self.flip, self.crop = flip, crop
         self.text_noise = text_noise or TextNoise()
+        self.augment = augment
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """The changed page; every draw comes from `generator`."""
@@ -194,7 +267,8 @@ class TrainTransform:
             sample = crop(sample, random_window(sample.image.shape[:2], generator))
         shortest = int(generator.choice(self.min_sizes))
         sample = self.text_noise(sample, generator)
-        return resize(sample, shortest_edge_size(sample.image.shape[:2], shortest, self.max_size))
+        sample = resize(sample, shortest_edge_size(sample.image.shape[:2], shortest, self.max_size))
+        return sample if self.augment is None else self.augment(sample, generator)
 
 
 def random_window(

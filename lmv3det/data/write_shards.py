@@ -11,11 +11,12 @@ from typing import Any
 from tqdm import tqdm
 
 from lmv3det.data.coco import CocoDataset, size_problem
+from lmv3det.data.images import IMAGE_SUFFIXES, read_format
 from lmv3det.data.records import Record
-from lmv3det.data.shards import COLUMNS, FORMAT, INDEX, VERSION
+from lmv3det.data.shards import CATEGORIES, COLUMNS, FORMAT, INDEX, VERSION
 from lmv3det.errors import InputError
 from lmv3det.files import lock_folder, replacing
-from lmv3det.text.ocr_json import ocr_path
+from lmv3det.text.ocr_json import ocr_path, other_image, read_ocr
 
 
 def write_shards(
@@ -72,7 +73,11 @@ class _Shard:
     """The entry of a shard in the index, page by page."""
 
     def __init__(self, name: str) -> None:
-        self.content: dict[str, Any] = {"name": name, "keys": [], **{c: [] for c in COLUMNS}}
+        self.content: dict[str, Any] = {
+            "name": name,
+            "keys": [],
+            **{c: [] for c in (*COLUMNS, CATEGORIES)},
+        }
 
     def add(self, archive: tarfile.TarFile, dataset: CocoDataset, record: Record) -> None:
         """Add the members of a page to the tar file, and their places to the index."""
@@ -93,14 +98,22 @@ class _Shard:
         content["width"].append(record.width)
         content["height"].append(record.height)
         content["regions"].append(sum(not entry["iscrowd"] for entry in annotations))
+        categories = {entry["category_id"] for entry in annotations if not entry["iscrowd"]}
+        content[CATEGORIES].append(sorted(categories))
         # webdataset reads the suffix as the part behind the first dot, in lower case.
-        image = f"{key}{record.path.suffix.lower()}"
+        suffix = record.path.suffix.lower()
+        if suffix not in IMAGE_SUFFIXES:  # a name of some other kind, which tar may not take
+            suffix = f".{read_format(record.path)}"
+        image = f"{key}{suffix}"
         content["image"].append(_member(archive, image, record.path.read_bytes()))
         content["annotations"].append(_member(archive, f"{key}.json", json.dumps(about).encode()))
         ocr = [-1, -1]
         if dataset.with_text:
-            path = ocr_path(dataset.ocr, record.file_name)
+            path = ocr_path(dataset.ocr, record.file_name, dataset.images)
             if path.exists():
+                problem = other_image(read_ocr(path, malformed="skip"), record.path)
+                if problem:
+                    raise InputError(f"{path}: {problem}; read the text of {record.path} again")
                 ocr = _member(archive, f"{key}.ocr.json", path.read_bytes())
         content["ocr"].append(ocr)
 

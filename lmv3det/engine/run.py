@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
+from lmv3det import distributed
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.checkpoint.untrusted import named_code
 from lmv3det.config import Config
-from lmv3det.engine import distributed
-from lmv3det.engine.distributed import World
+from lmv3det.distributed import World
 from lmv3det.engine.setup import check_files, shorten_warmup, use_default_model
 from lmv3det.engine.state import LAST, checkpoints, read_resumable
 from lmv3det.engine.trainer import Trainer

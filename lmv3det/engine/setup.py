@@ -9,12 +9,14 @@ from typing import Any
 
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.checkpoint.loading import build_with_weights, checkpoint_page_tokenizer
-from lmv3det.config import Config
+from lmv3det.config import Config, SplitConfig, TrainSplitConfig
 from lmv3det.data.categories import Category
+from lmv3det.data.class_map import join_categories
 from lmv3det.data.coco import CocoDataset
+from lmv3det.data.joined import JoinedDataset, TrainDataset
 from lmv3det.data.shards import ShardDataset
 from lmv3det.data.transforms import CROP_SHORT_SIDES
-from lmv3det.engine.distributed import World
+from lmv3det.distributed import World
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
 from lmv3det.model.detector import LayoutDetector, build_detector
@@ -71,29 +73,34 @@ def check_files(config: Config) -> None:
     Raises:
         InputError: one is missing, naming the setting.
     """
-    for name in ("train", "val"):
-        split = getattr(config.data, name)
-        if getattr(split, "shards", None) is not None:
-            set_too = [k for k in ("annotations", "images", "ocr") if getattr(split, k) is not None]
-            if set_too:
-                raise InputError(
-                    f"data.{name}.shards and data.{name}.{set_too[0]} are both set: set one of "
-                    "them to null"
-                )
-            continue
-        paths = {"annotations": split.annotations, "images": split.images}
-        if name == "val" and not any(paths.values()):
-            continue
-        for key, path in paths.items():
-            what = "annotation file" if key == "annotations" else "image folder"
-            fix = f"give it by data.{name}.{key}=PATH, or in the config file"
-            if path is None:
-                raise InputError(f"data.{name}.{key}, the {what}, is not set; {fix}")
-            exists = Path(path).is_dir() or (key == "annotations" and Path(path).is_file())
-            if not exists:
-                raise InputError(
-                    f"data.{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {fix}"
-                )
+    several = isinstance(config.data.train, list)
+    for number, split in enumerate(config.data.train_sets):
+        _check_split(split, f"data.train[{number}]" if several else "data.train")
+    if config.data.val.annotations or config.data.val.images:
+        _check_split(config.data.val, "data.val")
+
+
+def _check_split(split: SplitConfig, name: str) -> None:
+    """`check_files` for one data set, which messages call `name`."""
+    if isinstance(split, TrainSplitConfig) and split.shards is not None:
+        set_too = [k for k in ("annotations", "images", "ocr") if getattr(split, k) is not None]
+        if set_too:
+            raise InputError(
+                f"{name}.shards and {name}.{set_too[0]} are both set: set one of them to null"
+            )
+        return
+    for key, path in (("annotations", split.annotations), ("images", split.images)):
+        what = "annotation file" if key == "annotations" else "image folder"
+        fix = f"give it by {name}.{key}=PATH, or in the config file"
+        if "[" in name:
+            fix = "give it in the config file"
+        if path is None:
+            raise InputError(f"{name}.{key}, the {what}, is not set; {fix}")
+        exists = Path(path).is_dir() or (key == "annotations" and Path(path).is_file())
+        if not exists:
+            raise InputError(
+                f"{name}.{key} is {path}: no such {what} (seen from {Path.cwd()}); {fix}"
+            )
 
 
 def micro_batch_size(config: Config, world_size: int) -> int:
@@ -121,10 +128,10 @@ def _least_side(config: Config) -> int:
     return max(*config.input.min_size_train, crop)
 
 
-def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, CocoDataset | None]:
+def read_data(config: Config, quiet: bool) -> tuple[TrainDataset, CocoDataset | None]:
     """The training pages, and those for evaluation where the config names some.
 
-    `model.num_classes` is set to the number of categories where it is None.
+    `model.num_classes` is set to the number of classes where it is None.
 
     Args:
         quiet: log nothing.
@@ -135,37 +142,30 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, 
     data, model = config.data, config.model
     options: dict[str, Any] = {
         "with_text": config.text.selection != "none",
-        "strict": data.strict,
         "missing_ocr": data.missing_ocr,
         "malformed_ocr": data.malformed_ocr,
-        "quiet": quiet,
     }
-    least_side = _least_side(config) if data.reduced_jpeg else None
-    train: CocoDataset | ShardDataset
-    if data.train.shards is not None:
-        train = ShardDataset(
-            data.train.shards,
-            with_text=options["with_text"],
-            missing_ocr=data.missing_ocr,
-            malformed_ocr=data.malformed_ocr,
-            keep_empty=data.keep_empty,
-            least_side=least_side,
-        )
-    else:
-        assert data.train.annotations is not None and data.train.images is not None
-        train = CocoDataset(
-            data.train.annotations,
-            data.train.images,
-            data.train.ocr,
-            keep_empty=data.keep_empty,
-            least_side=least_side,
-            **options,
-        )
-    number = len(train.categories)
-    if model.num_classes not in (None, number):
+    parts = [_read_train(config, split, options, quiet) for split in data.train_sets]
+    if not any(part.page_classes().any() for part in parts):
+        named = ", ".join(str(split.shards or split.annotations) for split in data.train_sets)
         raise InputError(
-            f"model.num_classes is {model.num_classes}, but "
-            f"{data.train.shards or data.train.annotations} has {number} "
+            f"{named}: no region in any page, so that there is nothing to train on (crowds are "
+            "not trained on); `lmv3det check` tells more"
+        )
+    categories = join_categories([part.categories for part in parts], data.classes)
+    train: TrainDataset = parts[0]
+    if len(parts) > 1:
+        train = JoinedDataset(parts, categories)
+        if not quiet:
+            named = ", ".join(category.name for category in categories)
+            log.info("%d data sets joined, with the classes %s", len(parts), named)
+    else:
+        train.use_categories(categories)
+    number = len(categories)
+    if model.num_classes not in (None, number):
+        names = ", ".join(str(split.shards or split.annotations) for split in data.train_sets)
+        raise InputError(
+            f"model.num_classes is {model.num_classes}, but {names} has {number} "
             f"categories: set model.num_classes={number}, or leave it out"
         )
     model.num_classes = number
@@ -177,10 +177,32 @@ def read_data(config: Config, quiet: bool) -> tuple[CocoDataset | ShardDataset, 
         data.val.annotations,
         data.val.images,
         data.val.ocr,
-        categories=train.categories,
+        categories=categories,
+        classes=data.val.classes,
+        strict=data.strict,
+        quiet=quiet,
         **options,
     )
     return train, val
+
+
+def _read_train(
+    config: Config, split: TrainSplitConfig, options: dict[str, Any], quiet: bool
+) -> TrainDataset:
+    """One data set to train on, with its own classes."""
+    data = config.data
+    more: dict[str, Any] = {
+        "keep_empty": data.keep_empty,
+        "least_side": _least_side(config) if data.reduced_jpeg else None,
+        "classes": split.classes,
+        **options,
+    }
+    if split.shards is not None:
+        return ShardDataset(split.shards, **more)
+    assert split.annotations is not None and split.images is not None
+    return CocoDataset(
+        split.annotations, split.images, split.ocr, strict=data.strict, quiet=quiet, **more
+    )
 
 
 def build_model(

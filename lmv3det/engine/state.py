@@ -110,7 +110,9 @@ def same_randomness(device: torch.device) -> Iterator[None]:
 def changed_settings(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """Settings that differ: key → (old value, new value)."""
     before, after = dict(flatten(to_dict(old))), dict(flatten(to_dict(new)))
-    return {key: (before[key], after[key]) for key in after if before[key] != after[key]}
+    return {
+        key: (before.get(key), value) for key, value in after.items() if before.get(key) != value
+    }
 
 
 def check_same_model(

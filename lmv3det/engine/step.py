@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lmv3det import distributed
 from lmv3det.config import SolverConfig
 from lmv3det.device import autocast, choose_precision
-from lmv3det.engine import distributed
-from lmv3det.engine.distributed import World
+from lmv3det.distributed import World
 from lmv3det.engine.optim import (
     MovingAverage,
     build_optimizer,

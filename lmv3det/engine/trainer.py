@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from lmv3det import distributed
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.config import Config, to_yaml
 from lmv3det.data.loader import build_test_loader, build_train_loader
 from lmv3det.device import describe
-from lmv3det.engine import distributed
-from lmv3det.engine.distributed import World
+from lmv3det.distributed import World
 from lmv3det.engine.log import RunLog, memory_gib, read_entries
 from lmv3det.engine.setup import build_model, micro_batch_size, read_data, run_page_tokenizer
 from lmv3det.engine.signals import StopSignals

@@ -10,11 +10,11 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lmv3det import distributed
 from lmv3det.device import autocast
 from lmv3det.errors import InputError, printable
 from lmv3det.evaluation.classes import ClassMatch, match_classes
 from lmv3det.evaluation.coco import KINDS, Evaluation, Result, score
-from lmv3det.evaluation.gather import gather, raise_together, rank_and_size
 from lmv3det.inference.fitting import fit_to_text
 from lmv3det.inference.results import boxes_xywh, encode_masks, in_page_pixels
 
@@ -76,30 +76,24 @@ def evaluate_detector(
                 "not among those of the model"
             )
     category_ids = [None if k is None else classes.scored[k].id for k in classes.of_index]
-    rank, world_size = rank_and_size()
-    pages = len(range(rank, len(dataset), world_size))
-    bar = tqdm(total=pages, desc="evaluate", unit="page", disable=not progress or rank > 0)
+    world = distributed.current(device)
+    pages = len(range(world.rank, len(dataset), world.size))
+    bar = tqdm(total=pages, desc="evaluate", unit="page", disable=not (progress and world.is_main))
     results: list[Result] = []
-    dropped, failure = 0, ""
-    with bar, _eval_mode(model):
-        try:
-            for batch in loader:
-                batch = batch.to(device, non_blocking=True)
-                with autocast(device, precision):
-                    found = model.predict(batch)  # type: ignore[operator]
-                if batch.line_boxes is not None:
-                    found = [
-                        fit_to_text(*pair) for pair in zip(found, batch.line_boxes, strict=True)
-                    ]
-                for detections in in_page_pixels(found, batch.pages):
-                    known = page_results(detections, category_ids, mask_threshold)
-                    results += known
-                    dropped += len(detections) - len(known)
-                bar.update(len(batch))
-        except InputError as error:
-            failure = str(error)
-    raise_together(failure)
-    gathered = gather((results, dropped))
+    dropped = 0
+    with distributed.failing_together(world), bar, _eval_mode(model):
+        for batch in loader:
+            batch = batch.to(device, non_blocking=True)
+            with autocast(device, precision):
+                found = model.predict(batch)  # type: ignore[operator]
+            if batch.line_boxes is not None:
+                found = [fit_to_text(*pair) for pair in zip(found, batch.line_boxes, strict=True)]
+            for detections in in_page_pixels(found, batch.pages):
+                known = page_results(detections, category_ids, mask_threshold)
+                results += known
+                dropped += len(detections) - len(known)
+            bar.update(len(batch))
+    gathered = distributed.gather_to_main((results, dropped), world)
     if gathered is None:
         return None
     dropped = sum(part[1] for part in gathered)

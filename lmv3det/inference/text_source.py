@@ -16,7 +16,7 @@ from lmv3det.errors import InputError, explain
 from lmv3det.ocr import ENGINES, Engine, get_engine, ocr_name
 from lmv3det.ocr.names import full_ocr_name
 from lmv3det.ocr.pdf_text import PdfText
-from lmv3det.text.ocr_json import OcrPage, read_ocr
+from lmv3det.text.ocr_json import OcrPage, ocr_folders, other_image, read_ocr
 
 if TYPE_CHECKING:
     from lmv3det.config import Config
@@ -75,7 +75,8 @@ def page_text(
         dpi: resolution at which PDF pages are drawn.
         password: of encrypted PDF files.
         names: (path, page from 0) → the page's file in a folder; pages that are not among them
-            have `ocr_name`. A file of the page's `full_ocr_name` comes first.
+            have `ocr_name`. A file of the page's `full_ocr_name` comes first, and one in a folder
+            that is called like the page's own. A file that says it is of another image is refused.
 
     Raises:
         InputError: a folder that does not exist or has no OCR files, or no source of text.
@@ -130,17 +131,36 @@ def _recognize(
 def _from_folder(folder: Path, config: Config, names: Mapping[tuple[str, int], str]) -> PageText:
     if not folder.is_dir():
         raise InputError(f"{folder}: neither a folder of OCR files nor one of {', '.join(CHOICES)}")
-    if not any(folder.glob("*.json")):
+    if not any(folder.rglob("*.json")):
         raise InputError(f"{folder}: holds no OCR files (*.json); make them with `lmv3det ocr`")
+    owners: dict[Path, tuple[str, int]] = {}
+
+    def find(page: Page, pages: int) -> Path:
+        given = names.get((page.file, page.number))
+        wanted = [full_ocr_name(page.file, page.number, pages)]
+        wanted += [os.path.basename(given)] if given else []
+        wanted += [ocr_name(page.file, page.number, pages)]
+        folders = ocr_folders(folder, "", os.path.dirname(page.file)) if page.file else [folder]
+        for within in folders:
+            for name in wanted:
+                if os.path.isfile(within / name):
+                    return within / name
+        return folder / wanted[1]
 
     def read(image: np.ndarray, page: Page, pages: int) -> OcrPage:
-        path = folder / full_ocr_name(page.file, page.number, pages)
-        if not os.path.isfile(path):
-            name = names.get((page.file, page.number))
-            path = folder / (name or ocr_name(page.file, page.number, pages))
+        path = find(page, pages)
         if config.data.missing_ocr == "empty" and not path.exists():
             log.warning("%s: no such OCR file; the page is taken without text", path)
             return _no_text(page)
-        return read_ocr(path, malformed=config.data.malformed_ocr)
+        text = read_ocr(path, malformed=config.data.malformed_ocr)
+        problem = other_image(text, page.file, page.number) if page.file else ""
+        owner = owners.setdefault(path, (page.file, page.number))
+        if text.source is None and owner != (page.file, page.number):
+            problem = f"is the text of {owner[0]} already"
+        if problem:
+            raise InputError(
+                f"{page.file}: its text is not there: {path} {problem}; `lmv3det ocr` reads it"
+            )
+        return text
 
     return read

@@ -19,11 +19,11 @@ from tqdm import tqdm
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, iter_pages
 from lmv3det.data.pdf import is_pdf
 from lmv3det.errors import InputError, explain
-from lmv3det.files import lock_folder
+from lmv3det.files import content_hash, lock_folder
 from lmv3det.ocr.engine import Engine
 from lmv3det.ocr.engines import announce
 from lmv3det.ocr.names import page_names
-from lmv3det.text.ocr_json import write_ocr
+from lmv3det.text.ocr_json import Source, read_ocr, write_ocr
 
 MAX_HELD_BYTES = 1 << 30
 """Of the drawn pages that wait for the worker processes; a larger page waits alone."""
@@ -56,6 +56,7 @@ class _Task:
     pages: int
     out: Path
     dpi: int
+    source: Source | None = None
     image: np.ndarray | None = None
     password: str | None = None
 
@@ -80,9 +81,10 @@ def recognize_files(
     """Read pages and write an OCR file for each.
 
     A page that fails does not stop the others. Pages whose file is there already are skipped, so
-    that an interrupted job goes on where it stopped. The files are named by `ocr_name`; where two
-    pages would have the same (`a.jpg` and `a.png`), each has its whole name (`a.png.json`), by
-    which training finds it too.
+    that an interrupted job goes on where it stopped. The files are named by `page_names`; where two
+    pages of a folder would have the same (`a.jpg` and `a.png`), each has its whole name
+    (`a.png.json`), and pages of several folders keep the folder's name, by which training finds
+    them too. A file says which image it is of, and is not replaced by the text of another one.
 
     Args:
         inputs: images, PDF files and folders of them.
@@ -149,12 +151,24 @@ class _Job:
         names = page_names(files)
         for path, pages in files:
             targets = [self.out / names[str(path), number] for number in range(pages)]
-            left = [n for n, file in enumerate(targets) if self.overwrite or not file.exists()]
-            self.report.skipped += pages - len(left)
-            self.bar.update(pages - len(left))
-            tasks = {
-                n: _Task(path, n, pages, targets[n], self.dpi, None, self.password) for n in left
-            }
+            try:
+                sha256 = content_hash(path)
+            except OSError as error:
+                for number in range(pages):
+                    self._fail(str(_Task(path, number, pages, targets[number], self.dpi)), error)
+                continue
+            tasks = {}
+            for number, target in enumerate(targets):
+                source = Source.of(path, number, sha256)
+                task = _Task(path, number, pages, target, self.dpi, source, None, self.password)
+                problem = _problem(target, source, self.overwrite)
+                if problem:
+                    self._fail(str(task), InputError(f"{target}: {problem}"))
+                elif target.exists() and not self.overwrite:
+                    self.report.skipped += 1
+                    self.bar.update()
+                else:
+                    tasks[number] = task
             if self.engine.from_pdf and is_pdf(path):
                 yield from tasks.values()
             elif tasks:
@@ -226,6 +240,22 @@ class _Job:
         self.bar.update()
 
 
+def _problem(target: Path, source: Source, overwrite: bool) -> str:
+    """Why the text of a source cannot go into a file; "" where it can, or is there already."""
+    if not target.exists():
+        return ""
+    try:
+        there = read_ocr(target, malformed="skip").source
+    except InputError as error:
+        return str(error).removeprefix(f"{target}: ")
+    if there is None or (there.sha256, there.page) == (source.sha256, source.page):
+        return ""
+    if (there.name, there.page) != (source.name, source.page):
+        return f"is the text of {there.name}, page {there.page}; give another --out"
+    changed = f"is the text of another {source.name}, or of this one before it changed"
+    return "" if overwrite else f"{changed}; --overwrite reads it again, or give another --out"
+
+
 def _read(engine: Engine, task: _Task) -> int:
     """Read a page, write its file, and return its number of lines."""
     if task.image is not None:
@@ -234,6 +264,7 @@ def _read(engine: Engine, task: _Task) -> int:
         page = engine.read_pdf(task.path, task.number, task.dpi, task.password)
     # A page without text layer may be a picture of text, and is left to an engine that reads it.
     if page.lines or task.image is not None or not engine.layer_only:
+        page.source = task.source
         write_ocr(task.out, page)
     return len(page.lines)
 

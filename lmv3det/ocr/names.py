@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -63,21 +63,47 @@ class UniqueNames:
 def page_names(files: Iterable[tuple[Path, int]]) -> dict[tuple[str, int], str]:
     """The OCR file's name of every page of the files of a job: (path, page from 0) → name.
 
-    `ocr_name`, but `full_ocr_name` where several pages have the same.
+    `ocr_name`, but `full_ocr_name` where several pages of a folder have the same. Files of several
+    folders keep the folder's name: `train/a.json` and `val/a.json`.
 
     Args:
         files: each with its number of pages.
     """
     pages = [(path, number, count) for path, count in files for number in range(count)]
-    same = Counter(ocr_name(*page).casefold() for page in pages)
-    names = UniqueNames()
+    folders = folder_names(path for path, _, _ in pages)
+    same = Counter((folders[path.parent], ocr_name(path, n, k).casefold()) for path, n, k in pages)
+    names: defaultdict[str, UniqueNames] = defaultdict(UniqueNames)
     found = {}
-    for page in pages:
-        name = ocr_name(*page)
-        if same[name.casefold()] > 1:
-            name = full_ocr_name(*page)
-        found[str(page[0]), page[1]] = names.new(name.removesuffix(".json"), ".json")
+    for path, number, count in pages:
+        folder, name = folders[path.parent], ocr_name(path, number, count)
+        if same[folder, name.casefold()] > 1:
+            name = full_ocr_name(path, number, count)
+        name = names[folder].new(name.removesuffix(".json"), ".json")
+        found[str(path), number] = f"{folder}/{name}" if folder else name
     return found
+
+
+def folder_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """What the folders of files are called beside one another: the end of their paths that no
+    other has (`train`, or `a/images` beside `b/images`); empty where there is one folder alone.
+
+    Args:
+        paths: of the files.
+    """
+    folders = {path.parent: Path(os.path.abspath(path.parent)).parts[1:] for path in paths}
+    if len(set(folders.values())) < 2:
+        return dict.fromkeys(folders, "")
+    names = {}
+    for folder, parts in folders.items():
+        others = [other for other in folders.values() if other != parts]
+        length = 1
+        while length < len(parts) and any(
+            [p.casefold() for p in other[-length:]] == [p.casefold() for p in parts[-length:]]
+            for other in others
+        ):
+            length += 1
+        names[folder] = "/".join(parts[-length:])
+    return names
 
 
 def _fitting(stem: str, suffix: str, max_bytes: int) -> str:

@@ -1,7 +1,8 @@
 """The OCR file of a page: read, check, write.
 
 `{"bbox": [[x, y, w, h], …], "words": ["…", …], "W": int, "H": int}`, pixels of the original page,
-UTF-8, one entry for each line of text.
+UTF-8, one entry for each line of text. `"image": {"name": "train/a.png", "sha256": "…", "page": 1}`
+says whose text it is; files without it are taken as they are.
 """
 
 from __future__ import annotations
@@ -16,11 +17,43 @@ from typing import Any, Literal
 import numpy as np
 
 from lmv3det.errors import InputError
-from lmv3det.files import is_number, is_unicode, replacing
+from lmv3det.files import content_hash, is_int, is_number, is_unicode, replacing
 
 MARGIN = 0.02
 """A box may stick out of the page by this fraction of its width or height; it is then clamped."""
+SPECIFIC = 4
+"""Folders above a page whose names an OCR folder may repeat."""
 _NOISE = 1e-6
+
+
+@dataclass(frozen=True)
+class Source:
+    """The image or PDF page that a text is of.
+
+    Attributes:
+        name: of its file, with that of the folder.
+        sha256: of the file's content.
+        page: in the file, from 1.
+    """
+
+    name: str
+    sha256: str
+    page: int = 1
+
+    @classmethod
+    def of(cls, path: str | os.PathLike, number: int = 0, sha256: str | None = None) -> Source:
+        """The source that a page is.
+
+        Args:
+            path: of an image or PDF.
+            number: of the page, from 0.
+            sha256: of the file's content; None: it is read.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        name = Path(os.path.abspath(path)).parts[-2:]
+        return cls("/".join(name), sha256 or content_hash(path), number + 1)
 
 
 @dataclass
@@ -35,6 +68,7 @@ class OcrPage:
         clamped: how many boxes stuck out of the page a little and were cut.
         skipped: how many malformed entries were left out.
         issues: what was wrong with them.
+        source: whose text it is, where that is known.
     """
 
     boxes: np.ndarray
@@ -44,27 +78,84 @@ class OcrPage:
     clamped: int = 0
     skipped: int = 0
     issues: list[str] = field(default_factory=list)
+    source: Source | None = None
 
 
-def ocr_path(folder: str | os.PathLike, image_file: str | os.PathLike) -> Path:
-    """Where a page's OCR lies.
+def ocr_path(
+    folder: str | os.PathLike,
+    image_file: str | os.PathLike,
+    images: str | os.PathLike | None = None,
+) -> Path:
+    """Where a page's OCR lies: the first file of its names in `ocr_folders`.
 
     Args:
         folder: of the OCR files.
         image_file: relative to the folder of the images.
+        images: that folder, which the OCR folder may have a folder of the same name for.
 
     Returns:
-        `<folder>/<sub-folder of the image>/<stem>.json` where the OCR files are in such
-        sub-folders too, else `<folder>/<stem>.json`; with the image's whole name
-        (`a.png.json`, which tells it from `a.jpg`) where there is such a file.
+        `<image name>.json` (`a.png.json`, which tells it from `a.jpg`) or `<stem>.json`; where
+        neither is there, the latter in the last of the folders.
     """
-    image, within = Path(image_file), Path(folder)
-    parent = image.parent
-    relative = not parent.is_absolute() and parent.parts and ".." not in parent.parts
-    if relative and (within / parent).is_dir():
-        within = within / parent
-    own = within / f"{image.name}.json"
-    return own if os.path.isfile(own) else within / f"{image.stem}.json"
+    image = Path(image_file)
+    within = Path(folder)
+    for within in ocr_folders(folder, image.parent, images):
+        for name in (f"{image.name}.json", f"{image.stem}.json"):
+            if os.path.isfile(within / name):
+                return within / name
+    return within / f"{image.stem}.json"
+
+
+def ocr_folders(
+    folder: str | os.PathLike, parent: str | os.PathLike, images: str | os.PathLike | None = None
+) -> list[Path]:
+    """The folders in which the OCR files of a folder's pages may lie, the most specific first.
+
+    `pages/OCR` may have the text of `pages/train/a.png` as `pages/OCR/train/a.json`, as
+    `lmv3det ocr` writes it where it reads several folders, or as `pages/OCR/a.json`.
+
+    Args:
+        folder: of the OCR files.
+        parent: sub-folder of the pages, relative to the images.
+        images: folder of the images; None: only the sub-folder is looked for.
+
+    Returns:
+        Those that exist; `folder` alone where none does. `folder` itself is not among them where
+        it has the sub-folder, whose pages have their files there.
+    """
+    below, within = Path(parent), Path(folder)
+    relative = not below.is_absolute() and below.parts and ".." not in below.parts
+    found = []
+    if images is not None:
+        parts = Path(os.path.abspath(os.path.join(images, below))).parts[1:]
+        depth = len(below.parts) if relative else 0
+        for count in range(min(len(parts), depth + SPECIFIC), depth, -1):
+            found.append(within.joinpath(*parts[-count:]))
+    found = [path for path in found if path.is_dir()]
+    if relative and (within / below).is_dir():
+        return [*found, within / below]
+    return [*found, within]
+
+
+def other_image(page: OcrPage, image: str | os.PathLike, number: int = 0) -> str:
+    """Why a text is not that of a page: "" where it is, or where nobody can tell.
+
+    Args:
+        page: the text.
+        image: path of the image or PDF.
+        number: of the page in it, from 0.
+    """
+    if page.source is None:
+        return ""
+    try:
+        own = Source.of(image, number)
+    except OSError:  # which the reader of the image will tell of
+        return ""
+    if (own.sha256, own.page) == (page.source.sha256, page.source.page):
+        return ""
+    if own.name == page.source.name and own.page == page.source.page:
+        return f"is the text of {own.name} as it was before it changed"
+    return f"is the text of {page.source.name}, page {page.source.page}, not of {own.name}"
 
 
 def read_ocr(path: str | os.PathLike, *, malformed: Literal["error", "skip"] = "error") -> OcrPage:
@@ -126,7 +217,19 @@ def parse_ocr(
         if not is_number(value) or value <= 0:
             why = f"{key} is {value!r}; it must be the page's size in pixels"
             return _unusable(path, why, max(len(entries), 1), malformed)
-    return _read_entries(path, entries, words, content["W"], content["H"], malformed)
+    page = _read_entries(path, entries, words, content["W"], content["H"], malformed)
+    page.source = _source(content.get("image"))
+    return page
+
+
+def _source(value: Any) -> Source | None:
+    """The source that a file names; None where it names none, or something else by this key."""
+    if not isinstance(value, dict):
+        return None
+    name, sha256, page = value.get("name"), value.get("sha256"), value.get("page", 1)
+    if isinstance(name, str) and isinstance(sha256, str) and len(sha256) == 64 and is_int(page):
+        return Source(name, sha256, page)
+    return None
 
 
 def _read_entries(
@@ -228,8 +331,16 @@ def ocr_text(page: OcrPage) -> str:
     words = ",\n".join(json.dumps(line, ensure_ascii=False) for line in page.lines)
     return (
         f'{{"bbox": [\n{bbox}\n],\n"words": [\n{words}\n],\n'
-        f'"W": {int(page.width)}, "H": {int(page.height)}}}\n'
+        f'"W": {int(page.width)}, "H": {int(page.height)}{_image(page.source)}}}\n'
     )
+
+
+def _image(source: Source | None) -> str:
+    if source is None:
+        return ""
+    name = os.fsencode(source.name).decode("utf-8", "backslashreplace")
+    values = {"name": name, "sha256": source.sha256, "page": source.page}
+    return f',\n"image": {json.dumps(values, ensure_ascii=False)}'
 
 
 def write_ocr(path: str | os.PathLike, page: OcrPage) -> None:

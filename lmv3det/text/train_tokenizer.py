@@ -133,7 +133,7 @@ def read_texts(folders: Iterable[str | os.PathLike]) -> Iterator[str]:
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder of OCR files")
-        found = sorted(folder.glob("*.json"))
+        found = sorted(folder.rglob("*.json"))
         if not found:
             raise InputError(f"{folder}: no OCR files (*.json); `lmv3det ocr` writes them")
         files += found

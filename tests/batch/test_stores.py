@@ -98,6 +98,26 @@ def test_pages_of_a_web_server(store, options, tmp_path):
         server.server_close()
 
 
+def test_addresses_of_a_web_server_without_a_suffix(store, options, tmp_path):
+    """They, those with a query, and names with `::` are pages by their content."""
+    pytest.importorskip("aiohttp")
+    draw_page(tmp_path / "page.png", 5).rename(store / "page")
+    draw_page(store / "a::b.png", 6)
+    server = serve(store)
+    try:
+        site = f"http://127.0.0.1:{server.server_port}"
+        named = [f"{site}/page", f"{site}/page0.png?size=2", f"{site}/a::b.png"]
+        assert [d.name for d in find_documents(named)] == sorted(named)
+        (tmp_path / "list.txt").write_text("\n".join([*named, f"{site}/gone"]))
+        report = run_batch([tmp_path / "list.txt"], tmp_path / "out", options)
+        assert (report.pages, report.failed) == (4, 1)
+        (bad,) = (row for row in rows(tmp_path / "out") if row["error"])
+        assert bad["document"] == f"{site}/gone" and "no such file" in bad["error"]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_links_to_other_servers_are_not_followed(store, tmp_path):
     pytest.importorskip("aiohttp")
     other = serve(store)

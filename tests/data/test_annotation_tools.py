@@ -14,7 +14,8 @@ from PIL import Image
 from lmv3det.cli.app import main
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.issues import DataReport
-from lmv3det.data.tool_pages import ToolPages, turned_box
+from lmv3det.data.shapes import turned_box
+from lmv3det.data.tool_pages import ToolPages
 from lmv3det.engine.run import train
 from lmv3det.errors import InputError
 from lmv3det.inference.formats import load_format
@@ -143,8 +144,8 @@ def test_label_studios_own_exports(folder):
         "annotated several times": 1, "malformed result": 1, "not annotated": 1,
         "malformed task": 2, "missing image": 1,
     }  # fmt: skip
-    with pytest.raises(InputError, match="not JSON-MIN"):
-        studio(folder, [{"image": "a.png", "label": []}])
+    with pytest.raises(InputError, match="not of Label Studio's tasks"):
+        studio(folder, [{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}])
     with pytest.raises(InputError, match=r"export\.json: a JSON list"):
         studio(folder, [])
 

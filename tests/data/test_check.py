@@ -118,7 +118,7 @@ def test_near_duplicates(tiny_data, capsys):
     assert check(tiny_data) == 1
     out = capsys.readouterr().out
     assert "near-duplicate: image 10 (a.png)" in out and "like image 13 (d.png)" in out
-    assert out.splitlines()[-1].endswith("1 issue (1 near-duplicate)")
+    assert out.splitlines()[-1].endswith("2 issues (1 no region, 1 near-duplicate)")
 
 
 def test_pages_in_both_splits(tiny_data, tmp_path, capsys):

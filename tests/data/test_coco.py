@@ -82,7 +82,7 @@ def test_masks_become_exactly_their_rectangles(seed):
     ("change", "kind", "says"),
     [
         (lambda c: c["images"][1].update(file_name="zz.png"), "missing image", "zz.png"),
-        (lambda c: c["images"][1].update(id=10), "duplicate image id", "image 10 (b.png)"),
+        (lambda c: c["images"][1].update(id=10), "duplicate image id", "image 10 (a.png, b.png)"),
         (lambda c: c["images"][1].update(file_name="a.png"), "file listed twice", "image 10"),
         (lambda c: c["images"][1].pop("width"), "size missing", "40×50"),
         (lambda c: c["images"][1].update(id="x"), "malformed image", "images[1]"),
@@ -152,7 +152,7 @@ def test_what_goes_on_after_faults(tiny_data):
         ('{"images": [], "annotations": []}', "no list 'categories'"),
         ('{"images": [], "annotations": [], "categories": []}', "at least one class"),
         (
-            '{"images": [], "annotations": [], "categories": [{"id": "1", "name": "a"}]}',
+            '{"images": [], "annotations": [], "categories": [{"id": "x", "name": "a"}]}',
             "categories[0]",
         ),
         ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}', "no usable"),
@@ -376,20 +376,19 @@ def test_annotations_of_a_pipe_are_not_waited_for(tiny_data):
 
 @pytest.mark.parametrize("given", ["above", "below"])
 def test_the_folder_that_the_file_names_begin_in(tiny_data, given):
-    images = tiny_data.images
+    images = wanted = tiny_data.images
     if given == "above":
-        for image in tiny_data.content["images"]:
-            image["file_name"] = f"images/{image['file_name']}"
-        wanted = tiny_data.root
+        images = images / "all"
+        images.mkdir()
     else:
         wanted = images / "all"
         wanted.mkdir()
         for path in images.glob("*.png"):
             path.rename(wanted / path.name)
-    with pytest.raises(InputError) as error:
-        load(tiny_data)
-    assert f"give {wanted} as the image folder (--images" in str(error.value)
     tiny_data.save()
+    with pytest.raises(InputError) as error:
+        CocoDataset(tiny_data.annotations, images)
+    assert f"give {wanted} as the image folder (--images" in str(error.value)
     assert len(CocoDataset(tiny_data.annotations, wanted)) == 4
 
 

@@ -292,3 +292,20 @@ def test_addresses_of_fsspec(shards):
     for index in range(4):
         np.testing.assert_array_equal(there[index].image, here[index].image)
         assert there[index].lines == here[index].lines
+
+
+@pytest.mark.parametrize("name", ["page." + "x" * 200, "page", "page.jpeg.bak", "scan.PNG"])
+def test_a_page_of_any_name_goes_into_a_tar_file(tmp_path, name):
+    """Failed before with a traceback: tar takes names of 100 bytes."""
+    make_pages(tmp_path, 1)
+    (tmp_path / "images" / "0.png").rename(tmp_path / "images" / name)
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    content["images"][0]["file_name"] = name
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    folder = CocoDataset(tmp_path / "annotations.json", tmp_path / "images")
+    write_shards(folder, tmp_path / "shards", 1)
+    with tarfile.open(tmp_path / "shards" / "pages-000.tar") as archive:
+        assert archive.getnames()[0] == "000000000.png"
+    np.testing.assert_array_equal(
+        ShardDataset(str(tmp_path / "shards/pages-000.tar"))[0].image, folder[0].image
+    )

@@ -15,11 +15,11 @@ from test_trainer import losses, make_pages, same
 from torch import Tensor
 from training_helpers import tiny_config
 
+from lmv3det import distributed
 from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, write_torch
 from lmv3det.config import Config
 from lmv3det.device import choose_device
-from lmv3det.engine import distributed
-from lmv3det.engine.distributed import World
+from lmv3det.distributed import World
 from lmv3det.engine.run import find_checkpoint, train
 from lmv3det.engine.state import seed_everything
 from lmv3det.engine.step import TrainStep

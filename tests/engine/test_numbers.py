@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmarks.card_checks import SMALL, make_batch
 from lmv3det.config import SolverConfig, from_dict, merge
 from lmv3det.device import autocast
-from lmv3det.engine.distributed import World
+from lmv3det.distributed import World
 from lmv3det.engine.step import TrainStep
 from lmv3det.inference.detector import Detector
 from lmv3det.model.detector import build_detector

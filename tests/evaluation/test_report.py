@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from chromium import AXE
 from PIL import Image
 
 from lmv3det.cli import main
+from lmv3det.data.coco import CocoDataset
+from lmv3det.evaluation.results import read_results
 
 
 @pytest.fixture
@@ -372,3 +375,33 @@ def test_accessibility(report, tiny_data, browser, width, scheme):
             for violation in found["violations"]
         ] == []
         assert len(found["passes"]) > 15 and errors == []
+
+
+def result(image: int, score: float, box: Sequence[float] = (4, 5, 20, 10)) -> dict:
+    return {"image_id": image, "category_id": 7, "bbox": list(box), "score": score}
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        ([result(10, -0.5)], "1 of 1 detections have a score below 0 or above 1 (-0.5 to -0.5)"),
+        ([result(10, 87.0)], "above 1 (87 to 87)"),
+        ([result(10, 0.5)] * 2, "1 of 2 detections are there twice"),
+        ([result(10, 0.5), result(12, 0.5)], "2 of 4 pages have no detection (image 11, 13)"),
+        ([result(10, 0.5, (0.1, 0.2, 0.8, 0.6))], "perhaps they are fractions of the page"),
+        ([result(10, 0.5, (15, 20, 39, 59))], "perhaps they are corners"),
+        ([], "no detection at all"),
+    ],
+)
+def test_results_that_look_like_a_mistake_are_told_of(tiny_data, tmp_path, caplog, results, said):
+    """Failed before: all of them were scored without a word."""
+    dataset = CocoDataset(tiny_data.annotations, tiny_data.images, quiet=True)
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(results))
+    assert read_results(path, dataset) == results
+    assert said in caplog.text
+    usual = [result(key, 0.5, (4, 5, 10 + key, 10)) for key in (10, 11, 12, 13)]
+    path.write_text(json.dumps(usual))
+    caplog.clear()
+    read_results(path, dataset)
+    assert not caplog.records

@@ -27,11 +27,11 @@ from lmv3det.evaluation.coco import score
 from lmv3det.evaluation.report import write_report
 from lmv3det.evaluation.results import read_results
 from lmv3det.ocr.pdf_text import PdfText
-from lmv3det.synthetic.blocks import markup
-from lmv3det.synthetic.text import Corpus
-from lmv3det.synthetic.typeset import new_prose
 from lmv3det.text.ocr_json import read_ocr, write_ocr
 from lmv3det.text.reading_order import reading_order
+from pagegen.text import Corpus
+from pagegen.typst.blocks import markup
+from pagegen.typst.typeset import new_prose
 from tests.fuzz.mutations import (
     json_bytes,
     mutate_bytes,

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 import yaml
 
+from lmv3det import distributed
 from lmv3det.checkpoint.file import load_checkpoint
 from lmv3det.checkpoint.folder import save_pretrained
 from lmv3det.cli.convert import run as run_convert
 from lmv3det.convert.conversion import save_as, to_checkpoint
 from lmv3det.convert.sources import read_source
-from lmv3det.engine import distributed
 from lmv3det.engine.state import read_resumable
 from lmv3det.engine.trainer import Trainer
 from lmv3det.inference.detector import Detector

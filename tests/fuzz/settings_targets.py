@@ -23,9 +23,9 @@ from lmv3det.engine.trainer import _best_so_far
 from lmv3det.evaluation.classes import match_classes, read_map
 from lmv3det.inference.journal import Journal, count_entries
 from lmv3det.inference.selection import Selection
-from lmv3det.synthetic.annotations import read_record, write_annotations
-from lmv3det.synthetic.generate import _claim
-from lmv3det.synthetic.maker import Settings, stem
+from pagegen.annotations import read_record, write_annotations
+from pagegen.typst.generate import _claim
+from pagegen.typst.maker import Settings, stem
 from tests.fuzz.mutations import (
     NUMBERS,
     TEXTS,

@@ -108,7 +108,7 @@ def test_metrics_that_no_run_of_an_ablation_wrote(content, tmp_path):
     ["{", DEEP, "[]", '{"file_name": "a", "width": 4, "height": 5, "regions": [{"box": [1]}]}'],
 )
 def test_a_damaged_record_of_a_synthetic_page(record, tmp_path):
-    from lmv3det.synthetic.annotations import read_record
+    from pagegen.annotations import read_record
 
     (tmp_path / "page_000001.json").write_text(record)
     with pytest.raises(InputError, match="remove it, and the page is made again"):
@@ -116,7 +116,7 @@ def test_a_damaged_record_of_a_synthetic_page(record, tmp_path):
 
 
 def test_damaged_settings_of_synthetic_pages(tmp_path):
-    from lmv3det.synthetic.generate import generate
+    from pagegen.typst.generate import generate
 
     pytest.importorskip("typst")
     (tmp_path / "settings.json").write_text(DEEP)

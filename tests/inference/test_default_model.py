@@ -36,7 +36,7 @@ def test_half_the_size_and_float32_again(tmp_path: Path) -> None:
 def test_the_packed_model_finds_regions_of_a_page_it_never_saw(tmp_path: Path) -> None:
     pytest.importorskip("typst")
     from lmv3det.data.coco import CocoDataset
-    from lmv3det.synthetic.generate import generate
+    from pagegen.typst.generate import generate
 
     folder = module.default_model_folder()
     assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) <= 16e6

@@ -256,3 +256,18 @@ def test_roles_of_common_data_sets():
 def test_formats_that_are_not_there():
     with pytest.raises(InputError, match=r"'html5' is not one of .* \(did you mean html\?\)"):
         load_format("html5")
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x01b", "\x1f", "\ufffe", "\ud800", '<&">', "tab\tline\n", "é\u200d"]
+)
+def test_class_names_with_characters_that_xml_cannot_hold(tmp_path, name):
+    """Failed before: Label Studio could not open the interface."""
+    region = {"bbox": [1, 2, 3, 4], "score": 0.5, "category": name, "order": 0}
+    page = {"file": "a.png", "page": 1, "width": 40, "height": 60, "detections": [region],
+            "image": "images/a.png"}  # fmt: skip
+    load_format("label-studio").write(lambda: iter([page]), tmp_path, [name])
+    labels = ElementTree.parse(tmp_path / "label_studio.xml").getroot().findall(".//Label")
+    (task,) = json.loads((tmp_path / "label_studio.json").read_text("utf-8"))
+    (used,) = task["predictions"][0]["result"][0]["value"]["rectanglelabels"]
+    assert [label.get("value") for label in labels] == [used]

@@ -16,6 +16,7 @@ from tiny_detector import tiny_checkpoint, tiny_config
 
 import lmv3det
 from lmv3det.cli import main
+from lmv3det.cli.predict import read_score
 from lmv3det.config import Config
 from lmv3det.data.images import iter_pages
 from lmv3det.data.limits import MAX_PIXELS
@@ -545,3 +546,28 @@ def test_masks_only_when_asked(detector, pages, monkeypatch):
     (without,) = detector.predict(page, masks=False)
     assert with_masks.masks is not None and without.masks is None
     assert torch.equal(with_masks.boxes, without.boxes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0,1", "decimals have a point, as 0.1"),
+        ("0,05", "decimals have a point"),
+        ("0.1,0.2", "CLASS=NUMBER"),
+        ("Text=0,3", "decimals have a point"),
+        ("Text=0.3,Text=0.5", "names a class twice"),
+        ("0.5,Text=0.5", "CLASS=NUMBER"),
+        ("", "is not a number"),
+        ("nan", "from 0 to 1"),
+    ],
+)
+def test_scores_that_are_no_numbers(text, said):
+    """Failed before: `--score 0,1` was taken as 1, and nothing was found."""
+    with pytest.raises(InputError) as error:
+        read_score(text)
+    assert said in str(error.value)
+
+
+def test_scores():
+    assert read_score("0.1") == 0.1 and read_score("best") == "best"
+    assert read_score("Text=0.3, Table=0.5") == {"Text": 0.3, "Table": 0.5}

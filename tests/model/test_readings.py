@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.readings import count_readings
 from lmv3det.config import SolverConfig
-from lmv3det.engine.distributed import World
+from lmv3det.distributed import World
 from lmv3det.engine.step import TrainStep
 from lmv3det.inference.detector import Detector
 from lmv3det.model import box_grid

@@ -1,5 +1,6 @@
 """OCR jobs with a fake engine, the text layer of hand-made PDF, and the real engines."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -152,22 +153,61 @@ def test_a_worker_that_dies_ends_the_job(tmp_path):
 
 
 def test_two_pages_of_one_name(tmp_path):
-    """Each has its whole name, by which training finds it; of two whole names the later one gets a
-    number."""
+    """Of one folder each has its whole name, of two folders its folder's, by which readers find
+    it."""
     images(tmp_path / "a", 100)
     images(tmp_path / "b", 200)
     Image.new("RGB", (60, 80), (50, 50, 50)).save(tmp_path / "b" / "PAGE0.jpg")
     inputs = [tmp_path / "a", tmp_path / "b" / "page0.png", tmp_path / "b" / "PAGE0.jpg"]
-    assert recognize_files(inputs, tmp_path / "out", Brightness()).written == 3
-    words = {path.name: read_ocr(path).lines for path in (tmp_path / "out").iterdir()}
+    out = tmp_path / "out"
+    assert recognize_files(inputs, out, Brightness()).written == 3
+    words = {str(path.relative_to(out)): read_ocr(path).lines for path in out.rglob("*.json")}
     assert words == {
-        "page0.png.json": ["100"], "page0.png-2.json": ["200"], "PAGE0.jpg.json": ["50"]
+        "a/page0.json": ["100"], "b/page0.png.json": ["200"], "b/PAGE0.jpg.json": ["50"]
     }  # fmt: skip
-    assert read_ocr(ocr_path(tmp_path / "out", "PAGE0.jpg")).lines == ["50"]
-    assert read_ocr(ocr_path(tmp_path / "out", "page0.png")).lines == ["100"]
+    assert read_ocr(ocr_path(out, "PAGE0.jpg", tmp_path / "b")).lines == ["50"]
+    assert read_ocr(ocr_path(out, "page0.png", tmp_path / "a")).lines == ["100"]
+    assert read_ocr(ocr_path(out, "page0.png", tmp_path / "b")).lines == ["200"]
     assert recognize_files(inputs, tmp_path / "out", Brightness()).skipped == 3
     same = [tmp_path / "a" / "page0.png"] * 2
     assert recognize_files(same, tmp_path / "out2", Brightness()).written == 1
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path):
+    for name, grey in (("x", 10), ("y", 20)):
+        images(tmp_path / name / "images", grey)
+    inputs = [tmp_path / "x" / "images", tmp_path / "y" / "images"]
+    recognize_files(inputs, tmp_path / "out", Brightness())
+    for folder, grey in zip(inputs, ("10", "20"), strict=True):
+        assert read_ocr(ocr_path(tmp_path / "out", "page0.png", folder)).lines == [grey]
+
+
+def test_a_second_source_of_one_name_is_refused(tmp_path):
+    """Whether it comes with a later command or has taken the place of the first."""
+    first, second = images(tmp_path / "train", 100), images(tmp_path / "val", 200)
+    out = tmp_path / "out"
+    recognize_files([first], out, Brightness())
+    source = read_ocr(out / "page0.json").source
+    assert source is not None
+    assert source.name == "train/page0.png" and source.page == 1
+    assert source.sha256 == hashlib.sha256((first / "page0.png").read_bytes()).hexdigest()
+    for overwrite in (False, True):
+        report = recognize_files([second], out, Brightness(), overwrite=overwrite)
+        ((page, why),) = report.failed
+        assert report.written == report.skipped == 0 and page == str(second / "page0.png")
+        assert "is the text of train/page0.png" in why and "--out" in why
+    assert read_ocr(out / "page0.json").lines == ["100"]
+    images(tmp_path / "train", 150)
+    ((_, why),) = recognize_files([first], out, Brightness()).failed
+    assert "before it changed" in why and "--overwrite" in why
+    assert recognize_files([first], out, Brightness(), overwrite=True).written == 1
+    assert read_ocr(out / "page0.json").lines == ["150"]
+    # Two documents of one name, in folders of one name, by two commands.
+    for name, levels in (("m", (0.2, 0.3)), ("n", (0.4, 0.5))):
+        (tmp_path / name / "pdf").mkdir(parents=True)
+        grey_pdf(tmp_path / name / "pdf" / "a.pdf", *levels)
+    assert recognize_files([tmp_path / "m" / "pdf"], out, Brightness()).written == 2
+    assert len(recognize_files([tmp_path / "n" / "pdf"], out, Brightness()).failed) == 2
 
 
 def test_wrong_arguments(tmp_path):

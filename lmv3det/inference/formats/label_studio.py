@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from lmv3det.inference.formats import Pages, in_order
 NEEDS_IMAGES = True
 FILES = "/data/local-files/?d="
 """Where Label Studio serves local files from, below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML has no way to write."""
 
 
 def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
@@ -36,7 +39,7 @@ def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
                 "width": 100 * w / width,
                 "height": 100 * h / height,
                 "rotation": 0,
-                "rectanglelabels": [region["category"]],
+                "rectanglelabels": [_label(region["category"])],
             }
             results.append(
                 {
@@ -61,13 +64,17 @@ def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
             }
         )
     write_json(out / "label_studio.json", tasks)
-    labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in names)
+    labels = "\n".join(f"    <Label value={quoteattr(_label(name))}/>" for name in names)
     with replacing(out / "label_studio.xml") as temporary:
         temporary.write_text(
             '<View>\n  <Image name="image" value="$image"/>\n'
             f'  <RectangleLabels name="label" toName="image">\n{labels}\n'
             "  </RectangleLabels>\n</View>\n",
             encoding="utf-8",
-            errors="xmlcharrefreplace",
         )
     return [out / "label_studio.json", out / "label_studio.xml"]
+
+
+def _label(name: str) -> str:
+    """A class name as tasks and interface both have it: what XML cannot hold as escapes."""
+    return _NOT_XML.sub(lambda found: ascii(found[0])[1:-1], name)

@@ -1,0 +1,1 @@
+"""Blocks of a page as HTML, each with its marked regions."""
