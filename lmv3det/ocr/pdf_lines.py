@@ -26,10 +26,13 @@ _TWIN_REACH = 2.0
 """Points: the same at most."""
 _NEIGHBOURS = 2.5
 """Line heights above and below in which lines show that a gap is no gutter."""
+_AROUND = 5.0
+"""Line heights: the lines that must leave a gutter free lie within."""
 _CROSSED, _CROSSED_SPACE = 0.6, 0.3
 """Fraction of a gap that lines above must cover, and lines below; where the file has a space."""
-_STRIP = 0.3
-"""Line heights: a narrower strip that all neighbours leave free is the space between words."""
+_STRIP, _STRIP_SPACE = 0.3, 1.0
+"""Line heights: a narrower strip that all neighbours leave free is the space between words; where
+the file has a space."""
 
 
 @dataclass
@@ -336,8 +339,9 @@ class _Rows:
         for side in (above, below):
             if side.any() and self._uncovered(side, start, stop).sum() > free:
                 return False
-        strips = self._uncovered(above | below, start, stop)
-        return spaced or not (strips > _STRIP * height).any()
+        near = beside & (np.abs(centre - (v0 + v1) / 2) < _AROUND * height)
+        strips = self._uncovered(near & ((centre < v0) | (centre > v1)), start, stop)
+        return not (strips > (_STRIP_SPACE if spaced else _STRIP) * height).any()
 
     def _uncovered(self, rows: np.ndarray, start: float, stop: float) -> np.ndarray:
         """Lengths of the parts of a gap that no piece covers."""

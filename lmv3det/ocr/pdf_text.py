@@ -69,7 +69,10 @@ class PdfText(Engine):
         mark_unknown(chars)
         lines = assemble(chars, shown)
         why = doubt(chars, shown, lines, layout.pictures)
-        lines = [line for line in lines if is_known(line)]
+        known = [line for line in lines if is_known(line, garbled=True)]
+        if 2 * len(known) > len(lines):
+            known = [line for line in lines if is_known(line, garbled=False)]
+        lines = known
         # The size that a page drawn by pypdfium2 has.
         width, height = (math.ceil(side * dpi / 72) for side in chars.size)
         scale = np.array([width / chars.size[0], height / chars.size[1]])

@@ -55,12 +55,17 @@ def _has_no_meaning(code: int) -> bool:
     return code == UNKNOWN or unicodedata.category(chr(code)) in ("Cc", "Co", "Cn", "Cs")
 
 
-def is_known(line: Line) -> bool:
-    """Whether a line has known characters enough to be read."""
-    letters = [char for char in line.text if char != " "]
-    return len(letters) < _LINE_LEAST or sum(
-        char == chr(UNKNOWN) for char in letters
-    ) < LINE_UNKNOWN * len(letters)
+def is_known(line: Line, garbled: bool) -> bool:
+    """Whether a line has known characters enough to be read.
+
+    Args:
+        line: of a page.
+        garbled: whether most of the page's lines are of unknown characters: then a short one is
+            no sign among known ones.
+    """
+    letters = line.text.replace(" ", "")
+    unknown = letters.count(chr(UNKNOWN))
+    return (len(letters) < _LINE_LEAST and not garbled) or unknown < LINE_UNKNOWN * len(letters)
 
 
 def doubt(chars: Chars, shown: np.ndarray, lines: list[Line], pictures: np.ndarray) -> str:
