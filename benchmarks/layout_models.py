@@ -29,7 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from lmv3det.checkpoint.loading import load_detector
-from lmv3det.data.categories import plain_name
+from lmv3det.classes import plain_name
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.transforms import shortest_edge_size
 from lmv3det.evaluation.coco import Evaluation, score

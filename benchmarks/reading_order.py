@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lmv3det.data.categories import plain_name
+from lmv3det.classes import plain_name
 from lmv3det.data.coco import CocoDataset
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.reading import region_order

@@ -28,6 +28,15 @@ from lmv3det.errors import InputError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _LONG = datetime.timedelta(days=7)
+_LOST = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "connectFullMesh failed",
+    "NCCL communicator was aborted",
+    "remote process exited",
+)
+"""Signs of a lost connection in messages of gloo and nccl."""
 _BLOCK = 1 << 26
 """Bytes of a file that are sent at a time."""
 
@@ -86,11 +95,13 @@ def start(device_name: str, timeout: float = 30.0) -> Iterator[World]:
     joined, allowed = dist.is_initialized(), datetime.timedelta(minutes=timeout)
     if not joined:
         on_cuda = device.type == "cuda"
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
-            timeout=allowed,
-            device_id=device if on_cuda else None,
-        )
+        with _told_of_loss(world):
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
+                timeout=allowed,
+                device_id=device if on_cuda else None,
+                **_store(world, allowed),
+            )
     # The group gets its long timeout only when all are in it: a process that dies before would be
     # waited for as long. Older versions of torch cannot change it.
     can_change = hasattr(dist, "set_timeout")
@@ -102,8 +113,9 @@ def start(device_name: str, timeout: float = 30.0) -> Iterator[World]:
         yield world
         return
     try:
-        yield world
-        barrier(world)  # process 0 may still score or write
+        with _told_of_loss(world):
+            yield world
+            barrier(world)  # process 0 may still score or write
     except BaseException:
         # With nccl, ending the group waits for processes that may be in an exchange with this one,
         # and the error would never be shown. The launcher ends them once this process has ended.
@@ -113,6 +125,40 @@ def start(device_name: str, timeout: float = 30.0) -> Iterator[World]:
     dist.destroy_process_group()
 
 
+def _store(world: World, timeout: datetime.timedelta) -> dict[str, Any]:
+    """Where processes meet after torchrun has started them again on one host: torch (2.14) keeps
+    the store of the first try, with the addresses of processes that are gone. On several hosts the
+    tries are not counted alike, and docs/hosts.md says what to set instead."""
+    tries = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if tries == "0" or os.environ.get("GROUP_WORLD_SIZE") != "1":
+        return {}
+    store, rank, size = next(iter(dist.rendezvous("env://", timeout=timeout)))
+    return {
+        "store": dist.PrefixStore(f"restart{tries}", store),
+        "rank": rank,
+        "world_size": size,
+    }
+
+
+@contextmanager
+def _told_of_loss(world: World) -> Iterator[None]:
+    """A lost connection to another process in one line: what went wrong is said where it did.
+
+    Raises:
+        InputError: the connection to another process was lost.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # of gloo, nccl and their store; torch has no class for it
+        text = str(error)
+        if not any(sign in text for sign in _LOST):
+            raise
+        raise InputError(
+            f"process {world.rank} of {world.size} lost another one, which has ended: see what "
+            "that one said"
+        ) from None
+
+
 def wrap(model: nn.Module, world: World) -> nn.Module:
     """The model as it is trained: itself, or in DistributedDataParallel.
 
@@ -120,11 +166,35 @@ def wrap(model: nn.Module, world: World) -> nn.Module:
     """
     if world.size == 1:
         return model
-    return DistributedDataParallel(
+    wrapped = DistributedDataParallel(
         model,
         device_ids=[world.device.index] if world.device.type == "cuda" else None,
         gradient_as_bucket_view=True,
     )
+    _lay_buckets(wrapped)
+    return wrapped
+
+
+def _lay_buckets(wrapped: DistributedDataParallel) -> None:
+    """A backward pass of zeros, after which DDP lays its buckets anew, in the order in which this
+    pass reaches the parameters: the last first.
+
+    DDP does so once, after its first backward pass. Gradients of more than two processes are summed
+    in an order that depends on the buckets, so a run that goes on would have its first step in
+    others than the run that never stopped.
+    """
+    model: Any = wrapped.module
+
+    def zero() -> Tensor:
+        # Autograd takes the youngest node first.
+        return torch.stack([p.sum() * 0 for p in model.parameters() if p.requires_grad]).sum()
+
+    model.forward = zero  # in place of the class' own, for this pass
+    try:
+        wrapped().backward()
+    finally:
+        del model.forward
+    wrapped.zero_grad(set_to_none=True)
 
 
 def synchronise_batch_norm(model: nn.Module, world: World) -> nn.Module:

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from lmv3det.checkpoint.file import Checkpoint, save_checkpoint
+from lmv3det.checkpoint.folder import from_pretrained
 from lmv3det.config import load_config
+from lmv3det.convert import load_initial_weights
 from lmv3det.errors import InputError
+from lmv3det.inference.default_model import default_model_folder
 from lmv3det.model.backbone import SentenceEncoder
 from lmv3det.model.detector import build_detector
 from lmv3det.structures import Batch, Target
@@ -154,3 +158,37 @@ def test_a_sentence_encoder_of_ones_own(tmp_path: Path, monkeypatch) -> None:
         load_config(path, words[1:])
     with pytest.raises(InputError, match="derive from SentenceEncoder"):
         build_detector(load_config(path, [words[0], "text.sentence_encoder=torch.nn:Linear"]))
+
+
+def test_a_head_of_ones_own_starts_from_the_packed_model(examples, tmp_path) -> None:
+    """docs/howto/head.md: everything but the head is loaded, the log says what starts anew, and the
+    detector trains; back to the usual head, the other way round."""
+    folder = default_model_folder()
+    overrides = ["model.num_classes=10", f"text.tokenizer={folder / 'tokenizer'}"]
+    config = load_config("finetune", ["roi.head=custom_head:ConvHead", *overrides])
+    model = build_detector(config)
+    report = load_initial_weights(model, str(folder), config)
+    stored = from_pretrained(folder)
+    for name, tensor in model.state_dict().items():
+        if name.startswith("cascade.heads."):
+            assert "custom_head:ConvHead" in report.fresh[name], name
+        elif not name.endswith("num_batches_tracked"):
+            assert torch.equal(tensor, stored.weights[name].to(tensor.dtype)), name
+    losses = model.losses(make_page())
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(p.grad is not None for p in model.cascade.heads.parameters())
+
+    path = tmp_path / "own.pth"
+    save_checkpoint(path, Checkpoint(model.state_dict(), config, stored.categories))
+    usual = load_config("finetune", overrides)
+    with pytest.raises(InputError, match="trust-code"):
+        load_initial_weights(build_detector(usual), str(path), usual)
+    report = load_initial_weights(build_detector(usual), str(path), usual, trust_code=True)
+    assert "cascade.heads.0.convolutions.0.weight" in report.left_out
+    assert "cascade.heads.0.fc1.weight" in report.fresh and not report.missing
+
+
+def test_what_does_not_fit_names_the_command_that_mends_it(tmp_path) -> None:
+    config = load_config("finetune", ["model.num_classes=10", "neck.out_channels=32"])
+    with pytest.raises(InputError, match=r"lmv3det convert .* --allow-missing"):
+        load_initial_weights(build_detector(config), str(default_model_folder()), config)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from lmv3det.classes import FINE, FOLDED, FOLDINGS, folding_matrix
+from lmv3det.classes import (
+    CDLA,
+    DOCLAYNET,
+    FINE,
+    FOLDED,
+    FOLDINGS,
+    PUBLAYNET,
+    folding_matrix,
+    nearest_class,
+)
 
 
 @pytest.mark.parametrize("folding", FOLDINGS)
@@ -30,3 +39,25 @@ def test_what_publaynet_does_not_annotate_is_background():
     dropped = [name for name, row in zip(FINE, folding_matrix("publaynet"), strict=True)
                if not any(row)]  # fmt: skip
     assert dropped == ["Header", "Footer"]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "nearest"),
+    [
+        ("list-item", FINE, "List item"),
+        ("Picture", FINE, "Figure"),
+        ("Formula", FINE, "Equation"),
+        ("Page-header", FINE, "Header"),
+        ("Document Index", FINE, "Table of contents"),
+        ("Section-header", CDLA, "Title"),
+        ("Footnote", CDLA, "Footer"),
+        ("Equation", DOCLAYNET, "Formula"),
+        ("Table caption", DOCLAYNET, "Caption"),
+        ("Header", PUBLAYNET, None),
+        ("Stamp", FINE, None),
+        ("stamp", ("Seal", "Stamp"), "Stamp"),
+    ],
+)
+def test_the_nearest_class(name, known, nearest):
+    place = nearest_class(name, known)
+    assert (None if place is None else known[place]) == nearest

@@ -22,7 +22,7 @@ LAYERS = (
     ("data", "model"),
     ("visualization", "ocr"),
     ("checkpoint",),
-    ("convert", "inference"),
+    ("convert", "inference", "harvest"),
     ("evaluation", "serve"),
     ("engine", "batch", "doctor"),
     ("ablation",),

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lmv3det.data.categories import plain_name
+from lmv3det.classes import plain_name
 from lmv3det.errors import InputError
 from lmv3det.files import write_json
 from lmv3det.text.ocr_json import ocr_path, other_image, read_ocr

@@ -27,6 +27,7 @@ SYSTEMS = (
     "we_all",
     "we_f3_no_unk",
     "af1",
+    "vsr",
     "af2",
     "se_af2",
     "af2_rm",

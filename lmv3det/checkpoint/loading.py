@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +63,37 @@ def load_detector(
         "the checkpoint is damaged"
     )  # fmt: skip
     model = build_with_weights(config, weights, str(path), fix, device)
-    return model.eval(), dataclasses.replace(checkpoint, config=config, weights={})
+    categories = checkpoint.categories
+    if config.test.classes is not None:
+        categories = _fold(model, categories, config.test.classes, path)
+    return model.eval(), dataclasses.replace(
+        checkpoint, config=config, categories=categories, weights={}
+    )
+
+
+def _fold(
+    model: LayoutDetector, categories: list[Category], folding: str, path: str | os.PathLike
+) -> list[Category]:
+    """Let a model of fine classes predict those of a folding; returns these.
+
+    Raises:
+        InputError: a class that is no fine one, or a mask head, whose masks are of its classes.
+    """
+    import torch
+
+    from lmv3det.classes import FOLDED, folding_matrix
+
+    other = f"leave test.classes={folding} out"
+    if model.mask_head is not None:
+        raise InputError(f"{path}: its masks are of its own classes; {other}")
+    try:
+        matrix = folding_matrix(folding, [category.name for category in categories])
+    except KeyError as error:
+        raise InputError(
+            f"{path}: its class {error.args[0]!r} is no fine class, which would fold; {other}"
+        ) from None
+    model.cascade.fold_into(torch.tensor(matrix, device=next(model.parameters()).device))
+    return [Category(number, name) for number, name in enumerate(FOLDED[folding], start=1)]
 
 
 def read_checkpoint(path: str | os.PathLike) -> Checkpoint:

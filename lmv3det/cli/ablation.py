@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME[:key=value]",
         help="configs by name or path, with settings of their own behind a colon, such as "
-        "af2:fusion.only_where_text=true (default: the twelve rows of the table)",
+        "af2:fusion.only_where_text=true (default: the rows of the table)",
     )
     parser.add_argument(
         "--size",

@@ -35,6 +35,7 @@ COMMANDS = {
     "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
     "export": ("lmv3det.cli.export", "write a detector as an ONNX or TorchScript file"),
     "check": ("lmv3det.cli.check", "look for issues in a data set"),
+    "harvest": ("lmv3det.cli.harvest", "make training data from tagged PDF, without annotation"),
     "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
     "train-tokenizer": ("lmv3det.cli.train_tokenizer", "make a tokenizer from OCR files"),
     "doctor": ("lmv3det.cli.doctor", "check the installation, and say what the commands will use"),

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from lmv3det.cli.predict import add_classes
 from lmv3det.errors import InputError, printable
 
 LISTED = 20
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="an option of the engine")  # fmt: skip
 
     how = parser.add_argument_group("as for `lmv3det predict`")
+    add_classes(how)
     how.add_argument("--score", metavar="N|best|CLASS=N,…", help="least score")
     how.add_argument("--max-overlap", type=float, metavar="IOU", help="of regions of different "
                      "classes that overlap by more, keep the one of higher score")  # fmt: skip

@@ -10,6 +10,11 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `lmv3det convert-config`."""
     parser.add_argument("file", type=Path, metavar="FILE", help="detectron2 yaml")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="end with an error, and write nothing, where something cannot be had here",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: print)")
 
 
@@ -20,6 +25,13 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.files import replacing
 
     converted = convert_config(args.file)
+    impossible = converted.cannot_be_had()
+    if args.strict and impossible:
+        print(converted.summary(), file=sys.stderr)
+        raise InputError(
+            f"{args.file}: {len(impossible)} settings cannot be had, such as {impossible[0]}; "
+            "leave --strict out to convert the others"
+        )
     text = to_short_yaml(converted.values, args.file.name)
     if args.out is None:
         print(text, end="")

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmv3det.cli.predict import add_classes, class_overrides
 from lmv3det.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "reads (default: data.val of the checkpoint)")  # fmt: skip
     parser.add_argument("--images", help="folder of the page images")
     parser.add_argument("--ocr", help="folder of the OCR files (default: OCR next to the images)")
+    add_classes(parser)
     parser.add_argument("--out", default="evaluation", help="folder to write to (%(default)s)")
     parser.add_argument("--worst", type=int, default=4, help="worst pages to draw (%(default)s)")
     parser.add_argument(
@@ -79,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--worst is {args.worst}; it must be 0 or more")
     renamed = read_map(args.map)
     model, checkpoint = load_detector(
-        args.checkpoint, "cpu", args.overrides, trust_code=args.trust_code
+        args.checkpoint,
+        "cpu",
+        [*args.overrides, *class_overrides(args)],
+        trust_code=args.trust_code,
     )
     config = checkpoint.config
     annotations, images, ocr = _data(args, config)

@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from lmv3det.cli.predict import add_classes, class_overrides
 from lmv3det.errors import InputError, printable
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".ts"}
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("ckpt", metavar="CKPT", help="checkpoint, such as output/best.pth, or a folder of a model")
     add("overrides", nargs="*", metavar="key=value", help="settings that the file keeps, such as "
         "test.score_threshold=0.01")  # fmt: skip
+    add_classes(parser)
     add("--format", choices=FORMATS, default="onnx", help="of the file (%(default)s)")
     add("--out", type=Path, metavar="FILE", help="file to write (default: CKPT with the suffix of "
         "the format)")  # fmt: skip
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     done = export(
         source,
         out,
-        args.overrides,
+        [*args.overrides, *class_overrides(args)],
         pages=args.check,
         ocr=args.ocr,
         trust_code=args.trust_code,

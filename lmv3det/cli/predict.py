@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lmv3det.classes import FOLDED
 from lmv3det.errors import InputError, printable
 
 LISTED_FILES = 4
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="an option of the engine, such as language=chi_sim")  # fmt: skip
 
     kept = parser.add_argument_group("which regions")
+    add_classes(kept)
     kept.add_argument(
         "--score",
         metavar="N|best|CLASS=N,…",
@@ -73,6 +75,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--trust-code", action="store_true",
                      help="import the classes of yours that the checkpoint names")  # fmt: skip
     how.add_argument("--precision", help="auto, fp32, bf16 or fp16 (default: the checkpoint's)")
+
+
+def add_classes(parser: Any) -> None:
+    """`--classes`, for a parser or a group of one."""
+    parser.add_argument(
+        "--classes",
+        choices=sorted(FOLDED),
+        help="find the classes of this data set, or all that a model with the fine classes knows "
+        "(default: the checkpoint's test.classes)",
+    )
+
+
+def class_overrides(args: argparse.Namespace) -> list[str]:
+    """What `--classes` sets."""
+    return [] if args.classes is None else [f"test.classes={args.classes}"]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -157,7 +174,10 @@ def detector_options(args: argparse.Namespace) -> dict[str, Any]:
     score = read_score(args.score)
     return {
         "device": args.device,
-        "overrides": [] if args.precision is None else [f"precision={args.precision}"],
+        "overrides": [
+            *([] if args.precision is None else [f"precision={args.precision}"]),
+            *class_overrides(args),
+        ],
         "trust_code": args.trust_code,
         "ocr": args.ocr,
         "ocr_options": engine_options(args.option),

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 from pathlib import Path
 
+from lmv3det.cli.predict import add_classes, class_overrides
 from lmv3det.errors import InputError, install_extra
 
 PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "pebble")
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="to read a page, its OCR included (%(default)s)")  # fmt: skip
 
     how = parser.add_argument_group("how")
+    add_classes(how)
     how.add_argument("--batch-size", type=int, metavar="N",
                      help="pages a batch (default: the checkpoint's)")  # fmt: skip
     how.add_argument("--dpi", type=int, default=144, metavar="N",
@@ -80,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     private = is_loopback(args.host)
     with open_port(args.host, args.port) as listening:
         overrides = [] if args.precision is None else [f"precision={args.precision}"]
+        overrides += class_overrides(args)
         detector = Detector.load(args.ckpt, args.device, overrides, trust_code=args.trust_code)
         app = create_app(
             detector,

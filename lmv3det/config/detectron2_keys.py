@@ -13,6 +13,7 @@ DETECTRON2_KEYS = {
     "data.val.annotations": "DATASETS.TEST",
     "data.workers": "DATALOADER.NUM_WORKERS",
     "data.group_by_aspect": "DATALOADER.ASPECT_RATIO_GROUPING",
+    "data.repeat_threshold": "DATALOADER.REPEAT_THRESHOLD",
     "data.keep_empty": "DATALOADER.FILTER_EMPTY_ANNOTATIONS",
     "input.min_size_train": "INPUT.MIN_SIZE_TRAIN",
     "input.max_size_train": "INPUT.MAX_SIZE_TRAIN",
@@ -75,6 +76,7 @@ DETECTRON2_KEYS = {
     "solver.warmup_steps": "SOLVER.WARMUP_ITERS",
     "solver.warmup_factor": "SOLVER.WARMUP_FACTOR",
     "solver.max_grad_norm": "SOLVER.CLIP_GRADIENTS.CLIP_VALUE",
+    "solver.clip_type": "SOLVER.CLIP_GRADIENTS.CLIP_TYPE",
     "solver.evaluate_every": "TEST.EVAL_PERIOD",
     "solver.checkpoint_every": "SOLVER.CHECKPOINT_PERIOD",
     "test.score_threshold": "MODEL.ROI_HEADS.SCORE_THRESH_TEST",
@@ -128,12 +130,27 @@ DEFAULTS: dict[str, Any] = {
     "SOLVER.WARMUP_FACTOR": 0.001,
     "SOLVER.CLIP_GRADIENTS.ENABLED": False,
     "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": 1.0,
+    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "value",
     "SOLVER.AMP.ENABLED": False,
     "SOLVER.CHECKPOINT_PERIOD": 5000,
     "TEST.EVAL_PERIOD": 0,
     "TEST.DETECTIONS_PER_IMAGE": 100,
 }
-"""What detectron2 0.6 takes where a file is silent, for the keys whose silence means something."""
+"""What detectron2 0.6 takes where a file is silent, for the keys that are taken over."""
+
+KEPT: dict[str, Any] = {
+    "AUG.DETR": False,
+    "MODEL.ANCHOR_GENERATOR.SIZES": [[32, 64, 128, 256, 512]],
+    "MODEL.MASK_ON": False,
+    "MODEL.PIXEL_MEAN": [103.53, 116.28, 123.675],
+    "MODEL.PIXEL_STD": [1.0, 1.0, 1.0],
+    "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": 14,
+    "MODEL.ROI_HEADS.NUM_CLASSES": 80,
+    "MODEL.ROI_MASK_HEAD.NUM_CONV": 0,
+    "SEED": -1,
+}
+"""Defaults of detectron2 that no LayoutLMv3 detector was trained with: a file that is silent about
+them is a piece of one, and our own values stay, with a notice."""
 
 ONLY: dict[str, Any] = {
     "INPUT.FORMAT": "RGB",
@@ -170,22 +187,37 @@ ONLY: dict[str, Any] = {
     "MODEL.RPN.IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"],
     "MODEL.RPN.IOU_LABELS": [0, -1, 1],
     "MODEL.RPN.LOSS_WEIGHT": 1.0,
-    "MODEL.VIT.POS_TYPE": "abs",
-    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "full_model",
     "SOLVER.CLIP_GRADIENTS.NORM_TYPE": 2.0,
     "SOLVER.OPTIMIZER": "ADAMW",
+    "SOLVER.REFERENCE_WORLD_SIZE": 0,
     "SOLVER.WARMUP_METHOD": "linear",
     "TEST.AUG.ENABLED": False,
     "TEST.PRECISE_BN.ENABLED": False,
 }
 """Settings that this project does not have, with the one value it always behaves as."""
 
+OTHER_DEFAULTS: dict[str, Any] = {
+    "INPUT.FORMAT": "BGR",
+    "MODEL.BACKBONE.NAME": "build_resnet_backbone",
+    "MODEL.META_ARCHITECTURE": "GeneralizedRCNN",
+    "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": False,
+    "MODEL.ROI_BOX_HEAD.NAME": "",
+    "MODEL.ROI_BOX_HEAD.NUM_FC": 0,
+    "MODEL.ROI_HEADS.IN_FEATURES": ["res4"],
+    "MODEL.ROI_HEADS.NAME": "Res5ROIHeads",
+    "MODEL.RPN.IN_FEATURES": ["res4"],
+}
+"""What detectron2 takes for those of `ONLY` where a file is silent, where it is another value."""
+
 NOT_TAKEN = {
-    "AUG": "the original switches flip and crop off for LayoutLMv3",
+    "AUG": "flip and crop are off, as the original's mapper has it for LayoutLMv3",
     "CACHE_DIR": "a place on another machine",
     "CUDNN_BENCHMARK": "nothing here depends on it",
     "DATALOADER": "of detectron2's own loader",
+    "DATALOADER.SAMPLER_TRAIN": "the pages in an order of their own in each epoch",
     "DATASETS": "name your files: data.train.* and data.val.*",
+    "DATASETS.PRECOMPUTED": "of proposals from files",
+    "DATASETS.PROPOSAL_FILES": "of proposals from files",
     "GLOBAL": "of detectron2's own scripts",
     "ICDAR_DATA_DIR": "name your files: data.train.* and data.val.*",
     "INPUT.CROP": "the original switches crop off for LayoutLMv3 (input.crop turns it on)",
@@ -206,13 +238,15 @@ NOT_TAKEN = {
     "MODEL.ROI_KEYPOINT_HEAD": "of another architecture",
     "MODEL.SEM_SEG_HEAD": "of another architecture",
     "MODEL.VIT.DROP_PATH": "the original's encoder ignores it (backbone.drop_path turns it on)",
+    "MODEL.VIT.IMG_SIZE": "the original ignores it for LayoutLMv3: its position table is that of "
+    "224 × 224, resized to each page (backbone.input_size)",
+    "MODEL.VIT.POS_TYPE": "the original ignores it for LayoutLMv3",
     "MODEL.VIT.MODEL_KWARGS": "the original does not use it for LayoutLMv3",
     "PUBLAYNET_DATA_DIR": "name your files: data.train.* and data.val.*",
     "SCIHUB_DATA_DIR": "name your files: data.train.* and data.val.*",
     "SOLVER.BIAS_LR_FACTOR": "the original's optimizer does not use it",
     "SOLVER.MOMENTUM": "of SGD",
     "SOLVER.NESTEROV": "of SGD",
-    "SOLVER.REFERENCE_WORLD_SIZE": "the batch size is over all processes anyway",
     "SOLVER.WEIGHT_DECAY_BIAS": "the original decays every parameter (solver.no_decay_norm_bias)",
     "SOLVER.WEIGHT_DECAY_NORM": "the original decays every parameter (solver.no_decay_norm_bias)",
     "TEST.AUG": "no test-time augmentation here",

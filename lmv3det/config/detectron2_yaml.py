@@ -16,7 +16,14 @@ from typing import Any
 import yaml
 
 from lmv3det.config import Config, flatten, from_dict, merge, to_dict
-from lmv3det.config.detectron2_keys import DEFAULTS, DETECTRON2_KEYS, NOT_TAKEN, ONLY
+from lmv3det.config.detectron2_keys import (
+    DEFAULTS,
+    DETECTRON2_KEYS,
+    KEPT,
+    NOT_TAKEN,
+    ONLY,
+    OTHER_DEFAULTS,
+)
 from lmv3det.config.yaml_text import BoundedLoader, read_yaml_file, to_yaml_text
 from lmv3det.errors import InputError
 from lmv3det.files import is_path
@@ -46,9 +53,12 @@ _BY_HAND = {ours for ours, theirs in DETECTRON2_KEYS.items() if theirs == "MODEL
     "input.flip",
     "input.crop",
     "backbone.drop_path",
+    "backbone.input_size",
 }
 """Settings of ours that answer to one of theirs, whose value is not copied."""
 
+_SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler")
+_CLIP_TYPES = {"full_model": "total_norm", "norm": "norm", "value": "value"}
 _SCHEDULES = {"WarmupCosineLR": "cosine", "WarmupMultiStepLR": "multistep"}
 
 
@@ -61,17 +71,34 @@ class Converted:
         left_out: (their key, value, why) of what has no effect here.
         conflicts: (their key, value, what is done instead) of what this project cannot do.
         changed: (their key, value, what became of it) where that is not obvious.
+        silent: (their key, detectron2's default, what became of it) where the file says nothing
+            and the default is not ours.
+        silent_conflicts: the same of defaults that this project cannot do.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     left_out: list[tuple[str, Any, str]] = field(default_factory=list)
     conflicts: list[tuple[str, Any, str]] = field(default_factory=list)
     changed: list[tuple[str, Any, str]] = field(default_factory=list)
+    silent: list[tuple[str, Any, str]] = field(default_factory=list)
+    silent_conflicts: list[tuple[str, Any, str]] = field(default_factory=list)
+
+    def cannot_be_had(self) -> list[str]:
+        """What this project cannot do, a line each."""
+        lines = [f"{key}: {_short(v)} – {why}" for key, v, why in self.conflicts]
+        return lines + [
+            f"{key}: {_short(v)} (detectron2's default; the file is silent) – {why}"
+            for key, v, why in self.silent_conflicts
+        ]
 
     def summary(self) -> str:
         """What was left out, a line each, sections of another architecture in one line."""
-        lines = [f"cannot be had: {key}: {_short(v)} – {why}" for key, v, why in self.conflicts]
+        lines = [f"cannot be had: {line}" for line in self.cannot_be_had()]
         lines += [f"changed: {key}: {_short(v)} – {why}" for key, v, why in self.changed]
+        lines += [
+            f"the file is silent: {key}: {_short(v)} is detectron2's default – {why}"
+            for key, v, why in self.silent
+        ]
         groups: dict[tuple[str, str], list[str]] = {}
         for key, value, why in self.left_out:
             section = next((p for p in NOT_TAKEN if key == p or key.startswith(p + ".")), key)
@@ -172,12 +199,38 @@ def convert_config(path: Path) -> Converted:
             ) from None
         if value is not None:
             _put(converted.values, ours, value)
-        elif theirs.get(key):
+            if key not in theirs and value != _DEFAULT[ours]:
+                converted.silent.append((key, stated, f"taken over as {ours}"))
+        elif theirs.get(key) and key != "SEED":
             converted.left_out.append((key, stated, "has no effect here"))
+    _mapper(theirs, taken, converted)
     _sort_rest(theirs, taken, converted)
     _remark(theirs, converted)
     from_dict(converted.values, f"{path} (converted)")
     return converted
+
+
+def _mapper(theirs: dict[str, Any], taken: set[str], converted: Converted) -> None:
+    """Flip and crop: off in the example's own mapper, which `AUG.DETR` turns on."""
+    if theirs.get("AUG.DETR", True):
+        return
+    taken.add("AUG.DETR")
+    flip = theirs.get("INPUT.RANDOM_FLIP", "horizontal")
+    taken.add("INPUT.RANDOM_FLIP")
+    if flip == "horizontal":
+        _put(converted.values, "input.flip", 0.5)
+        why = (
+            "detectron2's own mapper, which mirrors half of the pages: input.flip=0.5 is set; "
+            "LayoutLMv3's pre-training never saw one, and input.flip=0 turns it off"
+        )
+        converted.changed.append(("AUG.DETR", False, why))
+    elif flip != "none":
+        converted.conflicts.append(("INPUT.RANDOM_FLIP", flip, "only left and right here"))
+    if theirs.get("INPUT.CROP.ENABLED", False):
+        taken |= {key for key in theirs if key.startswith("INPUT.CROP.")}
+        kind = theirs.get("INPUT.CROP.TYPE", "relative_range")
+        why = "not cropped here: input.crop crops as DETR does, not as detectron2's own mapper"
+        converted.conflicts.append(("INPUT.CROP.TYPE", kind, why))
 
 
 def _sort_rest(theirs: dict[str, Any], taken: set[str], converted: Converted) -> None:
@@ -193,10 +246,38 @@ def _sort_rest(theirs: dict[str, Any], taken: set[str], converted: Converted) ->
                 converted.conflicts.append((key, value, f"always {ONLY[key]!r} here"))
         else:
             converted.left_out.append((key, value, reason or "not known here"))
+    for key, default in OTHER_DEFAULTS.items():
+        if key not in theirs:
+            converted.silent_conflicts.append((key, default, f"always {ONLY[key]!r} here"))
+    for key in ("DATASETS.TRAIN", "DATASETS.TEST"):
+        names = theirs.get(key, [])
+        if isinstance(names, list) and len(names) > 1:
+            converted.left_out = [left for left in converted.left_out if left[0] != key]
+            if key.endswith("TRAIN"):
+                why = f"name your {len(names)} sets as a list of sections in data.train"
+                converted.changed.append((key, names, why))
+            else:
+                why = "one set is evaluated here: name it in data.val"
+                converted.conflicts.append((key, names, why))
+    sampler = theirs.get("DATALOADER.SAMPLER_TRAIN", _SAMPLERS[0])
+    if sampler not in _SAMPLERS:
+        converted.left_out = [left for left in converted.left_out if left[1] != sampler]
+        why = f"one of {', '.join(_SAMPLERS)} here"
+        converted.conflicts.append(("DATALOADER.SAMPLER_TRAIN", sampler, why))
 
 
 def _remark(theirs: dict[str, Any], converted: Converted) -> None:
     """What was taken over, but not word for word."""
+    if theirs.get("SEED", 0) < 0:
+        why = f"runs differ there; here each has seed {_DEFAULT['seed']}: set seed=N for another"
+        converted.changed.append(("SEED", theirs["SEED"], why))
+    ours = {theirs: ours for ours, theirs in DETECTRON2_KEYS.items()} | {"AUG.DETR": "input.flip"}
+    for key, value in KEPT.items():
+        if key not in theirs:
+            why = f"{ours[key]} stays {_short(_DEFAULT[ours[key]])}, as the example has it"
+            if key == "MODEL.ROI_HEADS.NUM_CLASSES":
+                why = "model.num_classes is left to the annotations"
+            converted.silent.append((key, value, why))
     accumulate = _accumulate(theirs)
     if accumulate > 1:
         why = (
@@ -237,6 +318,10 @@ def to_detectron2_yaml(config: Config) -> str:
     _put(theirs, "MODEL.FPN.IN_FEATURES", list(layers))
     _put(theirs, "MODEL.WEIGHTS", "")
     _put(theirs, "SOLVER.CLIP_GRADIENTS.ENABLED", config.solver.max_grad_norm > 0)
+    # The example's own mapper neither flips nor crops; detectron2's flips half of the pages.
+    _put(theirs, "AUG.DETR", config.input.flip == 0)
+    _put(theirs, "INPUT.RANDOM_FLIP", "horizontal" if config.input.flip else "none")
+    _put(theirs, "DATALOADER.SAMPLER_TRAIN", _SAMPLERS[config.data.repeat_threshold > 0])
     return yaml.safe_dump(theirs, sort_keys=True, default_flow_style=None)
 
 
@@ -257,6 +342,13 @@ def _clip(value: Any, theirs: dict[str, Any]) -> float:
     return float(value) if theirs.get(key, DEFAULTS[key]) else 0.0
 
 
+def _clip_type(value: Any, theirs: dict[str, Any]) -> str | None:
+    if value not in _CLIP_TYPES:
+        raise ValueError(f"known: {', '.join(_CLIP_TYPES)}")
+    key = "SOLVER.CLIP_GRADIENTS.ENABLED"
+    return _CLIP_TYPES[value] if theirs.get(key, DEFAULTS[key]) else None
+
+
 def _schedule(value: Any, theirs: dict[str, Any]) -> str:
     if value not in _SCHEDULES:
         raise ValueError(f"known: {', '.join(_SCHEDULES)}")
@@ -270,31 +362,47 @@ def _milestones(value: Any, theirs: dict[str, Any]) -> list[int] | None:
     return [int(step) // _accumulate(theirs) for step in value]
 
 
-def _sizes(value: Any, theirs: dict[str, Any]) -> list[int]:
-    if any(len(level) != 1 for level in value):
-        raise ValueError("one size for each of the five levels is needed")
-    return [int(level[0]) for level in value]
+_LEVELS = 5
 
 
-def _ratios(value: Any, theirs: dict[str, Any]) -> list[float]:
-    if any(level != value[0] for level in value):
-        raise ValueError("the ratios must be the same at all levels")
-    return [float(ratio) for ratio in value[0]]
+def _levels(value: Any) -> list[list[Any]]:
+    """A list for each of the five levels; one list counts for all of them."""
+    if len(value) not in (1, _LEVELS):
+        raise ValueError(f"one list, or one for each of the {_LEVELS} levels, is needed")
+    return [list(level) for level in value] * (_LEVELS // len(value))
+
+
+def _sizes(value: Any, theirs: dict[str, Any]) -> list[int] | list[list[int]]:
+    levels = _levels(value)
+    if any(size != int(size) for level in levels for size in level):
+        raise ValueError("sizes are whole pixels here")
+    sizes = [[int(size) for size in level] for level in levels]
+    return [level[0] for level in sizes] if all(len(s) == 1 for s in sizes) else sizes
+
+
+def _ratios(value: Any, theirs: dict[str, Any]) -> list[float] | list[list[float]]:
+    levels = [[float(ratio) for ratio in level] for level in _levels(value)]
+    return levels[0] if all(level == levels[0] for level in levels) else levels
 
 
 def _floats(value: Any, theirs: dict[str, Any]) -> Any:
     return [_floats(v, theirs) for v in value] if isinstance(value, list) else float(value)
 
 
+_DEFAULT = dict(flatten(to_dict(Config())))
+"""Our own defaults."""
+
 _READ: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "output_dir": lambda value, _: value or None,
     "seed": lambda value, _: value if value >= 0 else None,
     "data.keep_empty": lambda value, _: not value,
+    "data.repeat_threshold": lambda value, theirs: (
+        float(value) if theirs.get("DATALOADER.SAMPLER_TRAIN") == _SAMPLERS[1] else None
+    ),
     "input.min_size_train": lambda value, _: value if isinstance(value, list) else [value],
     "input.pixel_mean": _floats,
     "input.pixel_std": _floats,
     "model.weights": lambda value, _: value or None,
-    "backbone.input_size": lambda value, _: value[0] if isinstance(value, list) else value,
     "backbone.out_indices": lambda value, _: [
         int(str(name).removeprefix("layer")) for name in value
     ],
@@ -313,6 +421,7 @@ _READ: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "solver.schedule": _schedule,
     "solver.milestones": _milestones,
     "solver.max_grad_norm": _clip,
+    "solver.clip_type": _clip_type,
     "precision": lambda value, _: "auto" if value else "fp32",
     **dict.fromkeys(_PER_ITERATION, _divided),
 }
@@ -320,9 +429,14 @@ _READ: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 
 _WRITE: dict[str, Callable[[Config], Any]] = {
     "data.keep_empty": lambda c: not c.data.keep_empty,
-    "backbone.input_size": lambda c: [c.backbone.input_size] * 2,
-    "rpn.anchor_sizes": lambda c: [[size] for size in c.rpn.anchor_sizes],
-    "rpn.aspect_ratios": lambda c: [list(c.rpn.aspect_ratios)],
+    "rpn.anchor_sizes": lambda c: [
+        list(size) if isinstance(size, list) else [size] for size in c.rpn.anchor_sizes
+    ],
+    "rpn.aspect_ratios": lambda c: (
+        [list(level) for level in c.rpn.aspect_ratios]
+        if isinstance(c.rpn.aspect_ratios[0], list)
+        else [list(c.rpn.aspect_ratios)]
+    ),
     "rpn.negative_iou": lambda c: [c.rpn.negative_iou, c.rpn.positive_iou],
     "rpn.positive_iou": lambda c: [c.rpn.negative_iou, c.rpn.positive_iou],
     "text.selection": lambda c: c.text.selection == "none",
@@ -331,6 +445,7 @@ _WRITE: dict[str, Callable[[Config], Any]] = {
         "WarmupMultiStepLR" if c.solver.schedule == "multistep" else "WarmupCosineLR"
     ),
     "solver.max_grad_norm": lambda c: c.solver.max_grad_norm or 1.0,
+    "solver.clip_type": lambda c: {v: k for k, v in _CLIP_TYPES.items()}[c.solver.clip_type],
     "precision": lambda c: c.precision != "fp32",
     "solver.steps": lambda c: c.solver.steps * c.solver.grad_accum_steps,
     "solver.warmup_steps": lambda c: c.solver.warmup_steps * c.solver.grad_accum_steps,

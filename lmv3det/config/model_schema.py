@@ -179,10 +179,12 @@ class NeckConfig:
 
 @dataclass(config=STRICT)
 class RPNConfig:
-    anchor_sizes: list[int] = field(default_factory=lambda: [32, 64, 128, 256, 512])
-    """√area of the anchors of p2 … p6, pixels."""
-    aspect_ratios: list[float] = field(default_factory=lambda: [0.5, 1.0, 2.0])
-    """Height / width of the anchors."""
+    anchor_sizes: list[int] | list[list[int]] = field(
+        default_factory=lambda: [32, 64, 128, 256, 512]
+    )
+    """√area of the anchors of p2 … p6, pixels; or a list for each level."""
+    aspect_ratios: list[float] | list[list[float]] = field(default_factory=lambda: [0.5, 1.0, 2.0])
+    """Height / width of the anchors; or a list for each level."""
     negative_iou: float = 0.3
     """Anchors with a smaller best IoU are negative."""
     positive_iou: float = 0.7
@@ -216,11 +218,19 @@ class RPNConfig:
             self.box_weights,
             "4 weights above 0",
         )
+        sizes, ratios = self.sizes_of_levels(), self.ratios_of_levels()
         require(
-            bool(self.aspect_ratios) and min(*self.aspect_ratios, *self.anchor_sizes) > 0,
+            len(ratios) == 5 and all(r > 0 for level in ratios + sizes for r in level),
             "rpn.aspect_ratios",
             self.aspect_ratios,
-            "one or more ratios above 0, as the sizes of rpn.anchor_sizes",
+            "one or more ratios above 0, as the sizes of rpn.anchor_sizes, or five lists of them",
+        )
+        counts_of_levels = {len(s) * len(r) for s, r in zip(sizes, ratios, strict=True)}
+        require(
+            len(counts_of_levels) == 1 and 0 not in counts_of_levels,
+            "rpn.anchor_sizes",
+            self.anchor_sizes,
+            "of equally many anchors at all levels, which share a head",
         )
         counts = ("pre_nms_train", "pre_nms_test", "post_nms_train", "post_nms_test")
         require_positive(self, "rpn", ("batch_size_per_image", *counts))
@@ -233,6 +243,15 @@ class RPNConfig:
             self.negative_iou,
             "0 ≤ negative_iou ≤ positive_iou ≤ 1",
         )
+
+    def sizes_of_levels(self) -> list[list[int]]:
+        """The anchors' sizes at each of the five levels."""
+        return [size if isinstance(size, list) else [size] for size in self.anchor_sizes]
+
+    def ratios_of_levels(self) -> list[list[float]]:
+        """The anchors' ratios at each of the five levels."""
+        ratios: list = self.aspect_ratios
+        return ratios if ratios and isinstance(ratios[0], list) else [ratios] * 5
 
 
 @dataclass(config=STRICT)

@@ -223,8 +223,9 @@ class TextConfig:
     """With selection `sentence`: word pieces of a line that enter its embedding, the first ones."""
     drop_unk: bool = False
     """Leave out unknown tokens."""
-    drop_word_start: bool = False
-    """Leave out the tokenizer's bare word-start piece where other tokens of the line follow."""
+    drop_word_start: bool | Literal["after"] = False
+    """Leave out the tokenizer's bare word-start piece where other tokens of the line follow;
+    `after`: once the first k are taken, so that k - 1 are left, as the notes run WE-F3."""
     reading_order: Literal["as_is", "two_column", "auto"] = "auto"
     """Order of the lines: the file's, always two columns, or columns found page by page."""
     tokenizer: str | None = None
@@ -277,7 +278,7 @@ class SolverConfig:
     lr: float = 2e-4
     """Peak learning rate."""
     backbone_multiplier: float = 1.0
-    """Factor on the rate of the encoder's parameters."""
+    """Factor on the rate of the encoder, pyramid, fusion and FPN, as in the original."""
     layer_decay: float = 1.0
     """Factor on the rate for each encoder layer further from the output; 1 is off."""
     weight_decay: float = 0.05
@@ -305,7 +306,10 @@ class SolverConfig:
     """Keep a warm-up as long as the run, which never reaches the peak rate; otherwise it is
     shortened to a tenth of the run, with a notice."""
     max_grad_norm: float = 1.0
-    """Largest total gradient norm; 0 is off."""
+    """Largest gradient, as `clip_type` measures it; 0 is off."""
+    clip_type: Literal["total_norm", "norm", "value"] = "total_norm"
+    """What is clipped: the norm of all gradients together, that of each parameter's, or every
+    number by itself."""
     ema_decay: float = 0.0
     """Decay of an exponential moving average of the weights, which is then evaluated; 0 is off."""
     non_finite: Literal["stop", "skip"] = "stop"
@@ -349,6 +353,9 @@ class TestConfig:
     """Mask probability from which a pixel belongs to the region."""
     batch_size: int = 1
     """Pages a batch, each process."""
+    classes: Literal["cdla", "doclaynet", "publaynet", "fine"] | None = None
+    """What a model with the fine classes finds: they fold into those of a data set before
+    suppression (`lmv3det.classes`). None: the classes that it was trained with."""
     fit_to_text: bool = False
     """Move the sides of regions onto the text lines within them, by a line's height at most; upper
     and lower sides only where they are a third of it off. For a model that reads text."""

@@ -18,7 +18,7 @@ from lmv3det.convert.fit import fit_weights, settings_in_config
 from lmv3det.convert.infer import backbone_settings, infer_config
 from lmv3det.convert.report import LoadReport
 from lmv3det.convert.sources import SETTINGS, Source
-from lmv3det.data.categories import Category, read_categories
+from lmv3det.data.categories import Category, name_rest, read_categories
 from lmv3det.data.issues import DataReport
 from lmv3det.errors import InputError
 from lmv3det.files import read_json, write_json
@@ -79,12 +79,17 @@ def to_checkpoint(
             f"{source.description} does not name its {config.model.num_classes} classes: give "
             "--classes A,B,C in the order of the class indices, or --annotations FILE"
         )
-    if config.model.num_classes != len(categories):
-        raise InputError(
-            f"{source.description} has {config.model.num_classes} classes, but "
-            f"{len(categories)} are named ({', '.join(c.name for c in categories)}): name each, in "
-            "the order of the class indices, without background"
-        )
+    number = config.model.num_classes or len(categories)
+    if number != len(categories):
+        listed = ", ".join(c.name for c in categories)
+        told = f"{source.description} has {number} classes, but {len(categories)} are named"
+        if yaml_file is None or number != len(categories) + 1:
+            raise InputError(
+                f"{told} ({listed}): name each, in the order of the class indices, without "
+                "background"
+            )
+        categories = name_rest(categories, number)
+        notes.append(f"{told}: the last one is called {categories[-1].name!r}")
     weights, report = _fitted(source, config, seed)
     report.notes = notes + assumed_notes + [n for n in report.notes if "name its" not in n]
     report.check(allow_missing, allow_unexpected)
@@ -181,6 +186,10 @@ def _from_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
         raise InputError(f"{path}: of another kind of model: {what}")
     notes = [f"{key}: {value!r}: {why}" for key, value, why in converted.conflicts]
     notes += [f"{key}: {value!r}: {why}" for key, value, why in converted.changed]
+    notes += [
+        f"the yaml is silent about {key}; detectron2's default is {value!r}: {why}"
+        for key, value, why in converted.silent + converted.silent_conflicts
+    ]
     if converted.left_out:
         notes.append(f"lmv3det convert-config {path} lists what of it has no effect here")
     return converted.values, notes

@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lmv3det.checkpoint.untrusted import named_code
+from lmv3det.classes import nearest_class, plain_name
 from lmv3det.config import BackboneConfig, Config
 from lmv3det.convert.infer import OUT_INDICES, backbone_settings
 from lmv3det.convert.report import LoadReport
 from lmv3det.convert.sources import Source, read_source
-from lmv3det.data.categories import Category, plain_name
+from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.model.detector import LayoutDetector
 
@@ -26,6 +27,8 @@ _CLASS_ROWS = re.compile(
     r"^(cascade\.(predictors\.\d+|relation)\.cls_score|mask_head\.predictor)\.(weight|bias)$"
 )
 _WIDENED = re.compile(r"^(fpn\.lateral\.\d+|cascade\.predictors\.\d+\.cls_score)\.weight$")
+
+_HEADS = "cascade.heads."
 
 _VISUAL_SETTINGS = ("hidden_size", "layers", "heads", "intermediate_size", "patch_size")
 _TEXT_SETTINGS = ("vocab_size", "coordinate_size", "shape_size", "max_2d_positions")
@@ -60,8 +63,9 @@ def load_initial_weights(
         source: a checkpoint or folder of ours, a detectron2 .pth, a Hugging Face LayoutLMv3
             folder or file, or `hub:owner/name`.
         config: the model's config.
-        categories: the model's classes in order. Rows of classes that the source knows by the
-            same name are kept. None: classes are matched by their number alone.
+        categories: the model's classes in order. Each starts from the source's class of the same
+            name, or the nearest one (`lmv3det.classes.nearest_class`), if there is any. None:
+            classes are matched by their number alone.
         strict: raise when something is missing, unexpected or of a wrong shape.
         trust_code: let the source's config name classes (`module:Class`) that `config` does
             not name.
@@ -75,7 +79,8 @@ def load_initial_weights(
     """
     found = read_source(source, trust_code=trust_code or named_code(config).values())
     weights, report = fit_weights(model.state_dict(), found, config, categories=categories)
-    report.check(allow_missing=not strict, allow_unexpected=not strict)
+    if strict:
+        report.check(command=f"lmv3det convert {source} --to lmv3det --out FILE.pth ")
     model.load_state_dict(weights)
     return report
 
@@ -108,9 +113,16 @@ def fit_weights(
     report.unexpected += source.unknown
     check_sizes(source, config)
     rows = _ClassRows(source, categories, report)
+    head = source.checkpoint.config.roi.head if source.checkpoint else None
+    other_head = source.kind != "huggingface" and head != config.roi.head
     weights = dict(model)
     for name, fresh in model.items():
         have = source.weights.get(name)
+        if other_head and name.startswith(_HEADS):
+            report.fresh[name] = (
+                f"roi.head is {_shown(config.roi.head)}, the source's {_shown(head)}"
+            )
+            continue
         if have is None:
             reason = _why_fresh(name, source, complete)
             if reason:
@@ -128,13 +140,18 @@ def fit_weights(
         weights[name] = taken
         report.loaded.append(name)
     for name in source.weights:
-        if name not in model:
-            reason = _why_left_out(name, model)
+        left = other_head and name.startswith(_HEADS)
+        if left or name not in model:
+            reason = "of another head" if left else _why_left_out(name, model)
             if reason:
                 report.left_out[name] = reason
             else:
                 report.unexpected.append(name)
     return weights, report
+
+
+def _shown(head: str | None) -> str:
+    return head or "the usual one"
 
 
 def check_sizes(source: Source, config: Config) -> None:
@@ -188,10 +205,14 @@ class _ClassRows:
         self.mapping: list[int | None] | None = None
         self.known = bool(theirs) and categories is not None
         if theirs and categories is not None:
-            index = {plain_name(category.name): n for n, category in enumerate(theirs)}
-            self.mapping = [index.get(plain_name(category.name)) for category in categories]
+            known = [category.name for category in theirs]
+            self.mapping = [nearest_class(category.name, known) for category in categories]
             self.same = self.mapping == list(range(len(theirs)))
-            kept = [c.name for c, n in zip(categories, self.mapping, strict=True) if n is not None]
+            kept = [
+                _started(c.name, known[n])
+                for c, n in zip(categories, self.mapping, strict=True)
+                if n is not None
+            ]
             new = [c.name for c, n in zip(categories, self.mapping, strict=True) if n is None]
             self.what = f"classes kept: {', '.join(kept)}; new: {', '.join(new) or 'none'}"
             if self.same:
@@ -232,6 +253,11 @@ class _ClassRows:
             f"the source has {have.shape[0] - extra} classes, the model {classes}"
         )
         return None
+
+
+def _started(name: str, source: str) -> str:
+    """How the report names a class that starts from one of the source's."""
+    return name if plain_name(name) == plain_name(source) else f"{name} (from {source})"
 
 
 def _fit(name: str, have: Tensor, fresh: Tensor, report: LoadReport) -> Tensor | None:

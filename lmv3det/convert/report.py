@@ -48,30 +48,35 @@ class LoadReport:
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
-    def check(self, allow_missing: bool = False, allow_unexpected: bool = False) -> None:
+    def check(
+        self, allow_missing: bool = False, allow_unexpected: bool = False, command: str = ""
+    ) -> None:
         """Refuse what is not expected.
 
         Args:
             allow_missing: let missing tensors, and those of a wrong shape, start anew.
             allow_unexpected: let unexpected tensors go.
+            command: whose options the message names, where they are not those of the caller.
 
         Raises:
             InputError: something is missing, unexpected or of a wrong shape, and not allowed.
         """
         faults = []
         if self.missing and not allow_missing:
-            faults.append(f"missing: {_names(self.missing)} (--allow-missing starts them anew)")
+            faults.append(
+                f"missing: {_names(self.missing)} ({command}--allow-missing starts them anew)"
+            )
         if self.wrong_shape and not allow_missing:
             name, have, want = self.wrong_shape[0]
             more = f" and {len(self.wrong_shape) - 1} more" if len(self.wrong_shape) > 1 else ""
             faults.append(
                 f"wrong shape: {name} is {_shape(have)}, the model's is {_shape(want)}{more} "
-                "(--allow-missing starts them anew)"
+                f"({command}--allow-missing starts them anew)"
             )
         if self.unexpected and not allow_unexpected:
             faults.append(
-                f"unexpected: {_names(self.unexpected)} (--rename OLD=NEW if a name is another's, "
-                "--allow-unexpected leaves them out)"
+                f"unexpected: {_names(self.unexpected)} ({command}--rename OLD=NEW if a name is "
+                "another's, --allow-unexpected leaves them out)"
             )
         if faults:
             raise InputError(f"{self.source} does not fit the model: {'; '.join(faults)}")

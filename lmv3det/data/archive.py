@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -77,8 +78,8 @@ class AnnotationFile:
 
 
 _DAMAGED = (
-    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
-    OSError, KeyError, MemoryError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
+    ValueError, OSError, KeyError, MemoryError,
 )  # fmt: skip
 """What zipfile raises on files that are damaged, encrypted or packed in a way of their own."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmv3det.classes import plain_name
 from lmv3det.data.issues import DataReport, NothingUsable
 from lmv3det.errors import InputError
 from lmv3det.files import as_int, is_unicode
@@ -108,6 +110,18 @@ def read_categories(entries: Iterable[Any], path: object, report: DataReport) ->
     return [categories[key] for key in sorted(categories)]
 
 
+def name_rest(categories: Sequence[Category], number: int) -> list[Category]:
+    """As many categories as a model has classes; those without a name are called `unnamed N` by
+    the number of the class, from 1, and stand last.
+
+    Detectron2 counts classes by `NUM_CLASSES`, whatever the annotations have: the notes' 11 for ten
+    categories leaves a class that no region ever has.
+    """
+    named, taken = list(categories), {category.id for category in categories}
+    free = (n for n in itertools.count(max(taken, default=0) + 1) if n not in taken)
+    return named + [Category(next(free), f"unnamed {k + 1}") for k in range(len(named), number)]
+
+
 def same_names(
     categories: Sequence[Category], used: Collection[int], report: DataReport
 ) -> dict[int, int]:
@@ -139,8 +153,3 @@ def _said(entry: Any, key: str) -> str:
 
 def _id_and_name(entry: Any) -> tuple[int | None, Any]:
     return (as_int(entry.get("id")), entry.get("name")) if isinstance(entry, dict) else (None, None)
-
-
-def plain_name(name: str) -> str:
-    """A class name as names are compared: case, spaces, `_` and `-` do not count."""
-    return "".join(name.casefold().replace("_", " ").replace("-", " ").split())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lmv3det.classes import FOLDED, FOLDINGS
-from lmv3det.data.categories import Category, plain_name
+from lmv3det.classes import FOLDED, FOLDINGS, plain_name
+from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 
 

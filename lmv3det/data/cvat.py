@@ -146,10 +146,11 @@ def _add_mask(
 ) -> str | None:
     """Add a mask: lengths of runs of 0 and 1 in turn, row by row of its box. Where they do not
     fill it, the box is the region."""
-    left, top, width, height = (
-        int(float(shape.get(key, "nan"))) for key in ("left", "top", "width", "height")
-    )
-    if width <= 0 or height <= 0 or max(abs(left), abs(top), width, height) > 10**9:
+    numbers = [float(shape.get(key, "nan")) for key in ("left", "top", "width", "height")]
+    if not are_numbers(numbers):
+        raise ValueError
+    left, top, width, height = map(int, numbers)
+    if width <= 0 or height <= 0:
         raise ValueError
     try:
         runs = [int(text) for text in shape.get("rle", "").split(",")]

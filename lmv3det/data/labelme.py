@@ -81,8 +81,9 @@ def _add(pages: ToolPages, page: int, shape: Any) -> str | None:
     if points is None:
         return f"points {shape.get('points')!r:.80}, not a list of x, y pairs"
     kind = shape.get("shape_type")
-    if kind is None:  # as old files have it
-        kind = "polygon"
+    kind = "polygon" if kind is None else kind  # as old files have it
+    if not isinstance(kind, str):
+        return f"shape_type {kind!r:.40}"
     if kind == "circle" and len(points) == 2:
         radius = float(np.linalg.norm(points[1] - points[0]))
         pages.add_region(

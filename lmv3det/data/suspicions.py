@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lmv3det.data.categories import Category, plain_name
+from lmv3det.classes import plain_name
+from lmv3det.data.categories import Category
 from lmv3det.data.issues import DataReport
 
 _UNITS = {

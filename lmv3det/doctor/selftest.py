@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmv3det.doctor.findings import Finding
 
@@ -132,7 +132,7 @@ def check_packed_model(device: str, precision: str) -> Iterator[Finding]:
 REINSTALL = "`pip install --force-reinstall --no-deps .` in the folder of lmv3det"
 
 
-def count_found(truth: list[dict], detections: list[dict]) -> int:
+def count_found(truth: list[dict], detections: Sequence[Mapping[str, Any]]) -> int:
     """Regions that a detection of the same class covers with an IoU of 0.5 or more.
 
     Both hold `bbox`, x y width height in pixels, and `category`.

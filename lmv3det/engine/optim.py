@@ -15,22 +15,26 @@ from torch import Tensor, nn
 from lmv3det.config import SolverConfig
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+_OF_BACKBONE = ("pyramid.", "fusion.", "fpn.")
 _LAYER = re.compile(r"backbone\.layers\.(\d+)\.")
 
 
 def rate_scale(name: str, layers: int, backbone_multiplier: float, layer_decay: float) -> float:
     """The factor on the learning rate of one parameter.
 
+    `backbone_multiplier` reaches what it reached in the original, every parameter whose name there
+    has "backbone" in it: the encoder, the pyramid, the fusion within it and the FPN.
+
     Layer-wise decay as in BEiT (Bao et al., 2021, https://arxiv.org/abs/2106.08254, appendix):
-    whatever is not of the encoder has factor 1, the encoder's last layer `layer_decay`, each layer
-    below one factor more, and the embeddings one more than the first layer.
+    whatever is not of the encoder is not decayed, the encoder's last layer has `layer_decay`, each
+    layer below one factor more, and the embeddings one more than the first layer.
 
     Args:
         name: the parameter's name in the detector.
         layers: number of encoder layers.
     """
     if not name.startswith("backbone."):
-        return 1.0
+        return backbone_multiplier if name.startswith(_OF_BACKBONE) else 1.0
     layer = _LAYER.match(name)
     depth = layers - int(layer[1]) if layer else layers + 1
     return backbone_multiplier * layer_decay**depth
@@ -92,6 +96,28 @@ def build_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.AdamW
     betas = (solver.betas[0], solver.betas[1])
     # A rate of exactly 0 is legal; the groups carry their own.
     return torch.optim.AdamW(groups, lr=solver.lr, betas=betas, eps=solver.eps, fused=fused)
+
+
+def clip_gradients(parameters: Sequence[Tensor], limit: float, kind: str) -> Tensor:
+    """Clip the gradients in place, as `solver.clip_type` says.
+
+    Args:
+        parameters: those with gradients.
+        limit: the largest norm or value; 0 is none.
+        kind: total_norm, norm or value.
+
+    Returns:
+        The norm of all gradients together before that, a number on their device.
+    """
+    total = nn.utils.clip_grad_norm_(
+        parameters, limit if limit and kind == "total_norm" else math.inf
+    )
+    if limit and kind == "norm":
+        for parameter in parameters:
+            nn.utils.clip_grad_norm_(parameter, limit)
+    elif limit and kind == "value":
+        nn.utils.clip_grad_value_(parameters, limit)
+    return total
 
 
 def rate_factor(step: int, solver: SolverConfig) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.checkpoint.loading import build_with_weights, checkpoint_page_tokenizer
 from lmv3det.config import Config, SplitConfig, TrainSplitConfig
-from lmv3det.data.categories import Category
+from lmv3det.data.categories import Category, name_rest
 from lmv3det.data.class_map import join_categories
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.joined import JoinedDataset, TrainDataset
@@ -131,7 +131,8 @@ def _least_side(config: Config) -> int:
 def read_data(config: Config, quiet: bool) -> tuple[TrainDataset, CocoDataset | None]:
     """The training pages, and those for evaluation where the config names some.
 
-    `model.num_classes` is set to the number of classes where it is None.
+    `model.num_classes` is set to the number of classes where it is None. Where it is one more, as
+    in files for detectron2 that count the background too, the last class has no name.
 
     Args:
         quiet: log nothing.
@@ -153,6 +154,16 @@ def read_data(config: Config, quiet: bool) -> tuple[TrainDataset, CocoDataset | 
             "not trained on); `lmv3det check` tells more"
         )
     categories = join_categories([part.categories for part in parts], data.classes)
+    if model.num_classes == len(categories) + 1:
+        categories = name_rest(categories, model.num_classes)
+        if not quiet:
+            log.warning(
+                "model.num_classes is %d, but there are %d categories: the last class is called %r "
+                "and has no regions",
+                model.num_classes,
+                len(categories) - 1,
+                categories[-1].name,
+            )
     train: TrainDataset = parts[0]
     if len(parts) > 1:
         train = JoinedDataset(parts, categories)

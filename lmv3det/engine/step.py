@@ -22,6 +22,7 @@ from lmv3det.distributed import World
 from lmv3det.engine.optim import (
     MovingAverage,
     build_optimizer,
+    clip_gradients,
     copy_buffers,
     fill_missing_gradients,
     load_optimizer_state,
@@ -111,7 +112,7 @@ class TrainStep:
         fill_missing_gradients(self.parameters)
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.solver.max_grad_norm or math.inf)
+        norm = clip_gradients(self.parameters, self.solver.max_grad_norm, self.solver.clip_type)
 
         odd = torch.stack([~losses.isfinite().all(), ~norm.isfinite()]).float()
         told = torch.tensor([float(signal())]).to(self.device, non_blocking=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lmv3det.data.categories import Category, match_categories, plain_name
+from lmv3det.classes import plain_name
+from lmv3det.data.categories import Category, match_categories
 from lmv3det.errors import InputError
 
 

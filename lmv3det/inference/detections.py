@@ -15,6 +15,7 @@ import numpy as np
 from lmv3det.data.images import PDF_DPI, iter_pages
 from lmv3det.errors import InputError, printable
 from lmv3det.files import replacing, write_json
+from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.reading import lines_of_regions, region_order
 from lmv3det.inference.results import boxes_xywh, encode_masks, page_entries
 from lmv3det.inference.selection import Selection
@@ -116,7 +117,7 @@ class PageDetections(Detections):
 
     def to_dict(
         self, mask_threshold: float | None = None, document_score: float = 0.3
-    ) -> dict[str, Any]:
+    ) -> PageEntry:
         """The page as `predict` writes it into detections.json.
 
         Args:

@@ -20,6 +20,7 @@ from lmv3det.errors import InputError, explain
 from lmv3det.files import lock_folder
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.entries import detections_last
 from lmv3det.inference.formats import Format, load_format
 from lmv3det.inference.journal import Journal, Key, count_entries
 from lmv3det.inference.pictures import save_page_image, save_region_pictures
@@ -341,8 +342,7 @@ class _Job:
                 raise
             self._failed(sample, error)
             return
-        entry["detections"] = entry.pop("detections")  # last, because it is long
-        journal.append(entry)
+        journal.append(detections_last(entry))
         self.bar.update()
 
 

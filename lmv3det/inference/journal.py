@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lmv3det.errors import InputError
 from lmv3det.files import is_int, naming, replacing
+from lmv3det.inference.entries import PageEntry
 
 FORMAT = "lmv3det pages"
 Key = tuple[str, int]
@@ -76,21 +77,21 @@ class Journal:
         self.stream.truncate()
         return True
 
-    def _write(self, content: dict[str, Any]) -> None:
+    def _write(self, content: Mapping[str, Any]) -> None:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False)
         # A lone surrogate, of a file name that is not UTF-8, becomes the JSON escape of it.
         with naming(self.path):
             self.stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
             self.stream.flush()
 
-    def append(self, entry: dict[str, Any]) -> None:
+    def append(self, entry: PageEntry) -> None:
         """Add a page; `file` and `page` are its key."""
         self.stream.seek(0, 2)
         place = self.stream.tell()
         self._write(entry)
         self.places[entry["file"], entry["page"]] = place
 
-    def entries(self, keys: Iterable[Key] | None = None) -> Iterator[dict[str, Any]]:
+    def entries(self, keys: Iterable[Key] | None = None) -> Iterator[PageEntry]:
         """The entries, of the keys and in their order where they are given; missing ones are left
         out."""
         self.stream.flush()

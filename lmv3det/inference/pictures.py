@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,6 +12,7 @@ from lmv3det.data.images import read_orientation
 from lmv3det.data.pdf import is_pdf
 from lmv3det.files import replacing
 from lmv3det.inference.detections import crop
+from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.formats import in_order
 from lmv3det.inference.formats.roles import is_picture
 
@@ -22,7 +22,7 @@ PADDING = 4
 """Pixels round a region's picture."""
 
 
-def save_region_pictures(image: np.ndarray, page: dict[str, Any], out: Path, stem: str) -> None:
+def save_region_pictures(image: np.ndarray, page: PageEntry, out: Path, stem: str) -> None:
     """Write the regions that a document shows as pictures; their entries get `picture`, the path
     relative to the folder.
 

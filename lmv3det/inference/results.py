@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmv3det.inference.entries import RegionEntry
 from lmv3det.structures import as_array
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _run_lengths(pixels: np.ndarray, x: int, y: int, height: int, width: int) ->
     return counts if counts[-1] else counts[:-1]  # no zeros behind a mask that fills the corner
 
 
-def page_entries(detections: Detections, mask_threshold: float | None = None) -> list[dict]:
+def page_entries(detections: Detections, mask_threshold: float | None = None) -> list[RegionEntry]:
     """The detections of a page as `{"bbox": [x, y, w, h], "score", "category": name}`.
 
     Args:
@@ -97,7 +98,7 @@ def page_entries(detections: Detections, mask_threshold: float | None = None) ->
     """
     scores = as_array(detections.scores).astype(np.float64).round(6).tolist()
     names = [detections.names[k] for k in detections.classes.tolist()]
-    entries: list[dict[str, Any]] = [
+    entries: list[RegionEntry] = [
         {"bbox": box, "score": score, "category": name}
         for box, score, name in zip(boxes_xywh(detections, 3), scores, names, strict=True)
     ]

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 
-def cell_anchors(size: float, aspect_ratios: Sequence[float]) -> Tensor:
-    """Anchors around the origin: A×4 float32, area size², one for each height/width ratio."""
+def cell_anchors(sizes: float | Sequence[float], aspect_ratios: Sequence[float]) -> Tensor:
+    """Anchors around the origin: A×4 float32, area size², one for each size and, within a size,
+    for each height/width ratio."""
     boxes = []
-    for ratio in aspect_ratios:
-        width = math.sqrt(size**2 / ratio)
-        height = ratio * width
-        boxes.append([-width / 2, -height / 2, width / 2, height / 2])
+    for size in sizes if isinstance(sizes, Sequence) else [sizes]:
+        for ratio in aspect_ratios:
+            width = math.sqrt(size**2 / ratio)
+            height = ratio * width
+            boxes.append([-width / 2, -height / 2, width / 2, height / 2])
     return torch.tensor(boxes, dtype=torch.float64, device="cpu").float()
 
 

@@ -37,9 +37,6 @@ class Attention(nn.Module):
             mask = mask.to(query.dtype)
         if dropout and query.device.type == "cpu":  # torch has no fused kernel for this case
             mixed = attend_by_rows(query, key, value, mask, dropout)
-        elif query.device.type == "cpu" and query.dtype == torch.bfloat16:
-            # With the matrix units that bfloat16 is for, products are faster than the fused kernel.
-            mixed = attend(query, key, value, mask)
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout)  # B×h×L×d
         return self.output(mixed.transpose(1, 2).flatten(2))  # B×L×C
@@ -64,17 +61,6 @@ def attend_by_rows(
     seed = int(torch.randint(2**62, (1,)))
     scaled = query * query.shape[-1] ** -0.5
     return _AttentionByRows.apply(scaled, key, value, mask, dropout, rows, seed)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention by its products, all B×h×L×d; mask as in `Attention.forward`."""
-    with torch.autocast(query.device.type, enabled=False):
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)  # B×h×L×L
-        if mask is not None and mask.is_floating_point():
-            scores = scores.add_(mask)
-        elif mask is not None:
-            scores = scores.masked_fill_(~mask, float("-inf"))
-        return scores.softmax(-1) @ value
 
 
 class _AttentionByRows(torch.autograd.Function):

@@ -148,6 +148,8 @@ class CascadeHeads(nn.Module):
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
         self.detections_per_page = detections_per_page
+        self.folding: Tensor | None
+        self.register_buffer("folding", None, persistent=False)
 
     def losses(
         self,
@@ -191,7 +193,7 @@ class CascadeHeads(nn.Module):
         stages = list(self.stages(pyramid, regions, image_sizes, None, text_maps))
         if self.relation is not None:
             stages[-1] = self.relation(stages[-1], image_sizes)
-        scores = torch.stack([_wide(stage.logits).softmax(-1) for stage in stages]).mean(0)
+        scores = self.class_scores([stage.logits for stage in stages])
         boxes = self.refine(stages[-1], self.box_weights[-1], image_sizes)
         return select_detections(
             boxes,
@@ -202,6 +204,25 @@ class CascadeHeads(nn.Module):
             self.nms_threshold,
             self.detections_per_page,
         )
+
+    def class_scores(self, logits: Sequence[Tensor]) -> Tensor:
+        """Probabilities N×(C+1) from the logits N×(C+1) of all stages: their mean, in the classes
+        that `fold_into` chose."""
+        scores = torch.stack([_wide(of_stage).softmax(-1) for of_stage in logits]).mean(0)
+        return scores if self.folding is None else scores @ self.folding.to(scores)
+
+    def fold_into(self, matrix: Tensor) -> None:
+        """Predict other classes, each the sum of some of the heads' own; training is as before.
+
+        The sums are taken before suppression, so that no region is found twice.
+
+        Args:
+            matrix: C×K float, 1 where a class of the heads becomes one of K others, else 0. What
+                a row of zeros loses goes to the background.
+        """
+        background = torch.cat([1 - matrix.sum(1), matrix.new_ones(1)]).unsqueeze(1)  # (C+1)×1
+        kept = torch.cat([matrix, matrix.new_zeros(1, matrix.shape[1])])  # (C+1)×K
+        self.folding = torch.cat([kept, background], dim=1)
 
     def stages(
         self,

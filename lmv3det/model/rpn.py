@@ -52,8 +52,8 @@ class RPN(nn.Module):
     def __init__(
         self,
         in_channels: int = 256,
-        anchor_sizes: Sequence[float] = (32, 64, 128, 256, 512),
-        aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
+        anchor_sizes: Sequence[float | Sequence[float]] = (32, 64, 128, 256, 512),
+        aspect_ratios: Sequence[float] | Sequence[Sequence[float]] = (0.5, 1.0, 2.0),
         strides: Sequence[int] = (4, 8, 16, 32, 64),
         negative_iou: float = 0.3,
         positive_iou: float = 0.7,
@@ -66,11 +66,17 @@ class RPN(nn.Module):
         smooth_l1_beta: float = 0.0,
         box_weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
     ) -> None:
-        """pre_nms, post_nms: proposals at most (in training, in test)."""
+        """anchor_sizes, aspect_ratios: of each level; ratios may be those of all levels.
+
+        pre_nms, post_nms: proposals at most (in training, in test).
+        """
         super().__init__()
-        self.head = RPNHead(in_channels, len(aspect_ratios))
+        ratios: Sequence = aspect_ratios
+        if not isinstance(ratios[0], Sequence):
+            ratios = [ratios] * len(anchor_sizes)
+        self.cells = [cell_anchors(*level) for level in zip(anchor_sizes, ratios, strict=True)]
+        self.head = RPNHead(in_channels, len(self.cells[0]))
         self.strides = tuple(strides)
-        self.cells = [cell_anchors(size, aspect_ratios) for size in anchor_sizes]
         self.negative_iou, self.positive_iou = negative_iou, positive_iou
         self.batch_size_per_image = batch_size_per_image
         self.positive_fraction = positive_fraction

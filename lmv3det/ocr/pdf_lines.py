@@ -28,6 +28,8 @@ _NEIGHBOURS = 2.5
 """Line heights above and below in which lines show that a gap is no gutter."""
 _AROUND = 5.0
 """Line heights: the lines that must leave a gutter free lie within."""
+_WIDEST = 6.0
+"""Line heights: no line is stretched to wider gaps than that."""
 _CROSSED, _CROSSED_SPACE = 0.6, 0.3
 """Fraction of a gap that lines above must cover, and lines below; where the file has a space."""
 _STRIP, _STRIP_SPACE = 0.3, 1.0
@@ -326,6 +328,8 @@ class _Rows:
         start, stop = first.u1, second.u0
         height = max(first.height, second.height)
         v0, v1 = min(first.v0, second.v0), max(first.v1, second.v1)
+        if stop - start > _WIDEST * height:
+            return False
         u0, u1, top, foot = self.places.T
         beside = (self.angles == first.angle) & (u0 < stop) & (u1 > start)
         beside &= (foot - top) < 2 * height

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from lmv3det import __version__
 from lmv3det.data.images import PDF_DPI
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.formats.roles import role
 from lmv3det.serve.assets import FILES, docs_page, read_asset
 from lmv3det.serve.guard import Guard
@@ -172,7 +173,8 @@ async def convert(
         shown = await asyncio.to_thread(Shown.model_validate_json, body)
     except ValidationError as error:
         raise Refusal(422, first_error(error.errors())) from None
-    pages = [page.model_dump(exclude_none=True) for page in shown.pages]
+    shown_pages = [page.model_dump(exclude_none=True) for page in shown.pages]
+    pages = cast("list[PageEntry]", shown_pages)
     seen = (region["category"] for page in pages for region in page["detections"])
     names = list(dict.fromkeys([*work.detector.names, *seen]))
     out = visit.folder / "out"
@@ -211,7 +213,7 @@ async def _lines(
 ) -> AsyncIterator[bytes]:
     """JSON lines: the file, each page as it is done, and `error` where the rest is given up."""
 
-    def line(content: dict[str, Any]) -> bytes:
+    def line(content: Mapping[str, Any]) -> bytes:
         return json_output(content).content + b"\n"
 
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.formats import load_format
 from lmv3det.inference.pictures import COPIED
 
@@ -39,7 +40,7 @@ class Output:
 
 
 def write_format(
-    name: str, pages: Sequence[dict[str, Any]], names: Sequence[str], folder: Path, archive: bool
+    name: str, pages: Sequence[PageEntry], names: Sequence[str], folder: Path, archive: bool
 ) -> Output:
     """Write pages in a format.
 
@@ -51,9 +52,14 @@ def write_format(
         folder: for files, with the pages' pictures where they are to be packed.
         archive: all files as a ZIP; formats of several files always are one.
     """
-    entries = [{"image": _image_name(page), **page, "file": DOCUMENT} for page in pages]
+    entries: list[PageEntry] = []
+    for page in pages:
+        entry = page.copy()
+        entry["file"] = DOCUMENT
+        entry.setdefault("image", _image_name(page))
+        entries.append(entry)
 
-    def each() -> Iterator[dict[str, Any]]:
+    def each() -> Iterator[PageEntry]:
         return iter(entries)
 
     load_format(name).write(each, folder, names)
@@ -64,7 +70,7 @@ def write_format(
     return Output((folder / file).read_bytes(), media_type, suffix)
 
 
-def _image_name(page: dict[str, Any]) -> str:
+def _image_name(page: PageEntry) -> str:
     """What a data set calls the image of a page that is not packed: as `lmv3det predict` would
     name it. Nothing of this name is written."""
     file = Path(page["file"])

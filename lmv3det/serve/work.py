@@ -11,6 +11,7 @@ from typing import Any
 from lmv3det.errors import InputError
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.entries import PageEntry, detections_last
 from lmv3det.inference.formats import load_format
 from lmv3det.inference.formats.blocks import join_lines
 from lmv3det.inference.pictures import save_page_image, save_region_pictures
@@ -85,7 +86,7 @@ class Work:
 
     async def pages(
         self, visit: Visit, upload: Upload, count: int, options: Options, out: Path
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncIterator[PageEntry]:
         """The entries of a file's pages, in order; one that fails has `error` alone.
 
         Args:
@@ -108,7 +109,7 @@ class Work:
 
     async def _page(
         self, upload: Upload, number: int, count: int, options: Options, out: Path
-    ) -> dict[str, Any]:
+    ) -> PageEntry:
         async with self.held:
             try:
                 sample, picture = await self.readers.page(
@@ -128,13 +129,10 @@ class Work:
         entry["file"] = upload.name
         if picture:
             entry["picture"] = picture
-        entry["detections"] = entry.pop("detections")  # last, because it is long
-        return entry
+        return detections_last(entry)
 
 
-def _entry(
-    detections: PageDetections, sample: Sample, options: Options, out: Path
-) -> dict[str, Any]:
+def _entry(detections: PageDetections, sample: Sample, options: Options, out: Path) -> PageEntry:
     """What `PageDetections.to_dict` gives, with what is asked for beside it."""
     if options.score is not None:
         detections = detections[detections.scores > options.score]

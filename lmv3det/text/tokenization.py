@@ -90,7 +90,7 @@ class PageTokenizer:
         max_line_tokens: word pieces of a line in its `sentence` token at most, the first ones.
         drop_unk: leave out unknown tokens (before the first k are taken).
         drop_word_start: leave out a bare word-start piece at the start of a line when other
-            tokens follow (likewise).
+            tokens follow (likewise); `after`: after the first k are taken, as the notes do.
         reading_order: order of the lines, see `lmv3det.text.reading_order`.
         unknown_words: a line that has no tokens becomes one unknown token, rather than be left
             out.
@@ -105,7 +105,7 @@ class PageTokenizer:
         max_tokens: int = 300,
         max_line_tokens: int = 128,
         drop_unk: bool = False,
-        drop_word_start: bool = False,
+        drop_word_start: bool | Literal["after"] = False,
         reading_order: ReadingOrder = "auto",
         unknown_words: bool = False,
     ) -> None:
@@ -228,12 +228,15 @@ class PageTokenizer:
         loaded = self._get()
         if self.drop_unk:
             line = [token for token in line if token != loaded.unk_token_id]
+        limits = {"first": self.first_k, "sentence": self.max_line_tokens}
+        first, end = 0, limits.get(self.selection)
         if self.drop_word_start and len(line) > 1 and line[0] in loaded.word_starts:
-            line = line[1:]
+            first = 1
+            if end is not None and self.drop_word_start != "after":
+                end += 1
         if self.unknown_words and not line:
             return [loaded.unk_token_id]
-        limits = {"first": self.first_k, "sentence": self.max_line_tokens}
-        return line[: limits.get(self.selection)]
+        return line[first:end]
 
     def _fit(self, counts: np.ndarray) -> np.ndarray:
         """How many tokens of each line stay within `max_tokens` (L int64)."""

@@ -13,6 +13,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from lmv3det.errors import InputError
+from lmv3det.text.tokenizer_limits import check_limits
 
 SETTINGS = "tokenizer_config.json"
 """The file that names the special tokens; `tokenizer.json` has all the rest."""
@@ -101,6 +102,8 @@ def load_tokenizer(name: str, shown: str, of_checkpoint: bool = False) -> Any:
 
     where = name.removeprefix(HUB) if on_hub else str(folder)
     with faults_of(shown, fix="is the network there?" if on_hub else ""):
+        if not on_hub:
+            check_limits(folder / "tokenizer.json")
         if of_checkpoint and (read := read_tokenizer_files(folder)) is not None:
             return read
         try:

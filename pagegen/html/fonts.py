@@ -24,8 +24,10 @@ OF_LANGUAGE = {"vi": "vi", "ru": "cyrillic", "uk": "cyrillic", "bg": "cyrillic",
 _ODD = re.compile(
     r"symbol|icon|awesome|emoji|math|ornament|dingbat|braille|music|d050000l|fallback|ext[ab]\b|"
     r"lisu|material|elusive|barcode|standard symbols|noto (sans|serif) (?!display|mono|cjk|"
-    r"arabic|hebrew|thaana)[a-z]|nastaliq urdu|\bodd\b|mplus 1c|kouzan|\bcaps\b|smallcaps|upright italic|initials|"
-    r"slanted|unslanted|titling|keyboard|babel|colored|quran|thin\b|rashi|stam |elegante|ellhnikh|kacsttitlel|\bdecorative\b", re.I
+    r"arabic|hebrew|thaana)[a-z]|nastaliq urdu|\bodd\b|mplus "
+    r"1c|kouzan|\bcaps\b|smallcaps|upright italic|initials|"
+    r"slanted|unslanted|titling|keyboard|babel|colored|quran|thin\b|rashi|stam "
+    r"|elegante|ellhnikh|kacsttitlel|\bdecorative\b", re.I
 )  # fmt: skip
 _SHOW = re.compile(
     r"lobster|dancing|script|brush|kaushan|leckerli|comfortaa|bebas|oswald|league|humor|hand|"

@@ -6,7 +6,7 @@ import io
 import json
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from lmv3det.classes import FINE
+from lmv3det.classes import FOLDINGS
 from lmv3det.errors import InputError
 from lmv3det.files import LOCK, lock_folder, read_json, remove_temporary, write_bytes
+from pagegen.annotations import read_record, write_annotations
 from pagegen.html.browser import Browser, require
 from pagegen.html.content.cache import cache_folder
 from pagegen.html.content.pictures import Pictures
@@ -30,7 +31,7 @@ FOLDERS = ("images", "OCR", ".pages")
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a page beside its number."""
+    """What decides a page beside its number; kept in the folder's ``settings.json``."""
 
     seed: int
     kinds: tuple[str, ...] = ()
@@ -54,21 +55,76 @@ def stem(index: int) -> str:
     return f"page_{index + 1:06d}"
 
 
-def generate(out: str | Path, pages: int, *, seed: int = 0, kinds: Sequence[str] = (),
-             height: int = 1000, jpeg: int | None = 90, wear: bool = True,
-             workers: int = 1) -> Path:  # fmt: skip
-    """Make a data set of pages of every kind; returns the path of ``annotations.json``."""
+def generate(
+    out: str | Path,
+    pages: int,
+    *,
+    seed: int = 0,
+    kinds: Sequence[str] = (),
+    height: int = 1000,
+    jpeg: int | None = 90,
+    wear: bool = True,
+    classes: str = "fine",
+    workers: int = 1,
+) -> Path:
+    """Make a data set of pages of every kind with exact regions and words.
+
+    Page ``i`` depends on the settings, on ``i`` and on the machine's fonts, dictionaries,
+    documents and pictures. Finished pages are not made again.
+
+    Args:
+        out: folder for ``images/``, ``OCR/`` and ``annotations.json``; ``settings.json`` and
+            ``.pages/`` beside them are for resuming.
+        pages: how many pages, at least 1.
+        seed: another seed gives other pages.
+        kinds: names of kinds of pages (`pagegen.html.kinds.KINDS`); all where empty.
+        height: of every page in pixels, 200 to 4000.
+        jpeg: quality of JPEG files, 1 to 95; ``None`` makes PNG files.
+        wear: most pages as from files, some made smaller, blurred, printed and scanned, or
+            photographed; boxes move with the paper.
+        classes: a key of `lmv3det.classes.FOLDINGS`.
+        workers: processes, each with a Chromium of its own.
+
+    Returns:
+        The path of ``annotations.json``.
+
+    Raises:
+        InputError: a setting outside its range, another data set in the folder, or Chromium or
+            a package is missing.
+    """
+    from pagegen.html.kinds import KINDS
+
+    unknown = [name for name in kinds if name not in KINDS]
+    for wrong, message in (
+        (pages < 1, f"pages is {pages}: give at least 1"),
+        (seed < 0, f"seed is {seed}: give 0 or more"),
+        (bool(unknown), f"kind {unknown[:1]}: one of {', '.join(KINDS)}"),
+        (not 200 <= height <= 4000, f"height is {height}: give 200 to 4000"),
+        (jpeg is not None and not 1 <= jpeg <= 95, f"jpeg is {jpeg}: give 1 to 95"),
+        (classes not in FOLDINGS, f"classes {classes!r}: one of {', '.join(FOLDINGS)}"),
+        (workers < 1, f"workers is {workers}: give at least 1"),
+    ):
+        if wrong:
+            raise InputError(f"pages by HTML: {message}")
     require()
     settings = Settings(seed, tuple(kinds), height, jpeg, wear)
     out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; name a folder for the pages")
     with lock_folder(out, "another job"):
         _claim(out, settings)
-        missing = [i for i in range(pages) if not (out / ".pages" / f"{stem(i)}.json").exists()]
-        with tempfile.TemporaryDirectory(prefix="pagegen-html-") as scratch:
-            _run(Job(out, settings, Path(scratch)), missing, pages, workers)
+        missing = [i for i in range(pages) if not _record(out, i).exists()]
+        if missing:
+            with tempfile.TemporaryDirectory(prefix="pagegen-html-") as scratch:
+                _run(Job(out, settings, Path(scratch)), missing, pages, workers)
         path = out / "annotations.json"
-        write_coco(path, (read_json(out / ".pages" / f"{stem(i)}.json") for i in range(pages)))
+        write_annotations(path, (read_record(_record(out, i)) for i in range(pages)), classes)
     return path
+
+
+def _record(out: Path, index: int) -> Path:
+    """The file that says that a page is done."""
+    return out / ".pages" / f"{stem(index)}.json"
 
 
 def _claim(out: Path, settings: Settings) -> None:
@@ -91,26 +147,6 @@ def _claim(out: Path, settings: Settings) -> None:
                 f"{file}: the pages there were made with another {key}, not {value!r}; "
                 f"name another folder, or ask for the same settings"
             )
-
-
-def write_coco(path: Path, pages: Iterator[dict[str, Any]]) -> None:
-    """Write COCO instances of the fine classes."""
-    ids = {name: i for i, name in enumerate(FINE, start=1)}
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, page in enumerate(pages, start=1):
-        images.append({"id": number, **page})
-        for region in images[-1].pop("regions"):
-            x0, y0, x1, y1 = region["box"]
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": number,
-                "category_id": ids[region["category"]], "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "segmentation": [[x0, y0, x1, y0, x1, y1, x0, y1]],
-                "area": (x1 - x0) * (y1 - y0), "iscrowd": 0,
-            })  # fmt: skip
-    categories = [{"id": i, "name": name} for name, i in ids.items()]
-    data = {"images": images, "annotations": annotations, "categories": categories}
-    write_bytes(path, json.dumps(data).encode())
 
 
 class Maker:
@@ -178,26 +214,28 @@ class Maker:
 
     def _write(self, index: int, image: Any, regions: list[Region], rng: random.Random,
                kind: str, language: str) -> None:  # fmt: skip
-        from pagegen.degrade import move_boxes, wear
+        from pagegen import degrade, warp
         from pagegen.ocr import as_engines_do, ocr_json, whole_pixels
 
         s = self.job.settings
-        matrix = None
-        if s.wear:
-            image, matrix = wear(image, rng)
+
+        moved: Callable[[np.ndarray], np.ndarray] = np.asarray
+        if s.wear and rng.random() < 0.05:
+            image, motion = warp.bend(image, rng)
+            moved = partial(warp.move_boxes, move=motion)
+        elif s.wear:
+            image, matrix = degrade.wear(image, rng)
+            if matrix is not None:
+                moved = partial(degrade.move_boxes, matrix=matrix)
         width, height = image.size
         lines, records = [], []
         for region in regions:
-            moved = region.boxes if matrix is None else move_boxes(region.boxes, matrix)
-            box = whole_pixels(moved, width, height)
+            box = whole_pixels(moved(region.boxes), width, height)
             if box is None or min(box[2] - box[0], box[3] - box[1]) < 3:
                 continue
             records.append({"category": region.category, "box": box})
             for line in region.lines:
-                at = np.array([line.box])
-                line_box = whole_pixels(
-                    at if matrix is None else move_boxes(at, matrix), width, height
-                )
+                line_box = whole_pixels(moved(np.array([line.box])), width, height)
                 if line_box is not None:
                     lines.append((line_box, line.text))
         lines = as_engines_do(lines)

@@ -141,8 +141,9 @@
         for (let i = 0; i < m[0].length; i++) {
           range.setStart(node, m.index + i);
           range.setEnd(node, m.index + i + 1);
-          const r = range.getBoundingClientRect();
-          if (!r.width) { text += m[0][i]; continue; }
+          // After a break the letter's first box is the hyphen's before it.
+          const r = [...range.getClientRects()].filter((b) => b.width > 0).pop();
+          if (!r || m[0][i] === "\u00ad") { text += m[0][i]; continue; }
           if (box && (Math.abs(r.top - box.top) > 2 || r.left > box.right + 3 * font.size
                       || r.right < box.left - 3 * font.size)) {
             parts.push([text, box]); text = ""; box = null;
@@ -154,7 +155,7 @@
         }
         if (box) parts.push([text, box]);
         parts.forEach(([t, b], i) => {
-          const cut = i + 1 < parts.length && !/[-\u2010\/]$/.test(t) && styleOf(el).hyphens !== "manual";
+          const cut = i + 1 < parts.length && /\u00ad$|[^-\u2010\/]$/.test(t) && styleOf(el).hyphens !== "manual";
           if (cut) {
             pen.font = font.css;
             const w = pen.measureText("\u2010").width;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from pagegen.html.blocks import furniture
+from pagegen.html.blocks import extras, furniture
 from pagegen.html.content.dictionaries import languages
 from pagegen.html.content.pictures import Pictures
 from pagegen.html.content.texts import texts_of
@@ -35,19 +35,28 @@ def finish(w: Writer, body: str, *, head: bool = True, over: str = "", css: str 
         line = f"border-top:1px solid {look.ink};" if r.random() < 0.8 else ""
         width = r.choice([25, 35, 100])
         notes = (
-            f'<div class="notes" style="margin-top:.8em;font-size:{r.choice([0.65, 0.75, 0.8, 0.9])}em">'
+            f'<div class="notes" style="margin-top:.8em;'
+            f'font-size:{r.choice([0.65, 0.75, 0.8, 0.9])}em">'
             f'<div style="{line}width:{width}%;height:.4em"></div>{"".join(w.notes)}</div>'
         )
     gap = look.size * r.uniform(0.8, 1.6)
+    if head and r.random() < 0.05:
+        over += extras.turn(w, w.words.title(2, 5))
+    if r.random() < 0.015:
+        over = extras.watermark(w) + over
+    if r.random() < 0.01:
+        over += extras.stamp(w)
     pad_top = max(m[0] * (0.5 if top else 1), 14)
     pad_foot = max(m[2] * (0.45 if foot else 1), 14)
-    rule = f"column-rule:1px solid #999;" if look.rule and look.columns > 1 else ""
+    rule = "column-rule:1px solid #999;" if look.rule and look.columns > 1 else ""
     headings = {"bar": f"border-inline-start:.3em solid {look.accent};padding-inline-start:.4em;",
                 "under": f"border-bottom:1px solid {look.accent};padding-bottom:.1em;",
-                "italic": "font-style:italic;font-weight:normal;", "plain": "font-weight:normal;"}  # fmt: skip
-    name = f"k{id(w):x}"
+                "italic": "font-style:italic;"
+                          "font-weight:normal;", "plain": "font-weight:normal;"}  # fmt: skip
+    name = f"k{r.getrandbits(60):x}"
     style = (
-        f".{name} h1,.{name} h2,.{name} h3,.{name} h4{{font-family:'{look.head}';color:{look.accent};"
+        f".{name} h1,.{name} h2,.{name} h3,.{name} "
+        f"h4{{font-family:'{look.head}';color:{look.accent};"
         f"line-height:1.2;text-indent:0;text-align:start;margin:{r.choice([0.6, 0.9, 1.3])}em 0 "
         f"{r.choice([0.2, 0.4, 0.6])}em;{headings.get(look.heading_form, '')}}}"
         f".{name} .flow p{{text-indent:{look.indent:.1f}px;margin-bottom:{look.skip:.1f}px}}"

@@ -12,7 +12,28 @@ from pagegen.html.content.pictures import Pictures
 from pagegen.html.content.words import Words
 from pagegen.html.look import Look
 
-ROMAN = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split()
+ROMAN = [
+    "i",
+    "ii",
+    "iii",
+    "iv",
+    "v",
+    "vi",
+    "vii",
+    "viii",
+    "ix",
+    "x",
+    "xi",
+    "xii",
+    "xiii",
+    "xiv",
+    "xv",
+    "xvi",
+    "xvii",
+    "xviii",
+    "xix",
+    "xx",
+]
 
 
 class Writer:
@@ -27,6 +48,7 @@ class Writer:
                         "section": rng.randint(1, 12), "note": rng.randint(1, 20),
                         "equation": rng.randint(1, 40)}  # fmt: skip
         self.hyphens = look.align == "justify" and rng.random() < 0.7
+        self.math = 0.0
         self.notes: list[str] = []
         self.page_number = rng.choice([rng.randint(1, 30), rng.randint(1, 500)])
 

@@ -109,6 +109,8 @@ def test_what_is_left_out_is_listed_with_its_reason(their):
     left = {key: why for key, _, why in converted.left_out}
     assert set(left) == {
         "MODEL.VIT.DROP_PATH",
+        "MODEL.VIT.IMG_SIZE",
+        "MODEL.VIT.POS_TYPE",
         "MODEL.RESNETS.DEPTH",
         "MODEL.RESNETS.NORM",
         "DATASETS.TRAIN",
@@ -128,7 +130,7 @@ def test_unknown_keys_and_other_kinds_are_told(their):
     text = text.replace("FORMAT: RGB", "FORMAT: BGR").replace("SEED: 7", "SEED: -1")
     converted = convert_config(their(text))
     assert ("MY_OWN.KEY", 3, "not known here") in converted.left_out
-    assert ("SEED", -1, "has no effect here") in converted.left_out
+    assert any(key == "SEED" and "seed 42" in why for key, _, why in converted.changed)
     assert [key for key, _, _ in converted.conflicts] == ["INPUT.FORMAT"]
     assert "cannot be had: INPUT.FORMAT: 'BGR'" in converted.summary()
 
@@ -193,7 +195,13 @@ def test_python_tuples_are_read_and_other_python_objects_refused(their, tmp_path
         ("model: {mask_on: true}", "no MODEL section"),
         ("MODEL: {VIT: {NAME: dit_base_patch16}}", "dit_base_patch16"),
         ("MODEL: {RPN: {IOU_THRESHOLDS: 3}}", "MODEL.RPN.IOU_THRESHOLDS is 3"),
-        ("MODEL: {ANCHOR_GENERATOR: {SIZES: [[32, 64]]}}", "one size for each"),
+        ("MODEL: {ANCHOR_GENERATOR: {SIZES: [[32], [64]]}}", "one for each of the 5 levels"),
+        ("MODEL: {ANCHOR_GENERATOR: {SIZES: [[32.5]]}}", "whole pixels"),
+        ("MODEL: {ANCHOR_GENERATOR: {SIZES: [[32], [64], [1], [2], [3, 4]]}}", "share a head"),
+        (
+            "MODEL: {MASK_ON: True}\nSOLVER: {CLIP_GRADIENTS: {ENABLED: True, CLIP_TYPE: l1}}",
+            "known: full_model, norm, value",
+        ),
         ("MODEL: {ROI_HEADS: {NUM_CLASSES: many}}", "model.num_classes is 'many'"),
         ("MODEL: {}\nSOLVER: {LR_SCHEDULER_NAME: Poly, MAX_ITER: 5}", "no MODEL"),
         ("MODEL: {MASK_ON: True}\nSOLVER: {LR_SCHEDULER_NAME: Poly}", "WarmupCosineLR"),
@@ -241,3 +249,119 @@ def test_our_yaml_for_detectron2_is_plain(their):
     assert "&id" not in text and "!!" not in text
     assert yaml.safe_load(text)["MODEL"]["ROI_HEADS"]["NAME"] == "CascadeROIHeads"
     assert not convert_config(their(text)).conflicts
+
+
+# -- what a file does not say, and what is not done ---------------------------------------------
+
+
+def told(rows) -> dict[str, str]:
+    return {key: why for key, _, why in rows}
+
+
+def test_the_size_of_images_is_ignored_as_in_the_original(their):
+    converted = convert_config(their(YAML.replace("[224, 224]", "[448, 448]")))
+    assert from_dict(converted.values).backbone.input_size == 224
+    assert "ignores it" in told(converted.left_out)["MODEL.VIT.IMG_SIZE"]
+
+
+def test_anchors_of_one_level_count_for_all(their):
+    """detectron2's rule: one list of sizes, or of ratios, is that of each level."""
+
+    def rpn(sizes: str, ratios: str):
+        text = YAML.replace("[[24], [48], [96], [192], [384]]", sizes)
+        return config_of(their(text.replace("[[0.25, 1, 4.0]]", ratios))).rpn
+
+    one = rpn("[[40]]", "[[0.5], [0.5], [0.5], [0.5], [2]]")
+    assert one.anchor_sizes == [40] * 5
+    assert one.ratios_of_levels() == [[0.5], [0.5], [0.5], [0.5], [2.0]]
+    assert rpn("[[32, 64]]", "[[1.0]]").sizes_of_levels() == [[32, 64]] * 5
+    text = to_detectron2_yaml(from_dict({"rpn": {"anchor_sizes": [[8, 9]] * 5}}))
+    assert config_of(their(text)).rpn.anchor_sizes == [[8, 9]] * 5
+
+
+@pytest.mark.parametrize(
+    ("stated", "ours"),
+    [
+        ("full_model", ("total_norm", 0.5)),
+        ("norm", ("norm", 0.5)),
+        ("value", ("value", 0.5)),
+        (None, ("value", 0.5)),
+    ],
+)
+def test_clipping_keeps_its_kind(their, stated, ours):
+    text = YAML.replace("CLIP_TYPE: full_model, ", f"CLIP_TYPE: {stated}, " if stated else "")
+    converted = convert_config(their(text))
+    solver = from_dict(converted.values).solver
+    assert (solver.clip_type, solver.max_grad_norm) == ours
+    assert ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE" in told(converted.silent)) == (stated is None)
+    assert config_of(their(to_detectron2_yaml(from_dict(converted.values)))).solver == solver
+
+
+def test_a_sampler_that_repeats_rare_classes(their):
+    text = YAML + "DATALOADER: {SAMPLER_TRAIN: RepeatFactorTrainingSampler, REPEAT_THRESHOLD: 0.3}"
+    assert config_of(their(text)).data.repeat_threshold == 0.3
+    text = text.replace("RepeatFactorTrainingSampler", "TrainingSampler")
+    converted = convert_config(their(text))
+    assert from_dict(converted.values).data.repeat_threshold == 0
+    assert "DATALOADER.REPEAT_THRESHOLD" in told(converted.left_out)
+    text = text.replace(" TrainingSampler", " RandomSubsetTrainingSampler")
+    assert "DATALOADER.SAMPLER_TRAIN" in told(convert_config(their(text)).conflicts)
+
+
+def test_detectron2_s_own_mapper_flips(their):
+    assert config_of(their(YAML)).input.flip == 0
+    converted = convert_config(their(YAML.replace("DETR: True", "DETR: False")))
+    assert from_dict(converted.values).input.flip == 0.5
+    assert "input.flip=0.5" in told(converted.changed)["AUG.DETR"]
+    assert "INPUT.CROP.TYPE" in told(converted.conflicts)  # another kind of crop
+    text = YAML.replace("DETR: True", "DETR: False").replace("FORMAT: RGB", "RANDOM_FLIP: none")
+    converted = convert_config(their(text))
+    assert from_dict(converted.values).input.flip == 0
+    text = text.replace("RANDOM_FLIP: none", "RANDOM_FLIP: vertical")
+    assert "INPUT.RANDOM_FLIP" in told(convert_config(their(text)).conflicts)
+
+
+def test_several_data_sets(their):
+    text = YAML.replace('("publaynet_train",)', '("one", "two")\n  TEST: ("three", "four")')
+    converted = convert_config(their(text))
+    assert "data.train" in told(converted.changed)["DATASETS.TRAIN"]
+    assert "data.val" in told(converted.conflicts)["DATASETS.TEST"]
+
+
+def test_what_a_silent_file_means_is_said(their):
+    """detectron2's defaults that are not ours: of the recipe they are taken over; those that no
+    LayoutLMv3 detector was trained with are not."""
+    sparse = convert_config(their("MODEL: {IMAGE_ONLY: True}"))
+    config = from_dict(sparse.values)
+    assert config.input.pixel_mean == [127.5] * 3 and config.roi.pool_size == 7
+    assert config.model.mask_on and config.solver.schedule == "multistep"
+    said = told(sparse.silent)
+    assert "input.pixel_mean stays [127.5" in said["MODEL.PIXEL_MEAN"]
+    assert "taken over as solver.schedule" in said["SOLVER.LR_SCHEDULER_NAME"]
+    for key in (
+        "AUG.DETR",
+        "MODEL.MASK_ON",
+        "MODEL.PIXEL_MEAN",
+        "MODEL.ROI_HEADS.NUM_CLASSES",
+        "SEED",
+    ):
+        assert key in said
+    cannot = told(sparse.silent_conflicts)
+    assert {"INPUT.FORMAT", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG"} <= set(cannot)
+    assert "the file is silent" in sparse.summary()
+    # What the file does say is not said again.
+    full = convert_config(their(YAML))
+    assert not {"MODEL.MASK_ON", "MODEL.PIXEL_MEAN", "SEED", "AUG.DETR"} & set(told(full.silent))
+    assert "INPUT.FORMAT" not in told(full.silent_conflicts)
+
+
+def test_strict_ends_with_1_and_writes_nothing(their, tmp_path, capsys):
+    path, out = their(to_detectron2_yaml(Config())), tmp_path / "ours.yaml"
+    assert main(["convert-config", str(path), "--strict", "--out", str(out)]) == 0
+    out.unlink()
+    path = their(to_detectron2_yaml(Config()).replace("RGB", "BGR"))
+    assert main(["convert-config", str(path), "--strict", "--out", str(out)]) == 1
+    printed = capsys.readouterr().err.splitlines()
+    assert "INPUT.FORMAT" in printed[-1] and "1 settings cannot be had" in printed[-1]
+    assert not out.exists()
+    assert main(["convert-config", str(path), "--out", str(out)]) == 0

@@ -25,7 +25,7 @@ def test_every_setting_has_one_row():
 def test_rows_hold_meaning_type_default_and_their_key():
     page = make()
     assert "| `solver.lr` | Peak learning rate. | number | `0.0002` | `SOLVER.BASE_LR` |\n" in page
-    assert "| `rpn.aspect_ratios` | Height / width of the anchors. | list of number |" in page
+    assert "| `rpn.box_weights` | Weights of dx, dy, dw, dh. | list of number |" in page
     assert "| text or null | `null` | `MODEL.WEIGHTS` |" in page
 
 

@@ -558,6 +558,21 @@ def test_classes_of_the_same_name_keep_their_rows(image_only):
     assert any("classes kept: c, A; new: New, Other" in what for _, what in report.adapted)
 
 
+def test_a_class_starts_from_the_nearest_one(tmp_path):
+    config = config_of(model={"num_classes": 2})
+    fine = [Category(1, "Figure"), Category(2, "Title")]
+    save_checkpoint(tmp_path / "fine.pth", checkpoint_of(config, fine))
+    wanted = [Category(1, "Section-header"), Category(2, "Picture"), Category(3, "Stamp")]
+    mine = config_of(model={"num_classes": 3})
+    model = model_of(mine, seed=5)
+    report = load_initial_weights(model, str(tmp_path / "fine.pth"), mine, categories=wanted)
+    name = "cascade.predictors.0.cls_score.weight"
+    old = load_checkpoint(tmp_path / "fine.pth").weights[name]
+    assert torch.equal(model.state_dict()[name][[0, 1, 3]], old[[1, 0, 2]])
+    said = "classes kept: Section-header (from Title), Picture (from Figure); new: Stamp"
+    assert any(said in what for _, what in report.adapted)
+
+
 def test_same_number_of_other_classes_starts_anew(image_only):
     config = config_of()
     wanted = [Category(1, "X"), Category(2, "Y"), Category(3, "Z")]
@@ -811,6 +826,19 @@ def test_yaml_of_another_class_count(tmp_path, detectron2_file, capsys):
     command = ["convert", str(detectron2_file), "--yaml", str(yaml), "--classes", "A,B,C", *SIZES]
     assert main([*command, "--to", "lmv3det", "--out", str(tmp_path / "o.pth")]) == 1
     assert "model.num_classes 3, the settings given say 7" in capsys.readouterr().err
+
+
+def test_a_yaml_that_counts_the_background(tmp_path, detectron2_file, capsys):
+    """NUM_CLASSES 3 and two categories: the class that no region has gets a name of its own."""
+    yaml, out = tmp_path / "their.yaml", tmp_path / "o.pth"
+    yaml.write_text("MODEL: {ROI_HEADS: {NUM_CLASSES: 3}, VIT: {IMG_SIZE: [448, 448]}}")
+    command = ["convert", str(detectron2_file), "--yaml", str(yaml), "--to", "lmv3det", *SIZES]
+    assert main([*command, "--classes", "A,B", "--out", str(out)]) == 0
+    assert "the last one is called 'unnamed 3'" in capsys.readouterr().out
+    checkpoint = load_checkpoint(out)
+    assert [(c.id, c.name) for c in checkpoint.categories] == [(1, "A"), (2, "B"), (3, "unnamed 3")]
+    assert checkpoint.config.backbone.input_size == 224
+    assert main([*command, "--classes", "A", "--out", str(tmp_path / "p.pth")]) == 1
 
 
 def test_classes_from_a_coco_file(tmp_path, detectron2_file, tiny_data):

@@ -12,9 +12,11 @@ import torch
 from torch import nn
 
 from lmv3det.config import SolverConfig, from_dict
+from lmv3det.convert.parameter_names import detectron2_name
 from lmv3det.engine.optim import (
     MovingAverage,
     build_optimizer,
+    clip_gradients,
     fill_missing_gradients,
     load_optimizer_state,
     optimizer_state,
@@ -121,8 +123,12 @@ def test_no_decay_spares_norms_and_biases_alone(detector):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("fpn.lateral.0.weight", 1.0),
-        ("pyramid.up2.0.weight", 1.0),
+        ("fpn.lateral.0.weight", 0.1),
+        ("pyramid.up2.0.weight", 0.1),
+        ("fusion.gate.p5.weight", 0.1),
+        ("rpn.head.conv.weight", 1.0),
+        ("cascade.heads.0.fc1.weight", 1.0),
+        ("mask_head.predictor.weight", 1.0),
         ("backbone.layers.11.output.weight", 0.1 * 0.5),
         ("backbone.layers.1.output.weight", 0.1 * 0.5**11),
         ("backbone.layers.0.output.weight", 0.1 * 0.5**12),
@@ -132,6 +138,35 @@ def test_no_decay_spares_norms_and_biases_alone(detector):
 )
 def test_rate_scale(name, expected):
     assert rate_scale(name, 12, backbone_multiplier=0.1, layer_decay=0.5) == expected
+
+
+def test_the_backbone_multiplier_reaches_every_name_with_backbone_in_the_original(detector):
+    for name, _ in detector.named_parameters():
+        theirs = detectron2_name(name)
+        assert theirs is not None
+        factor = rate_scale(name, 12, backbone_multiplier=0.1, layer_decay=1.0)
+        assert factor == (0.1 if "backbone" in theirs else 1.0), name
+
+
+@pytest.mark.parametrize("limit", [0.5, 0.0])
+def test_gradients_are_clipped_as_detectron2_clips_them(limit):
+    given = [torch.tensor([3.0, -4.0]), torch.tensor([0.1, 0.2]), torch.tensor([-0.7])]
+    total = math.sqrt(sum(float(g.square().sum()) for g in given))
+
+    def clipped(kind):
+        parameters = [torch.nn.Parameter(torch.zeros_like(g)) for g in given]
+        for parameter, gradient in zip(parameters, given, strict=True):
+            parameter.grad = gradient.clone()
+        assert float(clip_gradients(parameters, limit, kind)) == pytest.approx(total)
+        return [parameter.grad for parameter in parameters]
+
+    for kind, expected in {
+        "total_norm": [g * (limit / total) for g in given],
+        "norm": [g * min(1.0, limit / float(g.norm())) for g in given],
+        "value": [g.clamp(-limit, limit) for g in given],
+    }.items():
+        for got, wanted in zip(clipped(kind), expected if limit else given, strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_frozen_parameters_stay_out(detector):

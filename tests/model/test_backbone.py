@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmv3det.model.attention import Attention, attend, attend_by_rows, relative_bucket
+from lmv3det.model.attention import Attention, attend_by_rows, relative_bucket
 from lmv3det.model.backbone import Layer, LayoutLMv3, visual_boxes
 
 SMALL = {
@@ -78,24 +78,6 @@ def test_attention_by_rows_without_dropping_is_the_fused_one(kind: str) -> None:
     fused = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)
     ours = attend_by_rows(query, key, value, mask, 0.0, rows=4)
     torch.testing.assert_close(ours, fused)
-
-
-@pytest.mark.parametrize("masked", ["none", "keys", "biased"])
-def test_attention_by_its_products_is_torchs(masked):
-    torch.manual_seed(0)
-    query, key, value = (torch.randn(2, 3, 9, 8, dtype=torch.float64) for _ in range(3))
-    masks = {
-        "none": None,
-        "keys": torch.tensor([[1] * 9, [1] * 6 + [0] * 3]).bool()[:, None, None],
-        "biased": torch.randn(2, 3, 9, 9, dtype=torch.float64),
-    }
-    inputs = [tensor.requires_grad_() for tensor in (query, key, value)]
-    ours = attend(*inputs, masks[masked])
-    theirs = torch.nn.functional.scaled_dot_product_attention(*inputs, masks[masked])
-    assert torch.allclose(ours, theirs, atol=1e-12)
-    weights = torch.randn_like(ours)
-    grads = (torch.autograd.grad((x * weights).sum(), inputs) for x in (ours, theirs))
-    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*grads, strict=True))
 
 
 def test_attention_in_bfloat16_on_a_cpu_is_close():

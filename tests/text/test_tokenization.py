@@ -1,10 +1,12 @@
 """Tokens of a page: selection, limits, boxes, tokenizer files, RoBERTa's ids."""
 
+import base64
 import io
 import json
 import logging
 import os
 import pickle
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,6 +26,7 @@ from lmv3det.text.tokenizer_files import (
     portable_settings,
     read_tokenizer_files,
 )
+from lmv3det.text.tokenizer_limits import check_limits
 from lmv3det.text.train_tokenizer import train_tokenizer
 
 DATA = os.environ.get("LMV3DET_DATA")
@@ -90,6 +93,25 @@ def test_the_word_start_goes_only_where_tokens_follow(folder):
     encoder = PageTokenizer(folder, selection="all", drop_word_start=True)
     page = encoder(["我 alpha", "▁"], BOXES[:2], SIZE)
     assert page.ids.tolist() == [10, 5, 4]
+
+
+def test_the_notes_take_the_first_three_and_then_drop_the_word_start(folder):
+    """By hand, as the notes do it, on every line: pieces, the first k, a leading bare one goes."""
+    lines = ["我 alpha", "alpha 我", "▁", "我们 alpha beta", "alpha"]
+    pieces = [PageTokenizer(folder, selection="all")([line], BOXES[:1], SIZE) for line in lines]
+    start = 4  # ▁
+    for k in (2, 3):
+        encoder = PageTokenizer(folder, first_k=k, drop_word_start="after")
+        for line, all_of_it in zip(lines, pieces, strict=True):
+            expected = all_of_it.ids.tolist()[:k]
+            if len(expected) > 1 and expected[0] == start:
+                expected = expected[1:]
+            assert encoder([line], BOXES[:1], SIZE).ids.tolist() == expected
+    before = PageTokenizer(folder, first_k=3, drop_word_start=True)(["我们 alpha"], BOXES[:1], SIZE)
+    after = PageTokenizer(folder, first_k=3, drop_word_start="after")(
+        ["我们 alpha"], BOXES[:1], SIZE
+    )
+    assert len(before.ids) == 3 and after.ids.tolist() == before.ids.tolist()[:2]
 
 
 def test_dropped_tokens_make_room_for_the_next(folder):
@@ -412,3 +434,54 @@ def test_settings_of_transformers_5_are_written_for_4():
     assert json.loads(portable_settings(json.dumps(own))) == own
     assert portable_settings("{damaged") == "{damaged"
     assert portable_files({"merges.txt": b""}) == {"merges.txt": b""}
+
+
+def _table(*texts: bytes) -> str:
+    """A table of SentencePiece with an empty trie."""
+    data = struct.pack("<I", 8) + bytes(8) + b"\0".join(texts) + b"\0"
+    return base64.b64encode(data).decode()
+
+
+def _replace(length: int) -> dict:
+    return {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * length}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"normalizer": _replace(3000)}, "more than 2000 times as long (Replace)"),
+        ({"normalizer": {"type": "Sequence", "normalizers": [_replace(60), _replace(60)]}},
+         "more than 2000 times"),
+        ({"normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Sequence", "normalizers": [_replace(2)] * 40}] * 2}}, "more than"),
+        ({"normalizer": {"type": "Prepend", "prepend": "x" * 5000}}, "(Prepend)"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": _table(b"a" * 9000)}},
+         "(Precompiled)"),
+        ({"normalizer": _replace(50),
+          "pre_tokenizer": {"type": "Metaspace", "replacement": "▁" * 50}}, "pre_tokenizer"),
+        ({"model": {"type": "BPE", "continuing_subword_prefix": "#" * 300}}, "300 characters"),
+    ],
+)  # fmt: skip
+def test_a_small_tokenizer_cannot_make_gigabytes(tmp_path, changes, said):
+    """Failed before: two replacements of 100 kB each made ten gigabytes of one letter."""
+    write_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **changes}), "utf-8")
+    with pytest.raises(InputError) as error:
+        PageTokenizer(tmp_path)(WORDS, BOXES, SIZE)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_limits_leave_usual_tokenizers_alone(tmp_path):
+    steps = [
+        {"type": "Precompiled", "precompiled_charsmap": _table("ﷺ".encode() * 11, b"fi")},
+        {"type": "NFKC"},
+        {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},
+    ]
+    write_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    content = {**json.loads(file.read_text("utf-8")),
+               "normalizer": {"type": "Sequence", "normalizers": steps}}  # fmt: skip
+    file.write_text(json.dumps(content), "utf-8")
+    check_limits(file)
+    check_limits(Path(tokens_module.__file__).parents[1] / "assets/cdla/tokenizer/tokenizer.json")

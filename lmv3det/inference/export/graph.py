@@ -128,7 +128,7 @@ class DetectorGraph(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Boxes M×4 of the last stage and mean probabilities M×(C+1), as `CascadeHeads.predict`."""
         cascade = self.model.cascade
-        boxes, probabilities = proposals, []
+        boxes, stage_logits = proposals, []
         for number, (head, predictor) in enumerate(
             zip(cascade.heads, cascade.predictors, strict=True)
         ):
@@ -142,10 +142,10 @@ class DetectorGraph(nn.Module):
                 refined = relate(relation, features, boxes, image_size)  # M×E
                 logits = logits + relation.cls_score(refined)
                 deltas = deltas + relation.bbox_pred(refined)
-            probabilities.append(logits.float().softmax(-1))
+            stage_logits.append(logits)
             moved = box_ops.decode(boxes, deltas.float(), cascade.box_weights[number])
             boxes = box_ops.clip(moved, image_size)
-        return boxes, torch.stack(probabilities).mean(0)
+        return boxes, cascade.class_scores(stage_logits)
 
     def pool_text(self, text_maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """M×F text features of the regions, as `ROITextPooler`."""
@@ -165,8 +165,8 @@ class DetectorGraph(nn.Module):
         foreground = scores[:, :-1]  # M×C
         candidates = (foreground > cascade.score_threshold) & finite.unsqueeze(1)
         index = candidates.flatten().nonzero()[:, 0]
-        classes = index % cascade.num_classes
-        found = boxes[torch.div(index, cascade.num_classes, rounding_mode="floor")]
+        classes = index % foreground.shape[1]
+        found = boxes[torch.div(index, foreground.shape[1], rounding_mode="floor")]
         confidence = foreground.flatten()[index]
         kept = batched_nms(found, confidence, classes, cascade.nms_threshold)
         kept = kept[: cascade.detections_per_page]

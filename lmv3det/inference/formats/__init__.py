@@ -13,11 +13,11 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lmv3det.errors import InputError
+from lmv3det.inference.entries import PageEntry, RegionEntry
 
-Pages = Callable[[], Iterator[dict[str, Any]]]
+Pages = Callable[[], Iterator[PageEntry]]
 
 FORMATS = {
     "json": "detections.json alone, which is always written",
@@ -60,7 +60,7 @@ def load_format(name: str) -> Format:
     )
 
 
-def in_order(page: dict[str, Any]) -> list[dict[str, Any]]:
+def in_order(page: PageEntry) -> list[RegionEntry]:
     """The regions of a page that belong to a document, in reading order."""
     regions = [region for region in page["detections"] if "order" in region]
     return sorted(regions, key=lambda region: region["order"])

@@ -8,9 +8,9 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
+from lmv3det.inference.entries import PageEntry, RegionEntry
 from lmv3det.inference.formats import Pages, in_order
 from lmv3det.inference.formats.roles import Role, is_picture, role
 from lmv3det.ocr.engine import join_words
@@ -43,7 +43,7 @@ class Block:
     captions: list[str] = field(default_factory=list)
 
 
-def page_blocks(page: dict[str, Any]) -> list[Block]:
+def page_blocks(page: PageEntry) -> list[Block]:
     """The blocks of a page in reading order: captions with what they belong to, headers and
     footers left out."""
     regions = [r for r in in_order(page) if role(r["category"]) != "furniture"]
@@ -59,7 +59,7 @@ def page_blocks(page: dict[str, Any]) -> list[Block]:
     return [blocks[index] for index in kept]
 
 
-def _block(region: dict[str, Any]) -> Block:
+def _block(region: RegionEntry) -> Block:
     kind, lines = role(region["category"]), region.get("lines", [])
     return Block(
         kind,
@@ -71,7 +71,7 @@ def _block(region: dict[str, Any]) -> Block:
 
 
 def _owner(
-    caption: int, owners: Sequence[int], regions: Sequence[dict[str, Any]], height: float
+    caption: int, owners: Sequence[int], regions: Sequence[RegionEntry], height: float
 ) -> int | None:
     """The nearest picture or table above or below a caption, that its class allows."""
     x, y, w, h = regions[caption]["bbox"]
@@ -140,9 +140,9 @@ def picture_link(picture: str) -> str:
     return picture if picture.startswith("data:image/") else quote(os.fsencode(picture))
 
 
-def documents(pages: Pages) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def documents(pages: Pages) -> Iterator[tuple[str, list[PageEntry]]]:
     """The pages of each file: (path of the file, its pages)."""
-    current: list[dict[str, Any]] = []
+    current: list[PageEntry] = []
     for page in pages():
         if current and page["file"] != current[0]["file"]:
             yield current[0]["file"], current
@@ -152,7 +152,7 @@ def documents(pages: Pages) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         yield current[0]["file"], current
 
 
-def document_names(pages: Pages, suffix: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def document_names(pages: Pages, suffix: str) -> Iterator[tuple[str, list[PageEntry]]]:
     """The pages of each file: (name of the document to write, its pages)."""
     names = UniqueNames()
     for file, own in documents(pages):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from lmv3det.files import replacing
+from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.formats import Pages
 from lmv3det.inference.formats.blocks import Block, document_names, page_blocks, picture_link
 
@@ -30,7 +30,7 @@ def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
     return written
 
 
-def text(pages: Sequence[dict[str, Any]], title: str) -> str:
+def text(pages: Sequence[PageEntry], title: str) -> str:
     """The HTML of the pages of a document."""
     level = 1
     sections = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lmv3det.files import write_json
 from lmv3det.inference.formats import Pages, in_order
@@ -16,7 +17,7 @@ def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
     `labelme OUT/images --labels OUT/labels.txt` offers the model's classes."""
     for page in pages():
         image = Path(page["image"])
-        shapes = []
+        shapes: list[dict[str, Any]] = []
         for region in in_order(page):
             x, y, w, h = region["bbox"]
             shapes.append(
@@ -29,7 +30,7 @@ def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
                     "flags": {},
                 }
             )
-        content = {
+        content: dict[str, Any] = {
             "version": "5.5.0",
             "flags": {},
             "shapes": shapes,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from lmv3det.files import replacing
+from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.formats import Pages
 from lmv3det.inference.formats.blocks import Block, document_names, page_blocks, picture_link
 
@@ -30,7 +30,7 @@ def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
     return written
 
 
-def text(pages: Sequence[dict[str, Any]]) -> str:
+def text(pages: Sequence[PageEntry]) -> str:
     """The Markdown of the pages of a document."""
     level = 1
     parts: list[str] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from lmv3det.inference.entries import RegionEntry
+
 Role = Literal[
     "title", "heading", "text", "list", "picture", "table", "formula", "caption", "furniture"
 ]
@@ -55,7 +57,7 @@ def role(name: str) -> Role:
     return _ROLES.get(re.sub(r"[^a-z]", "", name.casefold()), "text")
 
 
-def is_picture(region: dict) -> bool:
+def is_picture(region: RegionEntry) -> bool:
     """Whether a document shows a region as a picture: for what it is, or because no text of it is
     known."""
     kind = role(region["category"])

@@ -22,7 +22,9 @@ def image(w: Writer, width: float, most: float, *, kind: str = "") -> str:
         inner = charts.chart(r, w.words, width, height, size)
         return w.mark("Figure", inner, "div",
                       f"width:{width:.0f}px;height:{height:.0f}px;margin-inline:auto;"
-                      f"background:{'#fff' if look_dark(w) else 'none'};color:#000;font-family:'{w.look.head}';line-height:1", 'dir="ltr" data-ink')  # fmt: skip
+                      f"background:{'#fff' if look_dark(w) else 'none'};color:#000;"
+                      f"font-family:'{w.look.head}';"
+                      f"line-height:1", 'dir="ltr" data-ink')  # fmt: skip
     address, shape = w.pictures.photograph(r) if kind == "photo" else w.pictures.clip(r)
     if kind == "clip":
         width = min(width, width * r.uniform(0.3, 0.8))

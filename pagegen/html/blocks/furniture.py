@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pagegen.html.blocks import figures
 from pagegen.html.writer import ROMAN, Writer
 
 
@@ -11,8 +12,20 @@ def _piece(w: Writer, category: str, text: str, css: str = "") -> str:
 
 def _number(w: Writer) -> str:
     r, n = w.rng, w.page_number
-    return r.choice([str(n), str(n), str(n), f"– {n} –", f"Page {n}", f"{n}/{n + r.randint(0, 40)}",
-                     f"{n} | ", f"Seite {n}", f"p. {n}", ROMAN[n % 20]]).strip()  # fmt: skip
+    return r.choice(
+        [
+            str(n),
+            str(n),
+            str(n),
+            f"– {n} –",
+            f"Page {n}",
+            f"{n}/{n + r.randint(0, 40)}",
+            f"{n} | ",
+            f"Seite {n}",
+            f"p. {n}",
+            ROMAN[n % 20],
+        ]
+    ).strip()
 
 
 def _row(w: Writer, category: str, pieces: list[str]) -> str:
@@ -21,7 +34,8 @@ def _row(w: Writer, category: str, pieces: list[str]) -> str:
         r.choice(["space-between", "center", "flex-end"]) if len(pieces) == 1 else "space-between"
     )
     inner = "".join(_piece(w, category, p) for p in pieces)
-    return f'<div style="display:flex;justify-content:{just};gap:2em;align-items:baseline">{inner}</div>'
+    row = f"display:flex;justify-content:{just};gap:2em;align-items:baseline"
+    return f'<div style="{row}">{inner}</div>'
 
 
 def running(w: Writer) -> tuple[str, str]:
@@ -57,7 +71,16 @@ def running(w: Writer) -> tuple[str, str]:
             pieces.reverse()
         line = f"border-top:1px solid {look.accent};padding-top:.3em;" if r.random() < 0.35 else ""
         foot = f'<div style="{line}">{_row(w, "Footer", pieces)}</div>'
-    font = f"font-size:{look.size * size:.1f}px;font-family:'{r.choice([look.head, look.body])}';line-height:1.2;"
+    if head and r.random() < 0.1:
+        logo = figures.image(w, look.size * r.uniform(2, 5), look.size * 2.2, kind="clip")
+        cells = [f'<div style="flex:1">{head}</div>', f"<div>{logo}</div>"]
+        if r.random() < 0.5:
+            cells.reverse()
+        head = f'<div style="display:flex;gap:1em;align-items:center">{"".join(cells)}</div>'
+    face = r.choice([look.head, look.body])
+    font = f"font-size:{look.size * size:.1f}px;font-family:'{face}';line-height:1.2;"
     tint = f"color:{r.choice([look.accent, '#555', look.ink])};"
-    return (f'<div style="{font}{tint}">{head}</div>' if head else "",
-            f'<div style="{font}{tint}">{foot}</div>' if foot else "")  # fmt: skip
+    return (
+        f'<div style="{font}{tint}">{head}</div>' if head else "",
+        f'<div style="{font}{tint}">{foot}</div>' if foot else "",
+    )

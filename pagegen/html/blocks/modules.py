@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pagegen.html.blocks import figures, tables, text
 from pagegen.html.writer import Writer
 
@@ -41,7 +43,7 @@ def place(rect: Rect, inner: str, css: str = "", name: str = "clip") -> str:
 def module(w: Writer, rect: Rect, kind: str) -> str:
     """A block of a kind that fills a rectangle of the page."""
     r, look = w.rng, w.look
-    x, y, width, height = rect
+    _, _, width, height = rect
     if kind == "picture" or kind == "bleed":
         address, _ = w.pictures.photograph(r)
         labelled = r.random() < 0.5 and height > 90 and kind == "picture"
@@ -80,7 +82,7 @@ def _article(w: Writer, rect: Rect, kind: str) -> str:
     from pagegen.html.kinds.mix import fill
 
     r, look = w.rng, w.look
-    x, y, width, height = rect
+    _, _, width, height = rect
     pad, css, accent = 0.0, "", ""
     if kind in ("tint", "dark", "frame"):
         pad = look.size * r.uniform(0.6, 1.2)
@@ -120,7 +122,7 @@ def _article(w: Writer, rect: Rect, kind: str) -> str:
                  "box")  # fmt: skip
 
 
-def modular(w: Writer, rect: Rect, kinds: dict[str, float], least: float) -> str:
+def modular(w: Writer, rect: Rect, kinds: Mapping[str, float], least: float) -> str:
     """A rectangle of the page cut in parts and filled with blocks by their shares."""
     r = w.rng
     gap = w.look.size * r.uniform(0.7, 1.4)

@@ -10,14 +10,19 @@ def caption(w: Writer, kind: str) -> str:
     """A caption: its own region."""
     r, look = w.rng, w.look
     number = w.next(kind)
-    names = {"figure": ["Figure", "Fig.", "Abb.", "Figura", "Рис.", "Photo", "Diagram"],
-             "table": ["Table", "Tab.", "Tabelle", "Tabla", "Таблица", "Tableau", "TABLE"]}  # fmt: skip
+    names = {
+        "figure": ["Figure", "Fig.", "Abb.", "Figura", "Рис.", "Photo", "Diagram"],
+        "table": ["Table", "Tab.", "Tabelle", "Tabla", "Таблица", "Tableau", "TABLE"],
+    }
     label = r.choice(names[kind]) if not w.words.cjk else {"figure": "图", "table": "表"}[kind]
     label = f"{label} {number}" + r.choice([".", ":", "", " –", "."])
     if r.random() < 0.15:
         label = ""
-    text = w.words.paragraph(r.choice([20, 40, 80, 150, 300])) if r.random() < 0.6 else \
-        w.words.phrase(3, 10)  # fmt: skip
+    text = (
+        w.words.paragraph(r.choice([20, 40, 80, 150, 300]))
+        if r.random() < 0.6
+        else w.words.phrase(3, 10)
+    )
     head = w.text(label)
     if look.caption_form in ("label", "colour"):
         tint = f' style="color:{look.accent}"' if look.caption_form == "colour" else ""
@@ -26,13 +31,25 @@ def caption(w: Writer, kind: str) -> str:
         look.caption_form, ""
     )
     align = r.choice(["start", "start", "center"])
-    return w.mark(f"{kind.capitalize()} caption", f"{head} {inline(w, text)}", "div",
-                  f"font-size:{look.caption_scale}em;{weight}text-align:{align};line-height:1.25;"
-                  f"margin:.45em 0;text-indent:0")  # fmt: skip
+    return w.mark(
+        f"{kind.capitalize()} caption",
+        f"{head} {inline(w, text)}",
+        "div",
+        f"font-size:{look.caption_scale}em;{weight}text-align:{align};line-height:1.25;"
+        f"margin:.45em 0;text-indent:0",
+    )
 
 
-def table(w: Writer, rows: int, columns: int, *, form: str = "", wide: bool = True,
-          money: bool = False, breaks: bool = False) -> str:  # fmt: skip
+def table(
+    w: Writer,
+    rows: int,
+    columns: int,
+    *,
+    form: str = "",
+    wide: bool = True,
+    money: bool = False,
+    breaks: bool = False,
+) -> str:
     """A table: one Table."""
     r, look = w.rng, w.look
     form = form or look.table
@@ -47,10 +64,18 @@ def table(w: Writer, rows: int, columns: int, *, form: str = "", wide: bool = Tr
     elif form == "columns":
         cell += f"border-left:1px solid {line};border-right:1px solid {line};"
     words_in = r.choice([0, 0, 1, 2]) if not money else 0
-    kinds = ["text"] + [r.choice(["number", "number", "text", "mixed"]) if not money else "number"
-                        for _ in range(columns - 1)]  # fmt: skip
-    maker = r.choice([w.words.number, w.words.amount, lambda: f"{r.randint(0, 9999)}",
-                      lambda: f"{r.uniform(0, 1):.3f}"])  # fmt: skip
+    kinds = ["text"] + [
+        r.choice(["number", "number", "text", "mixed"]) if not money else "number"
+        for _ in range(columns - 1)
+    ]
+    maker = r.choice(
+        [
+            w.words.number,
+            w.words.amount,
+            lambda: f"{r.randint(0, 9999)}",
+            lambda: f"{r.uniform(0, 1):.3f}",
+        ]
+    )
     shaded = r.sample(range(1, columns), min(2, columns - 1)) if r.random() < 0.15 else []
     head_ground = r.choice(
         [f"background:{look.accent};color:#fff;", f"background:{look.tint};", "", ""]
@@ -104,13 +129,18 @@ def table(w: Writer, rows: int, columns: int, *, form: str = "", wide: bool = Tr
     width = "width:100%;" if wide else "margin-inline:auto;"
     size = r.choice([0.7, 0.8, 0.85, 0.9, 1.0])
     keep = "" if breaks else "break-inside:avoid;"
-    return w.mark("Table", "".join(out), "table",
-                  f"{width}{keep}border-collapse:collapse;font-size:{size}em;line-height:1.2;"
-                  f"vertical-align:{r.choice(['top', 'middle'])}")  # fmt: skip
+    return w.mark(
+        "Table",
+        "".join(out),
+        "table",
+        f"{width}{keep}border-collapse:collapse;font-size:{size}em;line-height:1.2;"
+        f"vertical-align:{r.choice(['top', 'middle'])}",
+    )
 
 
-def table_block(w: Writer, rows: int = 0, columns: int = 0, *, captioned: float = 0.7,
-                money: bool = False) -> str:  # fmt: skip
+def table_block(
+    w: Writer, rows: int = 0, columns: int = 0, *, captioned: float = 0.7, money: bool = False
+) -> str:
     """A table with its caption above or below."""
     r = w.rng
     most = max(2, min(9, int(w.look.column_width / w.look.size / 5)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pagegen.html.blocks import math
 from pagegen.html.writer import Writer, numeral
-
 
 _SYLLABLE = re.compile(
     r"(?<=\w\w)([aeiouyäöüéèàáíóúìòаеёиоуыэюяіїαεηιουωάέήίόύώ])"
@@ -21,10 +21,15 @@ def inline(w: Writer, text: str) -> str:
     if w.hyphens and len(text) > 60:
         text = _SYLLABLE.sub("\\1\u00ad\\2", text)
     parts = text.split(" ")
+    if w.math and len(parts) > 6 and r.random() < w.math:
+        i = r.randrange(1, len(parts) - 1)
+        formula = math.small(r)
+        return f"{w.text(' '.join(parts[:i]))} {formula} {inline(w, ' '.join(parts[i:]))}"
     if len(parts) > 12 and r.random() < 0.06:
         k = r.randint(1, 4)
         return f"<b>{w.text(' '.join(parts[:k]))}{r.choice(['.', ':', ''])}</b> " + w.text(
-            " ".join(parts[k:]))  # fmt: skip
+            " ".join(parts[k:])
+        )
     if len(parts) > 8 and r.random() < 0.3:
         i = r.randrange(len(parts) - 4)
         k = i + r.randint(1, 4)
@@ -34,8 +39,14 @@ def inline(w: Writer, text: str) -> str:
     return w.text(text)
 
 
-def paragraph(w: Writer, length: int | None = None, *, style: str = "", first: bool = False,
-              note: bool = False) -> str:  # fmt: skip
+def paragraph(
+    w: Writer,
+    length: int | None = None,
+    *,
+    style: str = "",
+    first: bool = False,
+    note: bool = False,
+) -> str:
     """A paragraph: one Text."""
     r = w.rng
     if length is None:
@@ -57,8 +68,15 @@ def footnote(w: Writer) -> str:
     return number
 
 
-def heading(w: Writer, level: int = 1, *, text: str = "", category: str = "Section header",
-            scale: float = 0.0, style: str = "") -> str:  # fmt: skip
+def heading(
+    w: Writer,
+    level: int = 1,
+    *,
+    text: str = "",
+    category: str = "Section header",
+    scale: float = 0.0,
+    style: str = "",
+) -> str:
     """A heading: one Section header."""
     look, r = w.look, w.rng
     words = text or w.words.title(1, r.choice([3, 5, 9]))
@@ -80,12 +98,20 @@ def heading(w: Writer, level: int = 1, *, text: str = "", category: str = "Secti
 
 def title(w: Writer, scale: float = 2.0, style: str = "", text: str = "") -> str:
     """The title of a document."""
-    return heading(w, 1, category="Title", scale=scale, style=style,
-                   text=text or w.words.title(2, 10))  # fmt: skip
+    return heading(
+        w, 1, category="Title", scale=scale, style=style, text=text or w.words.title(2, 10)
+    )
 
 
-def items(w: Writer, count: int, *, ordered: bool = False, length: int = 0, deep: bool = True,
-          first: int = 1) -> str:  # fmt: skip
+def items(
+    w: Writer,
+    count: int,
+    *,
+    ordered: bool = False,
+    length: int = 0,
+    deep: bool = True,
+    first: int = 1,
+) -> str:
     """A list, every item one List item with its sign."""
     r, look = w.rng, w.look
     length = length or r.choice([15, 40, 80, 160, 300])
@@ -94,15 +120,23 @@ def items(w: Writer, count: int, *, ordered: bool = False, length: int = 0, deep
     out = []
     for i in range(count):
         sign = numeral(look.numbers, first + i) if ordered else look.bullet
-        text = w.words.phrase(2, 8) if length < 30 else w.words.paragraph(
-            int(length * r.uniform(0.5, 1.5)))  # fmt: skip
+        text = (
+            w.words.phrase(2, 8)
+            if length < 30
+            else w.words.paragraph(int(length * r.uniform(0.5, 1.5)))
+        )
         out.append(_item(w, sign, inline(w, text), hang, gap))
         if deep and r.random() < 0.15:
             inner = "".join(
-                _item(w, r.choice(["–", "○"]) if not ordered else numeral("a)", k + 1),
-                      w.text(w.words.phrase(2, 9)), hang * 0.9, gap)
+                _item(
+                    w,
+                    r.choice(["–", "○"]) if not ordered else numeral("a)", k + 1),
+                    w.text(w.words.phrase(2, 9)),
+                    hang * 0.9,
+                    gap,
+                )
                 for k in range(r.randint(2, 4))
-            )  # fmt: skip
+            )
             out.append(f'<div style="margin-inline-start:{hang}em">{inner}</div>')
     return f'<div class="list">{"".join(out)}</div>'
 
@@ -113,9 +147,12 @@ def _item(w: Writer, sign: str, inner: str, hang: float, gap: float) -> str:
         f'<span style="display:inline-block;min-width:{hang:.2f}em;text-indent:0">'
         f"{w.text(sign)}</span>"
     )
-    return w.mark("List item", lead + inner, "p",
-                  f"margin:{gap}em 0;padding-inline-start:{hang:.2f}em;"
-                  f"text-indent:-{hang:.2f}em")  # fmt: skip
+    return w.mark(
+        "List item",
+        lead + inner,
+        "p",
+        f"margin:{gap}em 0;padding-inline-start:{hang:.2f}em;text-indent:-{hang:.2f}em",
+    )
 
 
 def references(w: Writer, count: int) -> str:
@@ -160,7 +197,8 @@ def contents(w: Writer, count: int) -> str:
         )
         line = (
             f'<span style="flex:0 1 auto">{w.text(number + w.words.title(1, 7))}</span>'
-            f'<span style="flex:1;min-width:1em;border-bottom:1px {leader} #666;margin:0 .3em .3em">'
+            f'<span style="flex:1;min-width:1em;border-bottom:1px {leader} #666;margin:0 '
+            f'.3em .3em">'
             f"</span><span>{page}</span>"
         )
         weight = "" if deep else "font-weight:bold;"
@@ -174,24 +212,52 @@ def contents(w: Writer, count: int) -> str:
 def code(w: Writer) -> str:
     """Lines of a program or a console: one Code."""
     r = w.rng
-    words = [x.lower() for x in (w.words.word() for _ in range(12))] if not w.words.cjk else [
-        "value", "row", "size", "name"]  # fmt: skip
+    words = (
+        [x.lower() for x in (w.words.word() for _ in range(12))]
+        if not w.words.cjk
+        else ["value", "row", "size", "name"]
+    )
     rows, depth = [], 0
     for _ in range(r.randint(3, 16)):
         a, b, n = r.choice(words), r.choice(words), r.randint(0, 99)
-        line = r.choice([
-            f"def {a}({b}):", f"if {a} == {n}:", f"{a} = {b}[{n}]", f"return {a}", f"$ {a} --{b}",
-            f"for {a} in {b}:", f'print("{a} {b}")', f"# {a} {b}", f"{a}.{b}({n});", f"<{a}>{b}</{a}>",
-            f"import {a}", f"{a}: {n}", "}", f"while ({a} < {n}) {{",
-        ])  # fmt: skip
+        line = r.choice(
+            [
+                f"def {a}({b}):",
+                f"if {a} == {n}:",
+                f"{a} = {b}[{n}]",
+                f"return {a}",
+                f"$ {a} --{b}",
+                f"for {a} in {b}:",
+                f'print("{a} {b}")',
+                f"# {a} {b}",
+                f"{a}.{b}({n});",
+                f"<{a}>{b}</{a}>",
+                f"import {a}",
+                f"{a}: {n}",
+                "}",
+                f"while ({a} < {n}) {{",
+            ]
+        )
         rows.append(" " * (2 * depth) + line)
         depth = min(4, depth + 1) if line[-1] in ":{" else max(0, depth - r.randint(0, 1))
-    box = r.choice(["", "", f"background:{w.look.tint};padding:.6em",
-                    "border:1px solid #999;padding:.5em", "border-left:3px solid #999;padding-left:.8em"])  # fmt: skip
-    inner = w.mark("Code", w.text("\n".join(rows)), "div",
-                   f"font-family:'{w.look.mono}',monospace;white-space:pre-wrap;text-align:left",
-                   'dir="ltr" data-f="one"')  # fmt: skip
-    return f'<div style="{box};font-size:{r.choice([0.75, 0.85, 0.9])}em;margin:.7em 0;break-inside:avoid">{inner}</div>'
+    box = r.choice(
+        [
+            "",
+            "",
+            f"background:{w.look.tint};padding:.6em",
+            "border:1px solid #999;padding:.5em",
+            "border-left:3px solid #999;padding-left:.8em",
+        ]
+    )
+    inner = w.mark(
+        "Code",
+        w.text("\n".join(rows)),
+        "div",
+        f"font-family:'{w.look.mono}',monospace;white-space:pre-wrap;text-align:left",
+        'dir="ltr" data-f="one"',
+    )
+    box += f";font-size:{r.choice([0.75, 0.85, 0.9])}em;margin:.7em 0;break-inside:avoid"
+    return f'<div style="{box}">{inner}</div>'
 
 
 def box(w: Writer, inner: str) -> str:
@@ -216,8 +282,13 @@ def quotation(w: Writer) -> str:
     """A pull quote in large type, or a paragraph set in."""
     r, look = w.rng, w.look
     if r.random() < 0.5:
-        return w.mark("Text", w.text("“" + w.words.sentence() + "”"), "p",
-                      f"font-size:{r.choice([1.3, 1.6, 2.0])}em;line-height:1.25;text-indent:0;"
-                      f"color:{look.accent};font-family:'{look.head}';text-align:{r.choice(['center', 'start'])};"
-                      f"margin:.6em {r.choice([0, 1])}em")  # fmt: skip
+        return w.mark(
+            "Text",
+            w.text("“" + w.words.sentence() + "”"),
+            "p",
+            f"font-size:{r.choice([1.3, 1.6, 2.0])}em;line-height:1.25;text-indent:0;"
+            f"color:{look.accent};font-family:'{look.head}';"
+            f"text-align:{r.choice(['center', 'start'])};"
+            f"margin:.6em {r.choice([0, 1])}em",
+        )
     return paragraph(w, r.choice([100, 200, 300]), style="margin:.6em 2em;font-size:.93em")

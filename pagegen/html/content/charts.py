@@ -37,14 +37,16 @@ def _axes(
     left, bottom, top = size * 3.4, size * 2.2, size * rng.choice([0.8, 2.2])
     x0, y0, x1, y1 = left, top, w - size, h - bottom
     parts = [f'<path d="M{x0:.1f} {y0:.1f}V{y1:.1f}H{x1:.1f}" fill="none" stroke="#333"/>']
-    ticks = rng.randint(3, 6)
+    ticks = rng.choice([4, 5])
     most = rng.choice([1, 5, 10, 50, 100, 1000, 20000])
     grid = rng.random() < 0.5
     for i in range(ticks + 1):
         y = y1 - (y1 - y0) * i / ticks
         if grid:
             parts.append(f'<path d="M{x0:.1f} {y:.1f}H{x1:.1f}" stroke="#ddd"/>')
-        parts.append(_text(x0 - size * 0.4, y + size * 0.35, f"{most * i / ticks:g}", "end"))
+        parts.append(
+            _text(x0 - size * 0.4, y + size * 0.35, f"{round(most * i / ticks, 2):g}", "end")
+        )
     if top > size * 2:
         parts.append(_text(w / 2, size * 1.1, words.phrase(2, 4)))
     return "".join(parts), (x0, y0, x1, y1)

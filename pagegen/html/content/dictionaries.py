@@ -11,11 +11,13 @@ FOLDERS = (Path("/usr/share/hunspell"), Path("/usr/share/myspell/dicts"))
 SMALL = {
     "en": "the of and to in a is that for it as was with be by on not he his but at are this have "
     "from or had an they which one we all there were her their been has would will when who more",
-    "de": "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es "
+    "de": "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als "
+    "auch es "
     "an werden aus er hat dass sie nach wird bei einer um am sind noch wie einem über so zum war",
     "fr": "de la le et les des en un une du dans que est pour qui a par sur pas au plus ne se ce "
     "il sont la avec son ou cette aux été ont mais comme être leur nous sa deux elle ces fait",
-    "es": "de la que el en y a los se del las un por con no una su para es al lo como más o pero sus "
+    "es": "de la que el en y a los se del las un por con no una su para es al lo como más o "
+    "pero sus "
     "le ha me si sin sobre este ya entre cuando todo esta ser son dos también fue había era muy",
     "it": "di e il la che in a per un del è una le i della con non si da al come sono più nel dei "
     "alla gli ha anche lo o delle ma dal su questo essere stato tra loro dalla degli suo cui",
@@ -23,7 +25,8 @@ SMALL = {
     "uit nog naar door over wordt tot je heeft worden hun zou deze geen was meer of al kan zo",
     "pt": "de a o que e do da em um para é com não uma os no se na por mais as dos como mas foi ao "
     "ele das tem à seu sua ou ser quando muito há nos já está eu também só pelo pela até isso",
-    "pl": "w i na z do nie się to jest o że za od jak po przez dla tym ale są co tego jego oraz lub "
+    "pl": "w i na z do nie się to jest o że za od jak po przez dla tym ale są co tego jego "
+    "oraz lub "
     "może być tak już czy także jej która przy roku był tylko które który ich pod bez ze nad",
     "cs": "a v se na je že o s z do i to k ve pro za by ale si po jako podle od jeho které který "
     "jsou nebo tak jen při být bylo však další jejich než už až také bude rok která má let",
@@ -31,13 +34,16 @@ SMALL = {
     "eller men sig hade man nu under efter då skall mot här ska alla där över upp vid mer in",
     "da": "og i at er en til af det på for med den de som der ikke et fra har var ved om han men "
     "eller sig kan efter vi jeg blev over når være skal også alle mod under her ud op nu mere",
-    "hu": "a az és hogy nem is egy meg ez de csak volt már mint vagy ki még azt el lehet kell pedig "
+    "hu": "a az és hogy nem is egy meg ez de csak volt már mint vagy ki még azt el lehet "
+    "kell pedig "
     "minden ha sem van ezt úgy mert ami két be át több nagy majd után között szerint első ilyen",
-    "ro": "de și în a la cu o nu pe să care din că este mai un se pentru au fi sau prin fost dar ca "
+    "ro": "de și în a la cu o nu pe să care din că este mai un se pentru au fi sau prin "
+    "fost dar ca "
     "între după sunt până ce fără cel lui sa când ori două toate acest această are numai",
     "tr": "ve bir bu da için ile de çok olarak daha olan gibi en ne kadar sonra ki var her ya o "
     "ama iki değil olduğu göre yeni diye ise mi şey zaman ilk önce bütün hem kendi şu büyük",
-    "vi": "và của là có trong cho không được một với các này người những để đã khi về từ đến ra năm "
+    "vi": "và của là có trong cho không được một với các này người những để đã khi về từ "
+    "đến ra năm "
     "như cũng vào nhiều sẽ phải trên nhà tại thì hay sau nước theo họ tôi bị làm đó lại còn",
     "ru": "и в не на что с по это как к из у за от о но для так же все он бы его до при был то мы "
     "или их еще только также может если более быть она были уже где чем этого после под без",
@@ -61,13 +67,62 @@ FILES = {
     "uk": "uk_UA", "bg": "bg_BG", "el": "el_GR", "ar": "ar", "he": "he_IL he",
 }  # fmt: skip
 
-SPARE = (
-    "system market number result report service water house power school family company history "
-    "question business problem program government community information development management "
-    "building material process department education research account period analysis committee "
-    "resource support method environment technology project region annual public local national "
-    "economic social general common special important possible different several large small"
-).split()
+SPARE = [
+    "system",
+    "market",
+    "number",
+    "result",
+    "report",
+    "service",
+    "water",
+    "house",
+    "power",
+    "school",
+    "family",
+    "company",
+    "history",
+    "question",
+    "business",
+    "problem",
+    "program",
+    "government",
+    "community",
+    "information",
+    "development",
+    "management",
+    "building",
+    "material",
+    "process",
+    "department",
+    "education",
+    "research",
+    "account",
+    "period",
+    "analysis",
+    "committee",
+    "resource",
+    "support",
+    "method",
+    "environment",
+    "technology",
+    "project",
+    "region",
+    "annual",
+    "public",
+    "local",
+    "national",
+    "economic",
+    "social",
+    "general",
+    "common",
+    "special",
+    "important",
+    "possible",
+    "different",
+    "several",
+    "large",
+    "small",
+]
 
 
 def dictionary(language: str) -> Path | None:

@@ -72,7 +72,9 @@ class Pictures:
                 share = cut.uniform(0.4, 0.9)
                 cw, ch = int(w * share), int(h * cut.uniform(0.4, 0.9))
                 x, y = cut.randint(0, w - cw), cut.randint(0, h - ch)
-                image = image.crop((x, y, x + cw, y + ch))
+                piece = image.crop((x, y, x + cw, y + ch))
+                plain = np.asarray(piece.convert("L").resize((32, 32))).std() < 14
+                image = image if plain else piece
             if part == 3:
                 image = image.convert("L").convert("RGB")
             image.thumbnail((PIXELS, PIXELS))

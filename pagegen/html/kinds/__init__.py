@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pagegen.html.kinds import business, running, spreads
+from pagegen.html.kinds import business, money, official, running, spreads, technical
 
-KINDS = {**running.KINDS, **business.KINDS, **spreads.KINDS}
-SHARES = {
-    name: share for module in (running, business, spreads) for name, share in module.SHARES.items()
-}
+_MODULES = (running, business, official, money, technical, spreads)
+KINDS = {name: kind for module in _MODULES for name, kind in module.KINDS.items()}
+SHARES = {name: share for module in _MODULES for name, share in module.SHARES.items()}
+"""How often each kind comes, in no unit."""

@@ -27,8 +27,11 @@ def letter(rng: random.Random, language: str, pictures: Pictures) -> Made:
         if rng.random() < 0.6
         else ""
     )
-    parts = [f'<div style="display:flex;justify-content:space-between;margin-bottom:2em"><div>{logo}</div>'
-             f"{_address(w, 'text-align:start;font-size:.85em')}</div>"]  # fmt: skip
+    parts = [
+        f'<div style="display:flex;justify-content:space-between;margin-bottom:2em">'
+        f"<div>{logo}</div>"
+        f"{_address(w, 'text-align:start;font-size:.85em')}</div>"
+    ]
     parts.append(_address(w, "margin-bottom:1.5em"))
     parts.append(
         w.mark(
@@ -65,8 +68,12 @@ def act(rng: random.Random, language: str, pictures: Pictures) -> Made:
             start += figures.image(w, look.size * 5, look.size * 5, kind="clip")
         start += text.title(w, rng.choice([1.3, 1.6, 2]), centre)
         start += w.mark("Text", w.text(w.words.date()), "p", centre + ";text-indent:0")
-    body = fill(w, {"p": 40, "h": 16, "ol": 22, "note": 3, "tab": 4, "form": 1},
-                start=start, full=rng.choice([1, 1, 0.6]))  # fmt: skip
+    body = fill(
+        w,
+        {"p": 40, "h": 16, "ol": 22, "note": 3, "tab": 4, "form": 1},
+        start=start,
+        full=rng.choice([1, 1, 0.6]),
+    )
     return w, finish(w, body)
 
 
@@ -78,14 +85,25 @@ def invoice(rng: random.Random, language: str, pictures: Pictures) -> Made:
     w = Writer(rng, look, pictures)
     logo = figures.image(w, look.size * 7, look.size * 5, kind="clip") if rng.random() < 0.7 else ""
     side = rng.choice(["row", "row-reverse"])
-    parts = [f'<div style="display:flex;flex-direction:{side};justify-content:space-between;margin-bottom:1.5em">'
-             f"<div>{logo}</div>{_address(w)}</div>"]  # fmt: skip
+    parts = [
+        f'<div style="display:flex;flex-direction:{side};justify-content:space-between;'
+        f'margin-bottom:1.5em">'
+        f"<div>{logo}</div>{_address(w)}</div>"
+    ]
     parts.append(text.title(w, rng.choice([1.4, 2.0]), text=w.words.title(1, 3)))
     parts.append(
-        f'<div style="display:flex;justify-content:space-between;margin-bottom:1em">{_address(w)}{_address(w)}</div>'
+        f'<div style="display:flex;justify-content:space-between;margin-bottom:1em">'
+        f"{_address(w)}{_address(w)}</div>"
     )
-    parts.append(tables.table(w, rng.randint(3, 25), rng.randint(3, 6), money=True,
-                              form=rng.choice(["grid", "rows", "head", "striped", "none"])))  # fmt: skip
+    parts.append(
+        tables.table(
+            w,
+            rng.randint(3, 25),
+            rng.randint(3, 6),
+            money=True,
+            form=rng.choice(["grid", "rows", "head", "striped", "none"]),
+        )
+    )
     parts.append(fill(w, {"p": 3, "ul": 1, "tab": 0.5, "form": 0.5}, full=0.12))
     return w, finish(w, "".join(parts))
 
@@ -133,8 +151,16 @@ def form_page(rng: random.Random, language: str, pictures: Pictures) -> Made:
 
 def slide(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A slide."""
-    look = draw_look(rng, language, papers=("slide169", "slide43"), sizes=(13, 15, 17, 20, 24), faces=("sans", "sans", "serif"),
-                     columns=(1, 1, 2), margins=(0.05, 0.1), colourful=0.8)  # fmt: skip
+    look = draw_look(
+        rng,
+        language,
+        papers=("slide169", "slide43"),
+        sizes=(13, 15, 17, 20, 24),
+        faces=("sans", "sans", "serif"),
+        columns=(1, 1, 2),
+        margins=(0.05, 0.1),
+        colourful=0.8,
+    )
     look.heading_numbers = ""
     w = Writer(rng, look, pictures)
     start = text.title(w, rng.choice([1.2, 1.5, 1.8]), "column-span:all")
@@ -144,8 +170,16 @@ def slide(rng: random.Random, language: str, pictures: Pictures) -> Made:
 
 def leaflet(rng: random.Random, language: str, pictures: Pictures) -> Made:
     """A leaflet: large type, coloured boxes, pictures."""
-    look = draw_look(rng, language, papers=("a4", "a5", "dl", "square", "a4l"), columns=(1, 1, 2, 3),
-                     sizes=(9, 10, 11, 13, 16), faces=("sans", "sans", "serif"), margins=(0.05, 0.11), colourful=1.0)  # fmt: skip
+    look = draw_look(
+        rng,
+        language,
+        papers=("a4", "a5", "dl", "square", "a4l"),
+        columns=(1, 1, 2, 3),
+        sizes=(9, 10, 11, 13, 16),
+        faces=("sans", "sans", "serif"),
+        margins=(0.05, 0.11),
+        colourful=1.0,
+    )
     look.heading_numbers = ""
     w = Writer(rng, look, pictures)
     if look.width < 500:
@@ -155,6 +189,13 @@ def leaflet(rng: random.Random, language: str, pictures: Pictures) -> Made:
     return w, finish(w, start + fill(w, shares))
 
 
-KINDS = {"letter": letter, "act": act, "invoice": invoice, "figures": figures_table,
-         "form": form_page, "slide": slide, "leaflet": leaflet}  # fmt: skip
+KINDS = {
+    "letter": letter,
+    "act": act,
+    "invoice": invoice,
+    "figures": figures_table,
+    "form": form_page,
+    "slide": slide,
+    "leaflet": leaflet,
+}
 SHARES = {"letter": 6, "act": 12, "invoice": 6, "figures": 8, "form": 6, "slide": 7, "leaflet": 11}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pagegen.html.blocks import figures, forms, math, tables, text
+from collections.abc import Mapping
+
+from pagegen.html.blocks import extras, figures, forms, math, tables, text
 from pagegen.html.writer import Writer
 
 
 def block(w: Writer, kind: str) -> tuple[str, float]:
     """A block of a kind and the letters that would fill its room, about."""
-    r, look = w.rng, w.look
+    r = w.rng
     if kind == "p":
         length = r.choice([80, 150, 300, 450, 700])
         return text.paragraph(w, length, note=r.random() < 0.06), length
@@ -39,6 +41,12 @@ def block(w: Writer, kind: str) -> tuple[str, float]:
         if r.random() < 0.3:
             inner += text.items(w, r.randint(2, 5))
         return text.box(w, inner), 500
+    if kind == "drop":
+        return extras.drop_cap(w, 400), 400
+    if kind == "keys":
+        return extras.key_figures(w), 250
+    if kind == "warn":
+        return extras.warning(w), 350
     if kind == "toc":
         return text.contents(w, r.randint(8, 30)), 900
     if kind == "refs":
@@ -46,7 +54,7 @@ def block(w: Writer, kind: str) -> tuple[str, float]:
     raise ValueError(kind)
 
 
-def fill(w: Writer, shares: dict[str, float], *, full: float = 1.0, start: str = "") -> str:
+def fill(w: Writer, shares: Mapping[str, float], *, full: float = 1.0, start: str = "") -> str:
     """Blocks that fill the page's columns to ``full`` of them, more than it holds where 1."""
     look, r = w.look, w.rng
     room = look.column_width * look.columns * look.body_height
@@ -55,6 +63,14 @@ def fill(w: Writer, shares: dict[str, float], *, full: float = 1.0, start: str =
         room *= 2.4
     goal = room * (full if full < 1 else 1.25)
     out, used, last = [start], 0.0, "h" if start else ""
+    if not start and full >= 1 and "p" in shares and r.random() < 0.4:
+        # The page begins in the middle of a paragraph of the page before.
+        words = w.words.paragraph(r.choice([150, 300, 500]))
+        words = words[len(words) // 8 :]
+        words = words if w.words.cjk else words.partition(" ")[2]
+        out.append(
+            w.mark("Text", text.inline(w, words or w.words.sentence()), "p", "text-indent:0")
+        )
     while used < goal:
         kind = r.choices(list(shares), list(shares.values()))[0]
         if last == "h" and kind in ("h", "fig", "tab"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 
 from pagegen.html.blocks import figures, modules, text
 from pagegen.html.content.pictures import Pictures
@@ -13,7 +14,9 @@ from pagegen.html.writer import Writer
 Made = tuple[Writer, str]
 
 
-def _page(w: Writer, rect: modules.Rect, kinds: dict[str, float], least: float, over: str) -> str:
+def _page(
+    w: Writer, rect: modules.Rect, kinds: Mapping[str, float], least: float, over: str
+) -> str:
     """A page whose body is cut in parts below what stands at its top."""
     body = over + modules.modular(w, rect, kinds, least)
     return finish(w, "", over=body)

@@ -1,0 +1,72 @@
+"""What `predict` writes of a page into detections.json, and the server answers."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class _Region(TypedDict):
+    bbox: list[float]
+    score: float
+    category: str
+
+
+class RegionEntry(_Region, total=False):
+    """A region.
+
+    Attributes:
+        bbox: x, y, w, h in pixels of the page.
+        score: 0 to 1.
+        category: class name.
+        segmentation: its mask, COCO run lengths.
+        order: its number in reading order, from 0; a region without one belongs to no document.
+        lines: the text lines in it.
+        text: these lines, joined.
+        picture: its picture, relative to the folder that is written to.
+    """
+
+    segmentation: dict[str, Any]
+    order: int
+    lines: list[str]
+    text: str
+    picture: str
+
+
+class _Page(TypedDict):
+    file: str
+    page: int
+
+
+class PageEntry(_Page, total=False):
+    """A page.
+
+    Attributes:
+        file: that it comes from.
+        page: its number in the file, from 1.
+        width: pixels.
+        height: pixels.
+        detections: its regions by falling score.
+        drawing: the drawing of it, relative to the folder that is written to.
+        image: its image, likewise.
+        picture: its image as a `data:` URL.
+        text_lines: `bbox` (x, y, w, h) and `text` of its text lines.
+        error: what was wrong with a page that could not be read, which has no more than this.
+    """
+
+    width: int
+    height: int
+    drawing: str
+    image: str
+    picture: str
+    text_lines: list[dict[str, Any]]
+    error: str
+    detections: list[RegionEntry]
+
+
+def detections_last(entry: PageEntry) -> PageEntry:
+    """The entry with its detections behind all else, because they are long."""
+    found = entry["detections"]
+    ordered = entry.copy()
+    del ordered["detections"]
+    ordered["detections"] = found
+    return ordered
