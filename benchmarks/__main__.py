@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.card import run_card
+from benchmarks.gpu import run_gpu
 from benchmarks.rows import all_rows, measure
 
 
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     if options.device:
-        return run_card(options.device, options.quick, options.json)
+        return run_gpu(options.device, options.quick, options.json)
     rows = all_rows()
     if options.list:
         print("\n".join(row.name for row in rows))

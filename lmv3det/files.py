@@ -203,7 +203,7 @@ def content_hash(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """Write a file at once or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)

@@ -249,7 +249,7 @@ def test_an_upward_and_a_sideways_import_are_found(source):
 def test_a_misplaced_import_of_a_generator_is_found(source):
     names = ("pagegen.typst", "pagegen.latex.words", "pagegen.marks")
     assert misplaced({**dict.fromkeys(names, ""), "pagegen.typst.page": source})
-    fine = "from lmv3det.files import write_bytes\nfrom pagegen.marks import colour"
+    fine = "from lmv3det.files import atomic_write\nfrom pagegen.marks import colour"
     assert misplaced({**dict.fromkeys(names, ""), "pagegen.typst.page": fine}) == []
 
 

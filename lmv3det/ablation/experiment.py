@@ -42,7 +42,7 @@ class Ablation:
         out: folder to write to.
         data: data set folder; None trains nothing.
         configs: systems, as `read_systems` takes them.
-        size: `base`, `tiny`, or a config whose sizes, rates and budget all systems take.
+        size: `base`, `tiny`, or a config whose sizes, lr and budget all systems take.
         steps: of every run; None: the size's.
         seeds: runs of each system.
         val_fraction: of the pages, held back.

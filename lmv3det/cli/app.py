@@ -103,7 +103,7 @@ def _main(words: list[str]) -> int:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, not imported for this alone
             raise
         print(
-            f"lmv3det {name}: the card's memory is full ({' '.join(str(error).split())[:200]}): "
+            f"lmv3det {name}: the GPU's memory is full ({' '.join(str(error).split())[:200]}): "
             "take fewer pages a batch, a smaller input.min_size_test, or another device",
             file=sys.stderr,
         )

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="N",
-        help="cards of each worker; 0.25: four workers share a card (%(default)g)",
+        help="GPUs of each worker; 0.25: four workers share a GPU (%(default)g)",
     )
     add("--threads", type=int, metavar="N", help="of torch, in each process: cores of a worker "
         "(1 with ray; as torch chooses with local)")  # fmt: skip

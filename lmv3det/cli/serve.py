@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         app = create_app(
             detector,
             limits,
-            model="the packed model" if args.ckpt is None else Path(args.ckpt).name,
+            model="the bundled model" if args.ckpt is None else Path(args.ckpt).name,
             ocr=args.ocr,
             ocr_options=engine_options(args.option),
             batch_size=args.batch_size,

@@ -183,7 +183,7 @@ def _keep_inputs(paths: Sequence[Path], folders: Sequence[Path]) -> None:
 def fingerprint(checkpoint: str | os.PathLike | None) -> str:
     """What tells a checkpoint from another one, or from what it was before more training."""
     if checkpoint is None:
-        return "the packed model"
+        return "the bundled model"
     path = Path(checkpoint)
     weights = path / "model.safetensors" if path.is_dir() else path
     if not weights.exists():

@@ -42,7 +42,7 @@ def create_app(
     detector: Detector,
     limits: Limits | None = None,
     *,
-    model: str = "the packed model",
+    model: str = "the bundled model",
     ocr: Any = None,
     ocr_options: dict[str, Any] | None = None,
     batch_size: int | None = None,

@@ -49,6 +49,14 @@ def test_probabilities_are_summed(fine):
     assert torch.allclose(scores, wanted, atol=1e-7)
 
 
+def test_sums_are_of_float32_in_mixed_precision(fine):
+    model, _ = load_detector(fine, overrides=["test.classes=cdla"])
+    logits = torch.randn(7, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = model.cascade.class_scores([logits])
+    assert torch.equal(scores, model.cascade.class_scores([logits]))
+
+
 def test_what_a_data_set_does_not_annotate_goes_to_the_background(fine):
     model, checkpoint = load_detector(fine, overrides=["test.classes=publaynet"])
     assert tuple(c.name for c in checkpoint.categories) == PUBLAYNET

@@ -218,8 +218,10 @@ def _read(rng: Random, seeds: Any, folder: Path) -> object:
 
 def _prepare_tokenizer(folder: Path) -> dict[str, Any]:
     from lmv3det.inference.default_model import default_model_folder
+    from lmv3det.text.tokenization import PageTokenizer
 
     files = default_model_folder() / "tokenizer"
+    PageTokenizer(files)(["a"], np.array([[1.0, 1, 9, 9]]), (30, 30))  # imports are no hang
     content = json.loads((files / "tokenizer.json").read_text("utf-8"))
     content["model"]["merges"] = content["model"]["merges"][:200]
     settings = (files / "tokenizer_config.json").read_text("utf-8")

@@ -20,7 +20,7 @@ SIZES = [(390, "dark"), (1280, "light")]
 
 @pytest.fixture(scope="module")
 def served():
-    """The packed model, as `lmv3det serve` has it."""
+    """The bundled model, as `lmv3det serve` has it."""
     limits = Limits(file_bytes=5_000_000)
     with running(Detector.load(default_model_folder(), "cpu"), limits) as live:
         yield live

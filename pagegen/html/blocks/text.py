@@ -240,6 +240,12 @@ def code(w: Writer) -> str:
         )
         rows.append(" " * (2 * depth) + line)
         depth = min(4, depth + 1) if line[-1] in ":{" else max(0, depth - r.randint(0, 1))
+    return listing(w, "\n".join(rows))
+
+
+def listing(w: Writer, text: str) -> str:
+    """Text in lines of a typewriter's type, on a ground or in a frame in some: one Code."""
+    r = w.rng
     box = r.choice(
         [
             "",
@@ -251,7 +257,7 @@ def code(w: Writer) -> str:
     )
     inner = w.mark(
         "Code",
-        w.text("\n".join(rows)),
+        w.text(text),
         "div",
         f"font-family:'{w.look.mono}',monospace;white-space:pre-wrap;text-align:left",
         'dir="ltr" data-f="one"',
