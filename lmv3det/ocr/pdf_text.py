@@ -56,6 +56,8 @@ class PdfText(Engine):
         try:
             with PDFIUM, open_pdf(path, password) as document:
                 page = flat_page(document, number)
+                if not all(page.get_size()):
+                    raise InputError(f"{path}: page {number + 1} has no size")
                 textpage = page.get_textpage()
                 chars = read_chars(page, textpage)
                 layout = survey(page, chars)
