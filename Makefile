@@ -52,7 +52,7 @@ quickstart-pages: quickstart-predict
 	$(BIN)/lmv3det synthetic $(HELD_BACK) --pages 24 --seed 2 $(LOOK)
 
 quickstart-before: quickstart-pages
-	$(EVALUATE) lmv3det/assets/cdla --out $(OUT)/before
+	$(EVALUATE) lmv3det/assets/bundled --out $(OUT)/before
 
 quickstart-train: quickstart-before
 	$(FAST_CPU) $(BIN)/lmv3det train --config quickstart $(if $(wildcard $(OUT)/run/last.pth),--resume) \
@@ -74,7 +74,7 @@ SETTINGS ?=
 model: .venv/installed
 	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python -m tools.bundled_model make \
 		--recipe $(RECIPE) --fraction $(FRACTION) output/bundled $(SETTINGS)
-	@echo "Put it in:  cp -r output/bundled/model lmv3det/assets/cdla"
+	@echo "Put it in:  cp -r output/bundled/model lmv3det/assets/bundled"
 
 # Goes on where it stopped. Runs whose metrics are in docs/ablation/ are not made again.
 WORK := output/ablation

@@ -164,7 +164,8 @@ def test_a_head_of_ones_own_starts_from_the_packed_model(examples, tmp_path) -> 
     """docs/howto/head.md: everything but the head is loaded, the log says what starts anew, and the
     detector trains; back to the usual head, the other way round."""
     folder = default_model_folder()
-    overrides = ["model.num_classes=10", f"text.tokenizer={folder / 'tokenizer'}"]
+    classes = len(from_pretrained(folder).categories)
+    overrides = [f"model.num_classes={classes}", f"text.tokenizer={folder / 'tokenizer'}"]
     config = load_config("finetune", ["roi.head=custom_head:ConvHead", *overrides])
     model = build_detector(config)
     report = load_initial_weights(model, str(folder), config)

@@ -20,7 +20,7 @@ READMES = ("README.md", "README_zh.md")
 SCRIPTS = ("train.py", "evaluate.py", "predict.py")
 OF_THE_MODEL = ("docs/pictures/pages.png", "docs/model_card.md")
 """Files that come with the bundled model."""
-HAS_MODEL = (ROOT / "lmv3det/assets/cdla").is_dir()
+HAS_MODEL = (ROOT / "lmv3det/assets/bundled").is_dir()
 
 
 def blocks(name: str) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from lmv3det.engine.run import train
 from lmv3det.engine.state import LAST
 from lmv3det.errors import InputError
 from lmv3det.text.train_tokenizer import read_texts, train_tokenizer
+from pagegen.html.browser import require as check_chromium
+from pagegen.html.job import generate as html_pages
 from pagegen.latex.__main__ import check_latex
 from pagegen.latex.__main__ import generate as latex_pages
 from pagegen.typst.generate import generate
@@ -58,6 +60,7 @@ class Recipe:
         decay_steps: steps of the release's branch.
         overrides: settings of all stages and of the release.
         latex: share of the pages that LaTeX sets, where it is found; the sets give fewer then.
+        html: the same of pages of every kind, set by Chromium.
     """
 
     sets: dict[str, tuple[float, dict[str, Any]]]
@@ -66,6 +69,7 @@ class Recipe:
     decay_steps: int
     overrides: tuple[str, ...] = ()
     latex: float = 0.0
+    html: float = 0.0
 
     def part(self, fraction: float) -> Recipe:
         """The recipe with a fraction of its pages and steps, to try it."""
@@ -88,9 +92,13 @@ SETS: dict[str, tuple[float, dict[str, Any]]] = {
     "papers": (0.7, {"setting": "papers", "seed": 101, "height": 880, "jpeg": 85}),
     "plain": (0.3, {"seed": 102, "dpi": 76, "degrade": True, "ocr_noise": 0.02}),
 }
-LATEX_SEED = 103
+LATEX_SEED, HTML_SEED = 103, 104
 LOW = ("input.min_size_train=[256,288,320,352]", "input.max_size_train=512")
-HIGH = ("input.min_size_train=[352,384,416,448]", "input.max_size_train=640")
+# Large type and small print are both real: sizes trained span those tested.
+HIGH = (
+    "input.min_size_train=[256,288,320,320,352,352,384,384,416,448,480,544]",
+    "input.max_size_train=768",
+)
 RECIPES = {
     # One core with bfloat16 matrix units: about 4 pages a second at low, 2 at high resolution;
     # without them give precision=fp32.
@@ -100,7 +108,8 @@ RECIPES = {
         (Stage(4000, LOW), Stage(8000, HIGH)),
         1500,
         ("device=cpu", "data.workers=1"),
-        latex=0.25,
+        latex=0.1,
+        html=0.5,
     ),
     # One GPU, 16 cores: pages in 3 minutes, training in 15.
     "gpu": Recipe(
@@ -115,7 +124,8 @@ RECIPES = {
             "solver.lr=2e-3",
             "solver.checkpoint_every=1000",
         ),
-        latex=0.25,
+        latex=0.1,
+        html=0.5,
     ),
 }
 
@@ -157,22 +167,31 @@ def make(out: Path, recipe: Recipe, workers: int = 1) -> Path:
 
 def make_pages(out: Path, recipe: Recipe, workers: int) -> list[Path]:
     """Make the recipe's sets of pages, each in a folder of its own; returns the folders."""
-    by_latex = round(recipe.latex * recipe.pages)
-    if by_latex:
-        try:
-            check_latex()
-        except InputError as missing:
-            log.warning("%s; goes on without pages by LaTeX", missing)
-            by_latex = 0
+    by_latex = _possible(recipe.latex * recipe.pages, check_latex, "LaTeX")
+    by_html = _possible(recipe.html * recipe.pages, check_chromium, "HTML")
     folders = []
     for name, (share, options) in recipe.sets.items():
         folders.append(out / name)
-        number = max(1, round(share * (recipe.pages - by_latex)))
-        generate(folders[-1], number, workers=workers, **options)
+        number = max(1, round(share * (recipe.pages - by_latex - by_html)))
+        generate(folders[-1], number, classes="fine", workers=workers, **options)
     if by_latex:
         folders.append(out / "latex")
-        latex_pages(folders[-1], by_latex, seed=LATEX_SEED, workers=workers)
+        latex_pages(folders[-1], by_latex, seed=LATEX_SEED, classes="fine", workers=workers)
+    if by_html:
+        folders.append(out / "html")
+        html_pages(folders[-1], by_html, seed=HTML_SEED, classes="fine", workers=workers)
     return folders
+
+
+def _possible(pages: float, check: Callable[[], object], name: str) -> int:
+    """So many pages, or none where what sets them is missing, which is said."""
+    if round(pages):
+        try:
+            check()
+        except InputError as missing:
+            log.warning("%s; goes on without pages by %s", missing, name)
+            return 0
+    return round(pages)
 
 
 def release(run: Path, out: Path, decay_steps: int, overrides: Sequence[str] = ()) -> Path:
@@ -275,7 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{model}: copy it to lmv3det/assets/cdla to pack it")
+    print(f"{model}: copy it to lmv3det/assets/bundled to pack it")
     return 0
 
 

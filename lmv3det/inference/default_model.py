@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lmv3det.errors import InputError
 
-DEFAULT_MODEL = "cdla"
+DEFAULT_MODEL = "bundled"
 """Name of the model's folder in `lmv3det/assets/`."""
 
 

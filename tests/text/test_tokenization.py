@@ -488,4 +488,6 @@ def test_the_limits_leave_usual_tokenizers_alone(tmp_path):
                "normalizer": {"type": "Sequence", "normalizers": steps}}  # fmt: skip
     file.write_text(json.dumps(content), "utf-8")
     check_limits(file)
-    check_limits(Path(tokens_module.__file__).parents[1] / "assets/cdla/tokenizer/tokenizer.json")
+    check_limits(
+        Path(tokens_module.__file__).parents[1] / "assets/bundled/tokenizer/tokenizer.json"
+    )

@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))  # tools/ is not installed
 
 from lmv3det.checkpoint.file import load_checkpoint
+from lmv3det.classes import CDLA, FINE
 from lmv3det.config import load_config
 from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector
@@ -55,7 +56,8 @@ def test_from_pages_to_a_model_that_predicts(recipe: Recipe, tmp_path: Path) -> 
     tokenizer = json.loads((model / "tokenizer/tokenizer_config.json").read_text())
     assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast" and "is_local" not in tokenizer
     assert str(tmp_path) not in (model / "config.yaml").read_text()
-    assert detector.names[0] == "Text" and detector.uses_text
+    assert tuple(detector.names) == CDLA and detector.uses_text
+    assert [c.name for c in branch.categories] == list(FINE)
     page = next((tmp_path / "pages/a/images").iterdir())
     (found,) = detector.predict(page, tmp_path / "pages/a/OCR")
     assert found.page.file == str(page)
@@ -73,24 +75,28 @@ def test_a_model_that_is_too_large_is_not_left(recipe, tmp_path: Path, monkeypat
     assert (tmp_path / "model/model.safetensors").exists()
 
 
-def test_pages_by_latex_where_it_is_found(recipe, tmp_path: Path, monkeypatch, caplog) -> None:
-    recipe = dataclasses.replace(recipe, latex=0.5)
+@pytest.mark.parametrize("name", ["latex", "html"])
+def test_other_pages_where_their_typesetter_is_found(
+    name, recipe, tmp_path: Path, monkeypatch, caplog
+) -> None:
+    recipe = dataclasses.replace(recipe, **{name: 0.5})
+    check = {"latex": "check_latex", "html": "check_chromium"}[name]
 
     def missing() -> None:
-        raise InputError("no pdflatex")
+        raise InputError("not found")
 
     asked = []
-    monkeypatch.setattr(bundled_model, "latex_pages", lambda out, n, **_: asked.append((out, n)))
-    monkeypatch.setattr(bundled_model, "check_latex", missing)
+    monkeypatch.setattr(bundled_model, f"{name}_pages", lambda out, n, **_: asked.append((out, n)))
+    monkeypatch.setattr(bundled_model, check, missing)
     without = bundled_model.make_pages(tmp_path / "without", recipe, 1)
     assert [folder.name for folder in without] == ["a", "b"] and not asked
     assert [len(list((f / "images").iterdir())) for f in without] == [2, 2]
-    assert "no pdflatex; goes on without pages by LaTeX" in caplog.text
-    monkeypatch.setattr(bundled_model, "check_latex", lambda: None)
+    assert "not found; goes on without pages by " in caplog.text
+    monkeypatch.setattr(bundled_model, check, lambda: None)
     found = bundled_model.make_pages(tmp_path / "with", recipe, 1)
-    assert [folder.name for folder in found] == ["a", "b", "latex"]
+    assert [folder.name for folder in found] == ["a", "b", name]
     assert [len(list((f / "images").iterdir())) for f in found[:2]] == [1, 1]
-    assert asked == [(tmp_path / "with/latex", 2)]
+    assert asked == [(tmp_path / "with" / name, 2)]
 
 
 @pytest.mark.parametrize("name", RECIPES)
