@@ -1,7 +1,7 @@
 # For a machine with Python 3.10+, make and a package index:
-#   make quickstart   the packed model at work and a fine-tuning, in less than five minutes on a CPU
+#   make quickstart   the bundled model at work and a fine-tuning, in less than five minutes on a CPU
 #   make test         the tests
-#   make model        the packed model anew, in some hours on one core, or RECIPE=gpu in some twenty
+#   make model        the bundled model anew, in some hours on one core, or RECIPE=gpu in some twenty
 #                     minutes on one GPU and 16 cores
 #   make pictures     the picture of the README anew
 #   make docs         the documentation site in site/; runs the notebook
@@ -66,15 +66,15 @@ pictures: .venv/installed
 	$(BIN)/python -m tools.side_by_side output/pictures/english.png output/pictures/chinese.png \
 		docs/pictures/pages.png
 
-# Goes on where it stopped. docs/model_card.md has the run that was packed.
+# Goes on where it stopped. docs/model_card.md has the run that was released.
 # To try it: make model FRACTION=0.002 SETTINGS="device=cpu solver.batch_size=2"
 RECIPE ?= cpu
 FRACTION ?= 1
 SETTINGS ?=
 model: .venv/installed
-	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python -m tools.packed_model make \
-		--recipe $(RECIPE) --fraction $(FRACTION) output/packed $(SETTINGS)
-	@echo "Pack it:  cp -r output/packed/model lmv3det/assets/cdla"
+	$(FAST_CPU) OMP_NUM_THREADS=1 $(BIN)/python -m tools.bundled_model make \
+		--recipe $(RECIPE) --fraction $(FRACTION) output/bundled $(SETTINGS)
+	@echo "Put it in:  cp -r output/bundled/model lmv3det/assets/cdla"
 
 # Goes on where it stopped. Runs whose metrics are in docs/ablation/ are not made again.
 WORK := output/ablation

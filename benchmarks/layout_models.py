@@ -225,7 +225,7 @@ def table(rows: Sequence[Row]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Measure and write; 0 when done."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.layout_models", description=__doc__)
-    parser.add_argument("--model", help="checkpoint or folder (default: the packed model)")
+    parser.add_argument("--model", help="checkpoint or folder (default: the bundled model)")
     parser.add_argument(
         "--pages", nargs="+", required=True, type=Path, metavar="DIR",
         help="folders of annotations.json, images/ and OCR/",

@@ -84,7 +84,7 @@ def of_found(boxes: np.ndarray, true: np.ndarray, same: np.ndarray) -> list[int]
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; 0 when done."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reading_order", description=__doc__)
-    parser.add_argument("--model", help="checkpoint or folder (default: the packed model)")
+    parser.add_argument("--model", help="checkpoint or folder (default: the bundled model)")
     parser.add_argument(
         "--pages", nargs="+", required=True, type=Path, metavar="DIR",
         help="folders of annotations.json, images/ and OCR/, made by lmv3det synthetic",

@@ -1,4 +1,4 @@
-"""Counts what would make the host wait for a card, on a machine without one."""
+"""Counts what would make the host wait for a GPU, on a machine without one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAITS = {
     "aten.repeat_interleave",
     "torchvision.nms",
 }
-"""Operations that read a size or a number back from the card."""
+"""Operations that read a size or a number back from the GPU."""
 READS = {"tolist", "cpu", "numpy", "__array__"}
 """Methods of a tensor that copy it to the host."""
 
@@ -36,7 +36,7 @@ READS = {"tolist", "cpu", "numpy", "__array__"}
 def count_readings() -> Iterator[Counter[str]]:
     """How often each place of the package would wait: `module.function: operation` → times.
 
-    An index that is a mask waits, as do a copy to the host, a tensor made on the card from numbers
+    An index that is a mask waits, as do a copy to the host, a tensor made on the GPU from numbers
     (`torch.tensor(…, device=…)`, `new_tensor`), and `.to(device)` without `non_blocking`.
     """
     found: Counter[str] = Counter()

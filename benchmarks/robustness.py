@@ -27,7 +27,7 @@ from PIL import Image
 
 from benchmarks.layout_models import PEER, STATES, measure, ours, peer, truth
 from benchmarks.perturbations import LEVELS, NAMES, as_jpeg, perturb
-from lmv3det.files import write_bytes, write_json
+from lmv3det.files import atomic_write, write_json
 from lmv3det.inference.detector import Detector
 from lmv3det.text.ocr_json import OcrPage, ocr_path, ocr_text, read_ocr
 
@@ -56,9 +56,9 @@ def perturbed(folder: Path, out: Path, name: str, level: int, most: int | None, 
         both = np.concatenate([boxes, np.asarray(ocr.boxes, dtype=float).reshape(-1, 4)])
         page, moved = perturb(page, both, name, level, rng)
         stem = Path(image["file_name"]).stem
-        write_bytes(target / "images" / f"{stem}.jpg", as_jpeg(page))
+        atomic_write(target / "images" / f"{stem}.jpg", as_jpeg(page))
         lines = OcrPage(moved[len(own) :], list(ocr.lines), ocr.width, ocr.height)
-        write_bytes(target / "OCR" / f"{stem}.json", ocr_text(lines).encode("utf-8"))
+        atomic_write(target / "OCR" / f"{stem}.json", ocr_text(lines).encode("utf-8"))
         entries.append({**image, "file_name": f"{stem}.jpg"})
         for annotation, (x0, y0, x1, y1) in zip(own, moved[: len(own)].tolist(), strict=True):
             if x1 - x0 >= 1 and y1 - y0 >= 1:

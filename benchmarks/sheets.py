@@ -1,4 +1,4 @@
-"""What a page costs in operations and bytes, and what cards can do by their makers' sheets."""
+"""What a page costs in operations and bytes, and what GPUs can do by their makers' sheets."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SHEETS: dict[str, tuple[float, float, float]] = {
     "V100": (125, 15.7, 900),
     "T4": (65, 8.1, 320),
 }
-"""Part of a card's name → TFLOP/s of dense products in bfloat16 (float16 where a card has no
+"""Part of a GPU's name → TFLOP/s of dense products in bfloat16 (float16 where a GPU has no
 bfloat16; with float32 sums), TFLOP/s in plain float32, and GB/s of its memory. The first name that
 fits counts."""
 
 
 def sheet(name: str) -> tuple[float, float, float] | None:
-    """The sheet of a card by its name; None for one that is not listed."""
+    """The sheet of a GPU by its name; None for one that is not listed."""
     return next((numbers for part, numbers in SHEETS.items() if part in name), None)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lmv3det.model.attention import Attention
-from lmv3det.model.backbone import Layer, LayoutLMv3
+from lmv3det.model.backbone import EncoderLayer, LayoutLMv3
 from lmv3det.model.box_grid import cell_ranges
 from lmv3det.model.detector import LayoutDetector
 
@@ -57,7 +57,7 @@ def make_twin(detector: LayoutDetector) -> LayoutDetector:
     assert isinstance(encoder, LayoutLMv3)
     encoder.gradient_checkpointing = True
     for layer in encoder.layers:
-        assert isinstance(layer, Layer)
+        assert isinstance(layer, EncoderLayer)
         given = layer.attention
         explicit = ExplicitAttention(given.query.in_features, given.heads, given.dropout)
         explicit.load_state_dict(given.state_dict())

@@ -16,7 +16,7 @@ PRECISIONS = {"fp32": None, "bf16": "bfloat16", "fp16": "float16"}
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """The device that `auto`, `cpu`, `cuda`, `cuda:N` or `mps` stands for.
 
-    `auto` and `cuda` give every process of a host the card of its local rank.
+    `auto` and `cuda` give every process of a host the GPU of its local rank.
 
     Raises:
         InputError: no such device here.
@@ -36,11 +36,11 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         raise InputError(f"device is {name!r}; it must be auto, cpu, cuda, cuda:N or mps")
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise InputError(f"device is {name!r}, but torch sees no CUDA card; set device=cpu")
+            raise InputError(f"device is {name!r}, but torch sees no CUDA GPU; set device=cpu")
         index = local_rank if device.index is None else device.index
         if index >= torch.cuda.device_count():
             raise InputError(
-                f"device is {name!r}: process {local_rank} of this host asks for card {index}, but "
+                f"device is {name!r}: process {local_rank} of this host asks for GPU {index}, but "
                 f"there are {torch.cuda.device_count()}; start at most as many processes "
                 "(torchrun --nproc_per_node), or set device"
             )
@@ -53,7 +53,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
 def choose_precision(name: str, device: torch.device | str) -> torch.dtype | None:
     """The dtype of autocast that the setting `precision` stands for; None for float32.
 
-    `auto` is bfloat16 on a CUDA card that computes in it, float16 on another one, and float32 on
+    `auto` is bfloat16 on a CUDA GPU that computes in it, float16 on another one, and float32 on
     every other device. Training, evaluation and prediction all choose by this function.
 
     Raises:

@@ -81,7 +81,7 @@ def start(device_name: str, timeout: float = 30.0) -> Iterator[World]:
     device = choose_device(device_name, local_rank)
     if size > 1 and device.type == "cuda" and device_name.startswith("cuda:"):
         raise InputError(
-            f"device is {device_name!r} with {size} processes, which would share one card; set "
+            f"device is {device_name!r} with {size} processes, which would share one GPU; set "
             "device=cuda"
         )
     if device.type == "cuda":

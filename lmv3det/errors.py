@@ -32,3 +32,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, InputError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def count_of(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 page`, `2 pages`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -12,8 +12,10 @@ import os
 import re
 import shutil
 import socket
+import stat
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -45,10 +47,29 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with naming(path, temporary):
             yield temporary
+            for told in _watchers:
+                told(path, temporary)
             os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):  # where nothing can be written, nothing can be removed
             temporary.unlink(missing_ok=True)
+
+
+_watchers: list[Callable[[Path, Path], None]] = []
+
+
+@contextlib.contextmanager
+def watching(told: Callable[[Path, Path], None]) -> Iterator[None]:
+    """Tell of each file that `replacing` is about to put into its place, until the block ends.
+
+    Args:
+        told: is given the path and the temporary one; what it raises keeps the file away.
+    """
+    _watchers.append(told)
+    try:
+        yield
+    finally:
+        _watchers.remove(told)
 
 
 @contextlib.contextmanager
@@ -119,6 +140,42 @@ def remove_temporary(folder: Path) -> None:
         found = _TEMPORARY.fullmatch(path.name)
         if found and (int(found[1]) == os.getpid() or not _is_alive(int(found[1]))):
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def scratch_folder(what: str) -> Iterator[Path]:
+    """An empty folder in the system's temporary one, until the block ends. Those that killed
+    processes left are removed: a lock, which the system drops with its process, tells them.
+
+    Args:
+        what: a word, part of the name.
+    """
+    from filelock import FileLock
+
+    sweep_scratch(what)
+    name = tempfile.mkdtemp(prefix=f"lmv3det-{what}-")
+    try:
+        with FileLock(Path(name) / LOCK).acquire(timeout=0):
+            folder = Path(name) / "files"
+            folder.mkdir(mode=0o700)
+            yield folder
+    finally:
+        shutil.rmtree(name, ignore_errors=True)
+
+
+def sweep_scratch(what: str) -> None:
+    """Remove the temporary folders of this user that killed processes left."""
+    from filelock import FileLock, Timeout
+
+    for left in Path(tempfile.gettempdir()).glob(f"lmv3det-{what}-*"):
+        with contextlib.suppress(OSError, Timeout):
+            facts = left.lstat()
+            ours = not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
+            if not (stat.S_ISDIR(facts.st_mode) and ours and (left / LOCK).is_file()):
+                continue  # another's, or one that is being made
+            with FileLock(left / LOCK).acquire(timeout=0):
+                shutil.rmtree(left / "files", ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -203,7 +260,7 @@ def content_hash(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """Write a file at once or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)

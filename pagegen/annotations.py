@@ -9,7 +9,7 @@ from typing import Any
 
 from lmv3det.classes import FINE, FOLDED, FOLDINGS
 from lmv3det.errors import InputError
-from lmv3det.files import are_numbers, is_int, read_json, write_bytes
+from lmv3det.files import are_numbers, atomic_write, is_int, read_json
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -70,4 +70,4 @@ def write_annotations(path: Path, pages: Iterable[dict[str, Any]], classes: str 
             )
     categories = [{"id": i, "name": name} for name, i in ids.items()]
     data = {"images": images, "annotations": annotations, "categories": categories}
-    write_bytes(path, json.dumps(data).encode())
+    atomic_write(path, json.dumps(data).encode())

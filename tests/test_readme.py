@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README_zh.md")
 SCRIPTS = ("train.py", "evaluate.py", "predict.py")
 OF_THE_MODEL = ("docs/pictures/pages.png", "docs/model_card.md")
-"""Files that come with the packed model."""
+"""Files that come with the bundled model."""
 HAS_MODEL = (ROOT / "lmv3det/assets/cdla").is_dir()
 
 

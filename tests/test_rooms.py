@@ -16,7 +16,7 @@ PACKAGE = "lmv3det"
 
 # Each layer may import the layers before it, and a room its own modules.
 LAYERS = (
-    ("structures", "errors", "files", "device", "distributed", "classes"),
+    ("structures", "errors", "files", "ledger", "device", "distributed", "classes"),
     ("config",),
     ("text",),
     ("data", "model"),
@@ -249,7 +249,7 @@ def test_an_upward_and_a_sideways_import_are_found(source):
 def test_a_misplaced_import_of_a_generator_is_found(source):
     names = ("pagegen.typst", "pagegen.latex.words", "pagegen.marks")
     assert misplaced({**dict.fromkeys(names, ""), "pagegen.typst.page": source})
-    fine = "from lmv3det.files import write_bytes\nfrom pagegen.marks import colour"
+    fine = "from lmv3det.files import atomic_write\nfrom pagegen.marks import colour"
     assert misplaced({**dict.fromkeys(names, ""), "pagegen.typst.page": fine}) == []
 
 

@@ -22,7 +22,7 @@ HEIGHT = 900
 
 
 def make(work: Path, out: Path) -> None:
-    """Generate the pages, predict with the packed model, and write a small drawing of each."""
+    """Generate the pages, predict with the bundled model, and write a small drawing of each."""
     detector = Detector.load(device="cpu")
     out.mkdir(parents=True, exist_ok=True)
     for setting, numbers in PAGES.items():

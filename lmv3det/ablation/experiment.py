@@ -24,6 +24,8 @@ from lmv3det.ablation.table import (
     METRICS,
     Row,
     check_comparable,
+    keep_peers,
+    kept_peers,
     peer_row,
     read_runs,
     write_tables,
@@ -42,7 +44,7 @@ class Ablation:
         out: folder to write to.
         data: data set folder; None trains nothing.
         configs: systems, as `read_systems` takes them.
-        size: `base`, `tiny`, or a config whose sizes, rates and budget all systems take.
+        size: `base`, `tiny`, or a config whose sizes, lr and budget all systems take.
         steps: of every run; None: the size's.
         seeds: runs of each system.
         val_fraction: of the pages, held back.
@@ -92,13 +94,17 @@ class Ablation:
                     _config(self, system, 0)
                 splits = _splits(self, self.data)
                 peers = [peer_row(name, path, splits) for name, path in self.peers.items()]
+                keep_peers(self.out, peers, splits)
                 runs = _plan(self, systems, splits)
                 todo = [run for run in runs if not run.finished()]
                 check_comparable([*read_runs(self.out / RUNS), *(run.facts for run in todo)])
                 log.info("%d runs, of which %d are finished", len(runs), len(runs) - len(todo))
                 code, failed = execute(todo, jobs)
         finally:
-            rows = write_tables(self.out, read_runs(self.out / RUNS), peers)
+            finished = read_runs(self.out / RUNS)
+            rows = write_tables(
+                self.out, finished, [*kept_peers(self.out, finished, peers), *peers]
+            )
         return rows, code, failed
 
 

@@ -28,7 +28,7 @@ def execute(runs: Sequence[Run], jobs: int) -> tuple[int, list[str]]:
     Args:
         runs: those that are not finished.
         jobs: how many at a time; with one they run in this process, else each in a process of
-            its own with one thread, on a card of its own where there are several.
+            its own with one thread, on a GPU of its own where there are several.
 
     Returns:
         0, or 128 + the number of the signal that ended the work early; and what failed.
@@ -66,7 +66,7 @@ def _in_processes(runs: Sequence[Run], jobs: int) -> tuple[int, list[str]]:
     active: dict[int, tuple[Run, BaseProcess]] = {}  # by slot
     failed: list[str] = []
     asked: set[int | None] = set()
-    cards = _cards(runs[0].config.device)
+    gpus = _gpus(runs[0].config.device)
     bar = tqdm(total=len(runs), desc="ablation", unit="run")
     with bar, StopSignals() as signals:
         try:
@@ -74,8 +74,8 @@ def _in_processes(runs: Sequence[Run], jobs: int) -> tuple[int, list[str]]:
                 while waiting and len(active) < jobs and not signals.received:
                     slot = min(set(range(jobs)) - active.keys())
                     run = waiting.pop()
-                    if cards > 1:
-                        run.config.device = f"cuda:{slot % cards}"
+                    if gpus > 1:
+                        run.config.device = f"cuda:{slot % gpus}"
                     active[slot] = (run, _start(run))
                 wait([process.sentinel for _, process in active.values()], timeout=0.5)
                 if signals.received:
@@ -99,7 +99,7 @@ def _in_processes(runs: Sequence[Run], jobs: int) -> tuple[int, list[str]]:
     return (128 + signals.received if signals.received else 0), failed
 
 
-def _cards(device: str) -> int:
+def _gpus(device: str) -> int:
     import torch
 
     return torch.cuda.device_count() if device in ("auto", "cuda") else 0

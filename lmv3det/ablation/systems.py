@@ -85,12 +85,13 @@ class System:
         return re.sub(r"[^\w.=+,-]", "_", self.name)
 
 
-def read_systems(words: Sequence[str]) -> list[System]:
+def read_systems(words: Sequence[str], option: str = "--configs") -> list[System]:
     """The systems that `--configs` asks for.
 
     Args:
         words: names of configs (`af2`) or paths (`my/own.yaml`), each maybe with settings behind
             it: `af2:fusion.only_where_text=true`.
+        option: what messages name.
 
     Raises:
         InputError: no such config, or two of one name.
@@ -98,12 +99,12 @@ def read_systems(words: Sequence[str]) -> list[System]:
     systems: dict[str, System] = {}
     for word in words:
         name, *overrides = _OVERRIDE.split(word)
-        path = config_path(name)
+        path = config_path(name, option)
         system = System("+".join([path.stem, *overrides]), path, tuple(overrides))
         for other in systems.values():
             if other.folder == system.folder:
                 raise InputError(
-                    f"--configs: {word!r} would share the name {system.name!r} with "
+                    f"{option}: {word!r} would share the name {system.name!r} with "
                     f"{other.path}; name each system once, and files differently"
                 )
         systems[system.name] = system

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import statistics
 from collections.abc import Iterable, Sequence
@@ -15,9 +16,11 @@ from lmv3det.ablation.systems import REFERENCE, SYSTEMS, with_new_keys
 from lmv3det.data.coco import CocoDataset
 from lmv3det.errors import InputError
 from lmv3det.evaluation.tables import markdown_table, number
-from lmv3det.files import is_number, read_json, replacing
+from lmv3det.files import is_number, read_json, replacing, write_json
 
 METRICS = "metrics.json"
+PEERS = "peers"
+"""The folder of the peers' scores."""
 ANY = -1
 """The seed of a peer's row, whose detections are the same for all seeds."""
 
@@ -189,6 +192,42 @@ def peer_row(name: str, path: Path, splits: dict[int, Split]) -> Row:
             scored[digest] = score(dataset, kept, ["bbox"]).metrics["bbox"]
         row.runs[ANY if one else seed] = scored[digest]
     return row
+
+
+def keep_peers(out: Path, peers: Sequence[Row], splits: dict[int, Split]) -> None:
+    """Keep the scores of peers in `out`, so that a later table has their rows too."""
+    digests = {str(seed): split.pages["digest"] for seed, split in splits.items()}
+    for row in peers:
+        runs = {str(seed): scores for seed, scores in row.runs.items()}
+        content = {"name": row.name, "pages": digests, "runs": runs}
+        digest = hashlib.sha256(row.name.encode()).hexdigest()[:12]
+        write_json(out / PEERS / f"{digest}.json", content)
+
+
+def kept_peers(out: Path, runs: Sequence[dict[str, Any]], others: Sequence[Row]) -> list[Row]:
+    """The peers of earlier calls that were scored on the pages of these runs.
+
+    Args:
+        out: folder of the ablation.
+        runs: the finished ones.
+        others: peers of this call, which take the place of those with their names.
+
+    Raises:
+        InputError: a file of one that cannot be read.
+    """
+    pages = {str(run["seed"]): run["pages"]["digest"] for run in runs}
+    found = []
+    for path in sorted((out / PEERS).glob("*.json")):
+        content = read_json(path)
+        try:
+            kept = Row(content["name"], {int(seed): r for seed, r in content["runs"].items()})
+            known = content["pages"].items()
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise InputError(f"{path}: not a peer of an ablation; remove it") from None
+        same = all(pages.get(seed, digest) == digest for seed, digest in known)
+        if same and kept.name not in {row.name for row in others}:
+            found.append(kept)
+    return found
 
 
 def _read_results(path: Path) -> list[dict[str, Any]]:

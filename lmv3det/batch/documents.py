@@ -8,10 +8,10 @@ in a damaged part of a tar file) are among those that are found, with their prob
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,7 @@ from lmv3det.batch.tar_members import read_members
 from lmv3det.data.addresses import file_system, protocol_of, read_bytes
 from lmv3det.data.images import IMAGE_SUFFIXES, count_pages
 from lmv3det.errors import InputError, explain, printable
+from lmv3det.files import scratch_folder
 
 SUFFIXES = IMAGE_SUFFIXES | {".pdf"}
 _BLOCK = 1 << 20
@@ -91,7 +92,7 @@ def _expand(source: str, *, of_list: bool = False) -> Iterator[Document]:
         address = _address(fs, path)
         yield Document(address, address)
         return
-    if not protocol:
+    if protocol in ("", "file"):
         wanted, folder = _local(source, path)
     else:
         wanted, folder = _remote(source, fs, path)
@@ -135,12 +136,15 @@ def _local(source: str, path: str) -> tuple[list[str | Document], bool]:
     faults: list[Document] = []
     found: list[str] = []
     if _is_glob(path):
-        import fsspec
-
-        fs = fsspec.filesystem("file")
-        with _reading(source):
-            hits = fs.glob(path, on_error=lambda error: faults.append(_fault(error, source)))
-        found = [hit for hit in hits if not os.path.isdir(hit)]
+        # fsspec's would walk through all that lies below the first sign.
+        found = sorted(p for p in glob.iglob(path, recursive=True) if not os.path.isdir(p))
+        for folder in glob.iglob(os.path.dirname(path), recursive=True):
+            try:
+                os.scandir(folder).close()
+            except NotADirectoryError:
+                continue
+            except OSError as error:
+                faults.append(_fault(error, folder))
     return [*found, *faults], False
 
 
@@ -290,11 +294,11 @@ def open_document(document: Document) -> Iterator[Path]:
         content = read_bytes(document.address, document.start, document.length)
     except InputError as error:
         raise InputError(str(error).replace(document.address, document.name, 1)) from None
-    with tempfile.TemporaryDirectory(prefix="lmv3det-") as folder:
+    with scratch_folder("batch") as folder:
         suffix = document.suffix
         if suffix not in SUFFIXES and b"%PDF-" in content[:1024]:
             suffix = ".pdf"  # an address need not end as its file does
-        copy = Path(folder) / f"document{suffix}"
+        copy = folder / f"document{suffix}"
         copy.write_bytes(content)
         del content
         yield copy

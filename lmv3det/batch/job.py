@@ -151,10 +151,23 @@ def _check_pyarrow() -> None:
 
 
 def _remove_job(out: Path) -> None:
-    (out / JOB).unlink(missing_ok=True)
-    (out / DOCUMENTS).unlink(missing_ok=True)
+    """Remove the files of the job that a folder has.
+
+    Raises:
+        InputError: there are such files, but no job that wrote them.
+    """
+    if not (out / JOB).exists() and shard_files(out):
+        raise InputError(
+            f"{shard_files(out)[0][1]}: not of a job in this folder ({JOB} is missing); move it "
+            "away, or give another --out"
+        )
+    for path in (out / JOB, out / DOCUMENTS, *(path for _, path in shard_files(out))):
+        if path.is_symlink():
+            raise InputError(f"{path}: is a link, which no job writes; move it away")
     for _, path in shard_files(out):
         path.unlink()
+    (out / DOCUMENTS).unlink(missing_ok=True)
+    (out / JOB).unlink(missing_ok=True)
 
 
 def _work(plan: Plan, options: Options, engine: str, cluster: Cluster) -> Report:

@@ -32,7 +32,7 @@ class Cluster:
             this machine.
         workers: processes with a detector; None: as many as there is room for.
         cpus: cores of each, which are its threads too.
-        gpus: cards of each; a fraction lets several workers share a card.
+        gpus: GPUs of each; a fraction lets several workers share a GPU.
     """
 
     address: str | None = None
@@ -93,7 +93,7 @@ def run(shards: Sequence[Shard], options: Options, cluster: Cluster) -> Iterator
         raise InputError(f"the package ray is not installed: {install_extra('batch')}") from None
     with _connected(cluster):
         workers = _count_workers(cluster)
-        log.info("%d workers, each of %d CPUs and %g cards", workers, cluster.cpus, cluster.gpus)
+        log.info("%d workers, each of %d CPUs and %g GPUs", workers, cluster.cpus, cluster.gpus)
         finished = set()
         for result in _map(shards, options, cluster, workers):
             finished.add(result.number)
@@ -203,8 +203,8 @@ def _count_workers(cluster: Cluster) -> int:
         room = min(room, int(there.get("GPU", 0) / cluster.gpus))
     if cluster.workers is None and room == 0:
         raise InputError(
-            f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} cards: no "
-            f"room for a worker of {cluster.cpus} CPUs and {cluster.gpus:g} cards"
+            f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs: no "
+            f"room for a worker of {cluster.cpus} CPUs and {cluster.gpus:g} GPUs"
         )
     if cluster.workers is not None and cluster.workers > room:
         log.warning(

@@ -151,7 +151,7 @@ class Worker:
         Args:
             number: of the shard.
             documents: those of the shard.
-            advance: is told how many more documents have been opened.
+            advance: callback, with how many more documents have been opened.
             fatal: places of documents that end the process: they are not opened, but failed rows.
         """
         import pyarrow as pa

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,7 +163,10 @@ def save_tensors(
     """
     # Tensors that share no memory, in one piece, as safetensors wants them.
     own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
+    with open(path, "wb") as stream:  # the mode that the umask gives; safetensors takes 600
+        mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
     try:
         save_file(own, path, metadata=metadata)
+        os.chmod(path, mode)
     except SafetensorError as error:
         raise OSError(f"{path}: cannot be written ({error})") from None

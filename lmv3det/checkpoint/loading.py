@@ -193,6 +193,6 @@ def checkpoint_page_tokenizer(checkpoint: Checkpoint) -> PageTokenizer | None:
             )
         return tokens.build_page_tokenizer(config)
     options = tokens.text_options(config)
-    encoder = tokens.PageTokenizer.from_files(checkpoint.tokenizer_files, **options)
-    tokens.check_page_tokenizer(encoder, config)
-    return encoder
+    tokenizer = tokens.PageTokenizer.from_files(checkpoint.tokenizer_files, **options)
+    tokens.check_page_tokenizer(tokenizer, config)
+    return tokenizer

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size",
         default="base",
-        help="base: as the configs say; tiny: for a CPU; or a config whose sizes, rates and "
+        help="base: as the configs say; tiny: for a CPU; or a config whose sizes, lr and "
         "budget all systems take (%(default)s)",
     )
     parser.add_argument("--steps", type=int, help="steps of every run (default: the size's)")
@@ -131,7 +131,7 @@ def _check_arguments(args: argparse.Namespace, overrides: list[str]) -> None:
         raise InputError("--resplit draws the held-back pages, which --val gives: leave one out")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(
-            "ablation does not run under torchrun: several cards are used by --jobs, one run each"
+            "ablation does not run under torchrun: several GPUs are used by --jobs, one run each"
         )
     for word in overrides:
         if _TAKEN.match(word):

@@ -7,43 +7,25 @@ command line, 130 interrupted, 143 ended by SIGTERM.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import importlib
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any
 
 from lmv3det import __version__
+from lmv3det.cli.commands import COMMANDS, GROUPS
+from lmv3det.cli.parsing import make_parser
 from lmv3det.errors import InputError, printable
 
-COMMANDS = {
-    "train": ("lmv3det.cli.train", "train a detector"),
-    "evaluate": ("lmv3det.cli.evaluate", "score a checkpoint on annotated pages"),
-    "report": ("lmv3det.cli.report", "show where COCO results fail, in one HTML page"),
-    "predict": ("lmv3det.cli.predict", "find the regions of images, folders and PDF files"),
-    "batch": ("lmv3det.cli.batch", "find the regions of a corpus, on one machine or many"),
-    "serve": ("lmv3det.cli.serve", "show regions in a browser, and answer programs"),
-    "ocr": ("lmv3det.cli.ocr", "read the text lines of images, folders and PDF files"),
-    "convert": ("lmv3det.cli.convert", "change weights from and to other formats"),
-    "export": ("lmv3det.cli.export", "write a detector as an ONNX or TorchScript file"),
-    "check": ("lmv3det.cli.check", "look for issues in a data set"),
-    "harvest": ("lmv3det.cli.harvest", "make training data from tagged PDF, without annotation"),
-    "convert-config": ("lmv3det.cli.convert_config", "turn a detectron2 yaml into a config"),
-    "train-tokenizer": ("lmv3det.cli.train_tokenizer", "make a tokenizer from OCR files"),
-    "doctor": ("lmv3det.cli.doctor", "check the installation, and say what the commands will use"),
-    "shards": ("lmv3det.cli.shards", "write a data set as tar files, for training on many hosts"),
-    "ablation": ("lmv3det.cli.ablation", "train several systems and print their table"),
-    "synthetic": ("lmv3det.cli.synthetic", "make pages with exact annotations"),
-}
-"""Command → (module, one line of help)."""
 SLOW_TO_START = {"train", "evaluate", "predict", "batch", "serve", "convert", "export", "ablation"}
 """Commands that load torch, which takes seconds."""
 
@@ -103,7 +85,7 @@ def _main(words: list[str]) -> int:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, not imported for this alone
             raise
         print(
-            f"lmv3det {name}: the card's memory is full ({' '.join(str(error).split())[:200]}): "
+            f"lmv3det {name}: the GPU's memory is full ({' '.join(str(error).split())[:200]}): "
             "take fewer pages a batch, a smaller input.min_size_test, or another device",
             file=sys.stderr,
         )
@@ -165,82 +147,75 @@ class _Formatter(logging.Formatter):
         return super().format(record)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that names the nearest option, or the setting that was given as an option."""
-
-    words: Sequence[str] = ()
-
-    def error(self, message: str) -> NoReturn:
-        if "unrecognized arguments" in message:
-            hint = ""
-            if "overrides" in {a.dest for a in self._actions}:
-                hint = _setting_hint(self.words)
-            message += hint or _option_hint(self.words, self._option_string_actions)
-        super().error(message)
-
-
-def _option_hint(words: Sequence[str], options: Iterable[str]) -> str:
-    """For `--score-threshold 0.5`: the option of this command that is meant, `--score`."""
-    known = [option for option in options if option.startswith("--")]
-    meant = []
-    for word in words:
-        given = word.partition("=")[0]
-        if not given.startswith("--") or given in known:
-            continue
-        longer = [option for option in known if given.startswith(option + "-")]
-        meant += longer or difflib.get_close_matches(given, known, n=1)
-    return f"; did you mean {' and '.join(meant)}?" if meant else ""
-
-
-def _setting_hint(words: Sequence[str]) -> str:
-    """For `--batch-size 2`: how the settings of this name are written."""
-    from lmv3det.config import walk
-
-    settings = [key for key, _ in walk()]
-    hints = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        option, equals, value = word.partition("=")
-        if not option.startswith("--"):
-            continue
-        if not equals:
-            value = following if following and not following.startswith("-") else "VALUE"
-        name = option[2:].replace("-", "_")
-        hints += [f"{key}={value}" for key in settings if name in (key, key.rpartition(".")[2])]
-    return f"; a setting is written without dashes: {' or '.join(hints)}" if hints else ""
-
-
 def _run(name: str, words: list[str]) -> int:
-    module_name, line = COMMANDS[name]
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter(f"lmv3det {name}: %(levelname)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("lmv3det").setLevel(logging.INFO)
-    module = importlib.import_module(module_name)
-    parser = _Parser(prog=f"lmv3det {name}", description=f"{line[0].upper()}{line[1:]}.")
+    parser = make_parser(name)
     parser.words = words
-    module.add_arguments(parser)
     try:
         # Intermixed, so that key=value words may stand before, between and after options.
         args = parser.parse_intermixed_args(words)
     except SystemExit as stop:  # --help, or argparse has explained what is wrong
         return int(stop.code or 0)
-    if name in SLOW_TO_START and sys.stderr.isatty() and "torch" not in sys.modules:
+    args.parsers = lambda: {each: make_parser(each) for each in COMMANDS}
+    if args.quiet and args.verbose:
+        raise InputError("--quiet and --verbose: give one of them")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter(f"lmv3det {name}: %(levelname)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    level = logging.ERROR if args.quiet else logging.DEBUG if args.verbose else logging.INFO
+    logging.getLogger("lmv3det").setLevel(level)
+    if (
+        name in SLOW_TO_START
+        and not args.quiet
+        and sys.stderr.isatty()
+        and ("torch" not in sys.modules)
+    ):
         print(f"lmv3det {name}: loading torch …", file=sys.stderr, flush=True)
-    return module.run(args) or DONE
+    try:
+        with _bars(shown=not args.quiet and sys.stderr.isatty()):
+            return importlib.import_module(COMMANDS[name][0]).run(args) or DONE
+    except InputError as error:
+        text = str(error)
+        if hasattr(args, "device"):  # what a setting is called is an option here
+            text = text.replace("set device=cpu", "give --device cpu")
+            text = re.sub(r"(^|: )device is '", r"\1--device is '", text)
+        raise InputError(text) from error
+
+
+@contextmanager
+def _bars(shown: bool) -> Iterator[None]:
+    """Progress bars for whoever looks at a terminal: in a file they are lines without end."""
+    if shown:
+        yield
+        return
+    from tqdm import tqdm
+
+    progress: Any = tqdm
+    usual = progress.__init__
+
+    def silent(self: Any, *args: Any, **options: Any) -> None:
+        usual(self, *args, **{**options, "disable": True})
+
+    progress.__init__ = silent
+    try:
+        yield
+    finally:
+        progress.__init__ = usual
 
 
 def listing() -> str:
-    """Every command with its line of help."""
+    """Every command with its line of help, in groups."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {line}" for name, (_, line) in COMMANDS.items()]
+    lines = []
+    for group, names in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {name:<{width}}  {COMMANDS[name][1]}" for name in names]
     return "\n".join(
         [
             "usage: lmv3det COMMAND …",
             "",
             "Document layout detection with LayoutLMv3.",
-            "",
             *lines,
             "",
-            "`lmv3det COMMAND --help` explains a command.",
+            "`lmv3det COMMAND --help` explains a command, with examples.",
         ]
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from pathlib import Path
 
 from lmv3det.cli.predict import add_classes
-from lmv3det.errors import InputError, printable
+from lmv3det.errors import InputError, count_of, printable
 
 LISTED = 20
 """More lost documents than these are counted, not named."""
@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="drop the job that DIR has")
     add("--shard-size", type=int, metavar="N", help="documents a Parquet file (256)")
 
+    add("--json", action="store_true", help="say what was done as JSON on standard output")
+
     ray = parser.add_argument_group("the workers of --engine ray")
     ray.add_argument(
         "--address",
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="N",
-        help="cards of each worker; 0.25: four workers share a card (%(default)g)",
+        help="GPUs of each worker; 0.25: four workers share a GPU (%(default)g)",
     )
     add("--threads", type=int, metavar="N", help="of torch, in each process: cores of a worker "
         "(1 with ray; as torch chooses with local)")  # fmt: skip
@@ -73,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """`lmv3det batch`: 0 when every page has its row. A page that failed has one too, with its
     error. 1 when a document, folder or tar file could not be reached whole."""
-    from lmv3det.cli.predict import check_ranges, detector_options
+    from lmv3det.cli.predict import check_ranges, checkpoint_path, detector_options
 
     check_ranges(args)
     for name in ("shard_size", "workers", "threads"):
@@ -86,8 +88,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--gpus is {args.gpus}; it must be 0 or more")
     if args.resume and args.overwrite:
         raise InputError("--resume and --overwrite: give one of them")
-    if args.ckpt is not None and not Path(args.ckpt).exists():
-        raise InputError(f"{args.ckpt}: no such checkpoint")
+    args.ckpt = checkpoint_path(args.ckpt)
 
     from lmv3det.batch.job import run_batch
     from lmv3det.batch.ray_engine import Cluster
@@ -109,11 +110,16 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
         overwrite=args.overwrite,
     )
+    if args.json:
+        facts = {key: value for key, value in vars(report).items() if key != "lost"}
+        print(json.dumps({"out": args.out, **facts, "lost": report.lost}, ensure_ascii=True))
     rate = f", {report.pages / report.seconds:.2f} pages/s" if report.pages else ""
-    print(
-        f"{printable(args.out)}: {report.pages} pages in {report.seconds:.0f} s{rate}; "
-        f"{report.failed} failed, {report.skipped} skipped (done before)"
-    )
+    if not (args.json or args.quiet):
+        print(
+            f"{printable(args.out)}: {count_of(report.pages, 'page')} in "
+            f"{report.seconds:.0f} s{rate}; {report.failed} failed, {report.skipped} skipped "
+            "(done before)"
+        )
     for line in report.lost[:LISTED]:
         print(printable(f"lost: {line}"), file=sys.stderr)
     if report.lost:

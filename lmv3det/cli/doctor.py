@@ -71,8 +71,8 @@ def findings(device: str, precision: str) -> Iterator[Finding]:
         ("shared memory", machine.check_shared_memory, "set data.workers=0"),
         ("exactness", partial(selftest.check_parity, device), selftest.REINSTALL),
         (
-            "packed model",
-            partial(selftest.check_packed_model, device, precision),
+            "bundled model",
+            partial(selftest.check_bundled_model, device, precision),
             selftest.REINSTALL,
         ),
     ):

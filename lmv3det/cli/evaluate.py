@@ -26,13 +26,15 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", help="checkpoint, such as output/best.pth")
+    parser.add_argument("checkpoint", help="checkpoint, such as output/best.pth; default: the "
+                        "model that comes with lmv3det")  # fmt: skip
     parser.add_argument("--annotations", help="COCO JSON, or what `lmv3det check` "
                         "reads (default: data.val of the checkpoint)")  # fmt: skip
     parser.add_argument("--images", help="folder of the page images")
     parser.add_argument("--ocr", help="folder of the OCR files (default: OCR next to the images)")
     add_classes(parser)
-    parser.add_argument("--out", default="evaluation", help="folder to write to (%(default)s)")
+    parser.add_argument("--out", help="folder to write to (default: evaluation, or evaluation-2, … "
+                        "where that holds results)")  # fmt: skip
     parser.add_argument("--worst", type=int, default=4, help="worst pages to draw (%(default)s)")
     parser.add_argument(
         "--trust-code",
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     worst pages, and prints the table.
     """
     from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
+    from lmv3det.cli.predict import free_folder
     from lmv3det.data.coco import CocoDataset
     from lmv3det.data.loader import build_test_loader
     from lmv3det.device import choose_precision, describe
@@ -80,6 +83,11 @@ def run(args: argparse.Namespace) -> int:
     if args.worst < 0:
         raise InputError(f"--worst is {args.worst}; it must be 0 or more")
     renamed = read_map(args.map)
+    args.checkpoint = _checkpoint(args)
+    if args.out is None:
+        args.out = str(free_folder("evaluation", args, "metrics.json"))
+    elif (Path(args.out) / "metrics.json").exists():
+        log.warning("%s: the results of an earlier evaluation are replaced", args.out)
     model, checkpoint = load_detector(
         args.checkpoint,
         "cpu",
@@ -136,6 +144,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _checkpoint(args: argparse.Namespace) -> str:
+    """The checkpoint that is named; `default` is the model that comes with the package.
+
+    Raises:
+        InputError: thresholds are to be written into that one.
+    """
+    from lmv3det.cli.predict import checkpoint_path
+    from lmv3det.inference.default_model import default_model_folder
+
+    path = checkpoint_path(args.checkpoint)
+    if path is None and args.save_thresholds:
+        raise InputError(
+            "--save-thresholds: the model of the package is not written to; give a copy of it, as "
+            "`lmv3det convert` makes one"
+        )
+    return path or str(default_model_folder())
+
+
 def _report(
     args: argparse.Namespace, evaluation: Evaluation, dataset: CocoDataset, classes: ClassMatch
 ) -> None:
@@ -180,8 +206,10 @@ def _save_thresholds(
         for category, place in zip(categories, classes.of_index, strict=True)
         if place is not None and names[place] in found
     }
+    # A link stays one: what it leads to is written.
+    path = os.path.realpath(path)
     if Path(path).is_dir():
-        marker = Path(path) / MARKER
+        marker = Path(os.path.realpath(Path(path) / MARKER))
         about = json.loads(marker.read_text(encoding="utf-8"))
         write_json(marker, {**about, "thresholds": thresholds})
     else:

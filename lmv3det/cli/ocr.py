@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lmv3det.errors import InputError, printable
+from lmv3det.errors import InputError, count_of, printable
+
+if TYPE_CHECKING:
+    from lmv3det.ocr.engine import Engine
+    from lmv3det.ocr.job import OcrReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="resolution at which PDF pages are drawn (%(default)s)")  # fmt: skip
     add("--password", help="of encrypted PDF files")
     add("--overwrite", action="store_true", help="read finished pages again")
+    add("--json", action="store_true", help="say what was done as JSON on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,19 +54,30 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         password=args.password,
     )
-    there = f", {report.skipped} were there already" if report.skipped else ""
-    print(f"{printable(args.out)}: {report.written} pages read{there}")
-    if report.empty:
-        left = " layer and were not written: the same command with --engine rapidocr reads them"
-        print(f"{report.empty} pages have no text{left if engine.layer_only else ''}")
+    if args.json:
+        failed = [{"page": page, "why": why} for page, why in report.failed]
+        facts = {"out": args.out, "written": report.written, "skipped": report.skipped}
+        print(json.dumps({**facts, "empty": report.empty, "failed": failed}, ensure_ascii=True))
+    elif not args.quiet:
+        _say(args, report, engine)
     for page, why in report.failed:
         print(printable(f"failed: {page}: {why.removeprefix(f'{page}: ')}"), file=sys.stderr)
     if report.failed:
         raise InputError(
-            f"{len(report.failed)} pages failed, named above; run the same command again to try "
-            "only them"
+            f"{count_of(len(report.failed), 'page')} failed, named above; run the same command "
+            "again to try only them"
         )
     return 0
+
+
+def _say(args: argparse.Namespace, report: OcrReport, engine: Engine) -> None:
+    there = f", {report.skipped} were there already" if report.skipped else ""
+    print(f"{printable(args.out)}: {count_of(report.written, 'page')} read{there}")
+    if report.empty:
+        left = " layer and were not written: the same command with --engine rapidocr reads them"
+        have = "has" if report.empty == 1 else "have"
+        print(f"{count_of(report.empty, 'page')} {have} no text"
+              f"{left if engine.layer_only else ''}")  # fmt: skip
 
 
 def engine_options(pairs: Sequence[str]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         app = create_app(
             detector,
             limits,
-            model="the packed model" if args.ckpt is None else Path(args.ckpt).name,
+            model="the bundled model" if args.ckpt is None else Path(args.ckpt).name,
             ocr=args.ocr,
             ocr_options=engine_options(args.option),
             batch_size=args.batch_size,
@@ -113,7 +113,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         InputError: a value out of range, a missing checkpoint, a package that is not installed.
     """
-    from lmv3det.cli.predict import check_precision
+    from lmv3det.cli.predict import check_precision, checkpoint_path
 
     for name in ("requests", "max_pages", "dpi", "readers", "batch_size"):
         value = getattr(args, name)
@@ -126,8 +126,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     if not 0 <= args.port < 65536:
         raise InputError(f"--port is {args.port}; it must be from 0 to 65535")
     check_precision(args.precision)
-    if args.ckpt is not None and not Path(args.ckpt).exists():
-        raise InputError(f"{args.ckpt}: no such checkpoint")
+    args.ckpt = checkpoint_path(args.ckpt)
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(

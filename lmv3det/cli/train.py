@@ -13,6 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `lmv3det train`."""
     parser.add_argument("--config", required=True, help="YAML file with the settings")
     parser.add_argument(
+        "--size",
+        default="base",
+        help="base: as the config says; tiny: its system at a size for a CPU, from scratch; or a "
+        "config whose sizes, rates and budget are taken (%(default)s)",
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="go on from last.pth in the config's output_dir"
     )
     parser.add_argument(
@@ -34,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """`lmv3det train`, also under torchrun: 0 when the last step is done; 128 + the signal's
     number (130 for Ctrl-C, 143 for SIGTERM) where one ended the run early."""
+    from lmv3det.ablation.systems import read_systems, system_config
     from lmv3det.config import load_config
     from lmv3det.engine.run import train
     from lmv3det.engine.trainer import Interrupted
@@ -41,7 +48,11 @@ def run(args: argparse.Namespace) -> int:
     if int(os.environ.get("RANK", "0")) > 0:
         logging.getLogger("lmv3det").setLevel(logging.ERROR)
     try:
-        config = load_config(args.config, args.overrides)
+        if args.size == "base":
+            config = load_config(args.config, args.overrides)
+        else:
+            (system,) = read_systems([args.config], "--config")
+            config = system_config(system, args.size, args.overrides)
         path = train(
             config,
             resume=args.resume or args.resume_or_start,

@@ -291,7 +291,7 @@ def _remark(theirs: dict[str, Any], converted: Converted) -> None:
     solver = converted.values["solver"]
     if solver["warmup_steps"] >= solver["steps"]:
         solver["allow_long_warmup"] = True
-        why = "as long as the run: the peak rate is never reached; solver.allow_long_warmup is set"
+        why = "as long as the run: the peak lr is never reached; solver.allow_long_warmup is set"
         converted.changed.append(("SOLVER.WARMUP_ITERS", solver["warmup_steps"], why))
 
 

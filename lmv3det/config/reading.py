@@ -45,13 +45,13 @@ _RENAMED_VALUES: dict[str, dict[Any, Any]] = {"solver.amp": {"off": "fp32"}}
 REMOVED = {"backbone.patch_size": 16}
 """Old dotted key → the one value that it could have. With that value it is read and left out."""
 
-PACKED = Path(__file__).parents[1] / "configs"
+BUNDLED = Path(__file__).parents[1] / "configs"
 """The configs in an installed package. In a clone they are in `configs/` beside the package."""
 
 
-def packed_configs() -> Path:
+def bundled_configs() -> Path:
     """The folder of the configs that come with the package."""
-    return PACKED if PACKED.is_dir() else Path(__file__).parents[2] / "configs"
+    return BUNDLED if BUNDLED.is_dir() else Path(__file__).parents[2] / "configs"
 
 
 def find_config(name: str | os.PathLike, folder: Path | None = None) -> Path:
@@ -73,7 +73,7 @@ def find_config(name: str | os.PathLike, folder: Path | None = None) -> Path:
     given = (folder or Path()) / path
     if len(path.parts) != 1 or path.suffix in (".yaml", ".yml") or os.path.isfile(given):
         return given
-    folders = (Path("configs") if folder is None else folder, packed_configs())
+    folders = (Path("configs") if folder is None else folder, bundled_configs())
     for found in (place / f"{path}.yaml" for place in folders):
         if os.path.isfile(found):
             return found
@@ -395,7 +395,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     try:
         return with_new_names(read_yaml_file(path), str(path))
     except InputError as error:
-        packed = packed_configs() / path.name
+        packed = bundled_configs() / path.name
         if os.path.exists(path) or not os.path.isfile(packed):
             raise
         raise InputError(f"{error}; {path.stem!r} alone names the package's own") from None

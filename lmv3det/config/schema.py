@@ -278,9 +278,9 @@ class SolverConfig:
     lr: float = 2e-4
     """Peak learning rate."""
     backbone_multiplier: float = 1.0
-    """Factor on the rate of the encoder, pyramid, fusion and FPN, as in the original."""
+    """Factor on the lr of the encoder, pyramid, fusion and FPN, as in the original."""
     layer_decay: float = 1.0
-    """Factor on the rate for each encoder layer further from the output; 1 is off."""
+    """Factor on the lr for each encoder layer further from the output; 1 is off."""
     weight_decay: float = 0.05
     """AdamW's decay."""
     no_decay_norm_bias: bool = False
@@ -290,12 +290,12 @@ class SolverConfig:
     eps: float = 1e-8
     """AdamW's epsilon."""
     schedule: Literal["cosine", "multistep", "constant", "wsd"] = "cosine"
-    """How the rate falls after the warm-up. wsd (warm-up, stable, decay): not at all up to the last
+    """How the lr falls after the warm-up. wsd (warm-up, stable, decay): not at all up to the last
     `decay_steps`, then to 0; a run can go on from before its decay with more steps."""
     decay_steps: int = 0
-    """Steps at the end in which `wsd` lowers the rate to 0, along a cosine."""
+    """Steps at the end in which `wsd` lowers the lr to 0, along a cosine."""
     milestones: list[int] = field(default_factory=list)
-    """Steps at which `multistep` multiplies the rate by gamma."""
+    """Steps at which `multistep` multiplies the lr by gamma."""
     gamma: float = 0.1
     """Factor of `multistep`."""
     warmup_steps: int = 1000
@@ -303,7 +303,7 @@ class SolverConfig:
     warmup_factor: float = 0.01
     """Where the warm-up starts, as a fraction of lr."""
     allow_long_warmup: bool = False
-    """Keep a warm-up as long as the run, which never reaches the peak rate; otherwise it is
+    """Keep a warm-up as long as the run, which never reaches the peak lr; otherwise it is
     shortened to a tenth of the run, with a notice."""
     max_grad_norm: float = 1.0
     """Largest gradient, as `clip_type` measures it; 0 is off."""
@@ -376,7 +376,7 @@ class Config:
     """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Of training, evaluation and prediction alike. bf16 and fp16 are mixed precision. auto: bf16
-    where a CUDA card has it, else fp16; fp32 on other devices."""
+    where a CUDA GPU has it, else fp16; fp32 on other devices."""
     distributed_timeout: float = 30.0
     """Minutes that several processes wait for one another in an exchange before they give up."""
     data: DataConfig = field(default_factory=DataConfig)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from lmv3det.classes import nearest_class, plain_name
 from lmv3det.config import BackboneConfig, Config
 from lmv3det.convert.infer import OUT_INDICES, backbone_settings
 from lmv3det.convert.report import LoadReport
-from lmv3det.convert.sources import Source, read_source
+from lmv3det.convert.sources import HUB, Source, read_source
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.model.detector import LayoutDetector
@@ -77,6 +78,13 @@ def load_initial_weights(
         InputError: the source cannot be read, its config names code, its weights are not finite,
             its sizes are not the config's, or (`strict`) it does not fit.
     """
+    if not source.startswith(HUB) and not Path(source).expanduser().exists():
+        name = f"hub:{source}" if "/" in source else "hub:OWNER/NAME"
+        raise InputError(
+            f"model.weights is {source}: no such file or folder (seen from {Path.cwd()}); give the "
+            f"folder or checkpoint, or {name} to fetch it from the Hugging Face hub (such as "
+            "hub:microsoft/layoutlmv3-base-chinese)"
+        )
     found = read_source(source, trust_code=trust_code or named_code(config).values())
     weights, report = fit_weights(model.state_dict(), found, config, categories=categories)
     if strict:

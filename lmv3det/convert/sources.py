@@ -25,6 +25,7 @@ from lmv3det.checkpoint.untrusted import check_finite, check_tensor
 from lmv3det.convert import parameter_names as names
 from lmv3det.errors import InputError
 from lmv3det.files import read_json
+from lmv3det.text.tokenizer_files import hub_answers
 
 Kind = Literal["lmv3det", "detectron2", "huggingface"]
 
@@ -140,10 +141,12 @@ def download(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        folder = Path(snapshot_download(name, allow_patterns=["config.json", "*.safetensors*"]))
+        cached: dict[str, Any] = {"local_files_only": not hub_answers()}
+        patterns = ["config.json", "*.safetensors*"]
+        folder = Path(snapshot_download(name, allow_patterns=patterns, **cached))
         if not any(folder.glob("*.safetensors")):
             patterns = ["config.json", "pytorch_model*"]
-            folder = Path(snapshot_download(name, allow_patterns=patterns))
+            folder = Path(snapshot_download(name, allow_patterns=patterns, **cached))
         return folder
     except (OSError, ValueError, HfHubHTTPError) as error:
         reason = " ".join(str(error).split())[:160]

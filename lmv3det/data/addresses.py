@@ -55,6 +55,8 @@ def file_system(address: str) -> tuple[Any, str]:
         if "\0" in address:
             raise InputError(f"{printable(address)}: no path has a zero byte")
         return fsspec.filesystem("file"), os.path.abspath(address)
+    if protocol == "file" and not address[len("file://") :].strip("/"):
+        raise InputError(f"{address}: names no file")
     # As fsspec.core.url_to_fs does it, without its chains.
     try:
         kind = fsspec.get_filesystem_class(protocol)

@@ -80,7 +80,7 @@ def read_categories(entries: Iterable[Any], path: object, report: DataReport) ->
     Args:
         entries: `categories` of the file.
         path: of the file, for messages.
-        report: is told of what is left out.
+        report: takes the classes that are left out.
 
     Raises:
         InputError: none, or one without a whole number as id and a string as name.
@@ -130,7 +130,7 @@ def same_names(
     Args:
         categories: of a file.
         used: ids that annotations have. Of categories of one name the first of these is kept.
-        report: is told of them.
+        report: takes them, to be shown.
     """
     by_name: dict[str, list[Category]] = {}
     for category in categories:

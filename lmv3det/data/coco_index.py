@@ -56,7 +56,7 @@ def index_coco(
             LabelMe files, or a ZIP.
         images: folder that `file_name` is relative to.
         writer: takes the arrays.
-        progress: is told how many bytes of the file have been read.
+        progress: callback, with how many bytes of the file have been read.
 
     Returns:
         What belongs to them: `categories` (id, name), `issues` (the fields of each), and the facts

@@ -154,7 +154,7 @@ def iter_pages(
         path: image or PDF.
         dpi: resolution at which PDF pages are drawn.
         numbers: the pages wanted, from 0; None for all.
-        failed: is told of a page that cannot be read, which is left out; None raises there.
+        failed: callback for a page that cannot be read, which is left out; None raises there.
         password: of an encrypted PDF.
 
     Yields:

@@ -36,7 +36,7 @@ def read_lists(
     Args:
         path: file with the object.
         keys: of its lists that are wanted; the rest is read over.
-        progress: is told how many bytes have been read.
+        progress: callback, with how many bytes have been read.
 
     Yields:
         (key, whether a list begins here, some of its entries). A list that is empty comes as no

@@ -35,7 +35,7 @@ _LARGE = 1 << 24
 
 
 class PageTokens(Protocol):
-    """What a text encoder makes of a page."""
+    """What a tokenizer makes of a page."""
 
     @property
     def ids(self) -> Any:

@@ -26,7 +26,7 @@ def find_ocr(records: Records, images: Path, ocr: Path, report: DataReport) -> M
         records: the pages.
         images: folder of their images.
         ocr: folder of the OCR files.
-        report: is told of pages that share a file.
+        report: takes the pages that share a file.
     """
     folders: dict[str, list[tuple[Path, set[str]]]] = {}
     owners: dict[tuple[Path, str], str] = {}

@@ -22,7 +22,7 @@ class ToolPages:
 
     Args:
         images: folder of the page images.
-        report: is told of what is left out.
+        report: takes what is left out.
     """
 
     def __init__(self, images: Path, report: DataReport) -> None:

@@ -30,12 +30,12 @@ def check_device(device: str, precision: str) -> Iterator[Finding]:
     chosen = choose_device(device)
     text = describe(chosen, choose_precision(precision, chosen))
     if chosen.type == "cuda":
-        card = torch.cuda.get_device_properties(chosen)
-        text += f" ({card.name}, {card.total_memory / 2**30:.0f} GiB)"
+        gpu = torch.cuda.get_device_properties(chosen)
+        text += f" ({gpu.name}, {gpu.total_memory / 2**30:.0f} GiB)"
     if chosen.type == "cpu" and not torch.cuda.is_available() and _has_nvidia_card():
         yield Finding(
             "device",
-            f"{text}, because this torch ({torch.__version__}) does not see the NVIDIA card",
+            f"{text}, because this torch ({torch.__version__}) does not see the NVIDIA GPU",
             "advice",
             "check the driver with nvidia-smi, and install a torch with CUDA (pytorch.org)",
         )

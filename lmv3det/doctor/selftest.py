@@ -42,7 +42,7 @@ TOLERANCE = {"float64": 1e-6, "float32": 0.05}
 which float64 shows at 1e-9 and float32 at 1e-2 pixels."""
 
 FOUND = 0.75
-"""Least share of the example page's regions that the packed model must find."""
+"""Least share of the example page's regions that the bundled model must find."""
 
 
 def check_parity(device: str) -> Iterator[Finding]:
@@ -111,8 +111,8 @@ def _detect(page: np.ndarray, device: torch.device, dtype: torch.dtype) -> Detec
         return model.predict(Batch(images.to(device), [(height, width)]))[0]
 
 
-def check_packed_model(device: str, precision: str) -> Iterator[Finding]:
-    """The packed model on a generated page: does it find the regions that are there?"""
+def check_bundled_model(device: str, precision: str) -> Iterator[Finding]:
+    """The bundled model on a generated page: does it find the regions that are there?"""
     from lmv3det.inference.detector import Detector
 
     truth = json.loads((FOLDER / "page.json").read_text(encoding="utf-8"))
@@ -124,9 +124,9 @@ def check_packed_model(device: str, precision: str) -> Iterator[Finding]:
     found = count_found(truth, page.to_dict()["detections"])
     text = f"finds {found} of the {len(truth)} regions of a generated page in {seconds:.2f} s"
     if found < FOUND * len(truth):
-        yield Finding("packed model", text, "broken", f"{_other_device(device)}, or {REINSTALL}")
+        yield Finding("bundled model", text, "broken", f"{_other_device(device)}, or {REINSTALL}")
     else:
-        yield Finding("packed model", text)
+        yield Finding("bundled model", text)
 
 
 REINSTALL = "`pip install --force-reinstall --no-deps .` in the folder of lmv3det"
@@ -156,4 +156,4 @@ def _iou(a: list[float], b: list[float]) -> float:
 def _other_device(kind: str) -> str:
     if kind == "cpu":
         return "install another release of torch and torchvision, and report this one"
-    return "compute with device=cpu, and report this card and torch"
+    return "compute with device=cpu, and report this GPU and torch"

@@ -76,7 +76,7 @@ def write_entries(folder: Path, entries: list[dict[str, Any]]) -> None:
 
 
 def memory_gib(device: torch.device) -> float:
-    """Peak memory in GiB: of the card in use, else of the process (0 on Windows)."""
+    """Peak memory in GiB: of the GPU in use, else of the process (0 on Windows)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     if sys.platform == "win32":
@@ -120,7 +120,7 @@ class RunLog:
         self.bar.update()
 
     def log_step(self, step: int, values: dict[str, float | int]) -> None:
-        """A line of training: mean losses since the last one, rate, speed."""
+        """A line of training: mean losses since the last one, lr, speed."""
         self._write({"step": step, **values})
         for name, value in values.items():
             group = "loss" if name.startswith("loss") or name == "total" else "run"

@@ -19,7 +19,7 @@ _OF_BACKBONE = ("pyramid.", "fusion.", "fpn.")
 _LAYER = re.compile(r"backbone\.layers\.(\d+)\.")
 
 
-def rate_scale(name: str, layers: int, backbone_multiplier: float, layer_decay: float) -> float:
+def lr_scale(name: str, layers: int, backbone_multiplier: float, layer_decay: float) -> float:
     """The factor on the learning rate of one parameter.
 
     `backbone_multiplier` reaches what it reached in the original, every parameter whose name there
@@ -49,7 +49,7 @@ def parameter_groups(
     layer_decay: float = 1.0,
     no_decay_norm_bias: bool = False,
 ) -> list[dict[str, Any]]:
-    """The trainable parameters in as few groups as differ in rate or decay.
+    """The trainable parameters in as few groups as differ in lr or decay.
 
     Args:
         model: the detector.
@@ -71,11 +71,11 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate = lr * rate_scale(name, layers, backbone_multiplier, layer_decay)
+        own_lr = lr * lr_scale(name, layers, backbone_multiplier, layer_decay)
         decay = 0.0 if id(parameter) in exempt else weight_decay
         group = groups.setdefault(
-            (rate, decay),
-            {"params": [], "names": [], "peak_lr": rate, "lr": rate, "weight_decay": decay},
+            (own_lr, decay),
+            {"params": [], "names": [], "peak_lr": own_lr, "lr": own_lr, "weight_decay": decay},
         )
         group["params"].append(parameter)
         group["names"].append(name)
@@ -94,7 +94,7 @@ def build_optimizer(model: nn.Module, solver: SolverConfig) -> torch.optim.AdamW
     )
     fused = all(p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])
     betas = (solver.betas[0], solver.betas[1])
-    # A rate of exactly 0 is legal; the groups carry their own.
+    # An lr of exactly 0 is legal; the groups carry their own.
     return torch.optim.AdamW(groups, lr=solver.lr, betas=betas, eps=solver.eps, fused=fused)
 
 
@@ -120,8 +120,8 @@ def clip_gradients(parameters: Sequence[Tensor], limit: float, kind: str) -> Ten
     return total
 
 
-def rate_factor(step: int, solver: SolverConfig) -> float:
-    """The learning rate of a step (from 0) as a fraction of the peak rate.
+def lr_factor(step: int, solver: SolverConfig) -> float:
+    """The learning rate of a step (from 0) as a fraction of the peak lr.
 
     The schedule runs over the whole run: cosine ½ (1 + cos(π · step / steps)), multistep
     gamma^(milestones reached), constant, or wsd: constant up to the last `decay_steps`, over which
@@ -148,7 +148,7 @@ def _schedule(step: int, solver: SolverConfig) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Give every group `factor` times its own peak rate."""
+    """Give every group `factor` times its own peak lr."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
 
@@ -166,7 +166,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Ten
 def load_optimizer_state(
     optimizer: torch.optim.Optimizer, state: dict[str, dict[str, Tensor]]
 ) -> None:
-    """Take over what `optimizer_state` gave; rates and decay stay those of the groups.
+    """Take over what `optimizer_state` gave; lr and decay stay those of the groups.
 
     Raises:
         KeyError: a parameter of the state is not among the optimizer's.

@@ -49,7 +49,7 @@ def train(
 
     Raises:
         InputError: data, config or checkpoint cannot be used; another run writes to the folder; a
-            loss was not finite; the card's memory does not suffice.
+            loss was not finite; the GPU's memory does not suffice.
         Interrupted: SIGTERM or SIGINT came; the state is saved.
     """
     config = copy.deepcopy(config)

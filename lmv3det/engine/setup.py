@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def shorten_warmup(config: Config) -> None:
-    """Make a warm-up that is as long as the run, and would never reach the peak rate, a tenth of
+    """Make a warm-up that is as long as the run, and would never reach the peak lr, a tenth of
     it, with a notice; unless `solver.allow_long_warmup`."""
     solver = config.solver
     if solver.warmup_steps < solver.steps or solver.allow_long_warmup:
@@ -34,7 +34,7 @@ def shorten_warmup(config: Config) -> None:
     shorter = solver.steps // 10
     log.warning(
         "solver.warmup_steps is %d and the run has %d steps: the warm-up is shortened to %d "
-        "(solver.allow_long_warmup=true keeps it, and the peak rate is never reached)",
+        "(solver.allow_long_warmup=true keeps it, and the peak lr is never reached)",
         solver.warmup_steps,
         solver.steps,
         shorter,

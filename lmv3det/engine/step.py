@@ -26,8 +26,8 @@ from lmv3det.engine.optim import (
     copy_buffers,
     fill_missing_gradients,
     load_optimizer_state,
+    lr_factor,
     optimizer_state,
-    rate_factor,
     reach_all,
     set_rate,
 )
@@ -104,7 +104,7 @@ class TrainStep:
         Returns:
             How it went. This waits for the device, once.
         """
-        set_rate(self.optimizer, rate_factor(step, self.solver))
+        set_rate(self.optimizer, lr_factor(step, self.solver))
         self.optimizer.zero_grad(set_to_none=True)
         before = [buffer.clone() for buffer in self.running_values]
         with self._restored_on_error(before):

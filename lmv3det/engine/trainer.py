@@ -48,6 +48,10 @@ _MIN_LOSS_SCALE = 2.0**-10
 """A float16 loss scale (at first 2¹⁶) below which halving it further will not help."""
 
 
+_LARGE_ON_CPU = 50_000_000
+"""Parameters from which a training on a CPU is warned of; LayoutLMv3-base has 125 million."""
+
+
 class Interrupted(Exception):
     """A signal ended the run early; `path` is the checkpoint that it goes on from."""
 
@@ -365,6 +369,19 @@ class Trainer:
             solver.grad_accum_steps,
             self.pages_per_batch,
         )
+        parameters = sum(p.numel() for p in training.parameters)
+        if self.device.type == "cpu" and parameters > _LARGE_ON_CPU:
+            log.warning(
+                "%.0f million parameters on a CPU: a step takes minutes and up to 17 GB, and a "
+                "signal waits for its end; --size tiny trains the same system small, --config "
+                "finetune starts from the model of the package",
+                parameters / 1e6,
+            )
+        if training.scaler.is_enabled():
+            log.info(
+                "float16: steps whose gradients overflow are left out while the loss scale is "
+                "found, the first ones mostly"
+            )
 
     def _draw_first(self, batch: Batch) -> None:
         from lmv3det.visualization.training import draw_batch

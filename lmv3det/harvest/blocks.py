@@ -122,9 +122,14 @@ class _Walk:
     def children(self, children: Sequence[Element | int], block: Block | None, above: str) -> None:
         """What is in an element, whose content goes to `block`; None: each run of text is one."""
         own: Block | None = None
+        # Code and formulas beside text that stands in no paragraph are words of it.
+        mixed = any(isinstance(child, int) or _is_inline(child) for child in children)
         for child in children:
             if block is not None:
                 self._child(child, block, above)
+            elif mixed and isinstance(child, Element) and child.kind in ("Code", "Formula"):
+                own = own or self._new(Block("Text", anonymous=True))
+                own.ids += child.ids()
             elif isinstance(child, int) or _is_inline(child):
                 if own is None:
                     own = self._new(Block("Text", anonymous=True))

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from lmv3det.classes import FOLDINGS
 from lmv3det.data.images import PDF_DPI
 from lmv3det.errors import InputError, explain
-from lmv3det.files import LOCK, lock_folder, read_json, write_bytes
+from lmv3det.files import LOCK, atomic_write, lock_folder, read_json
 from lmv3det.harvest import worker
 from lmv3det.harvest.office import FILTERS, Office, find_office, is_office
 from lmv3det.harvest.record import name_titles, read_record, write_coco
@@ -217,7 +217,7 @@ def _claim(out: Path, settings: Settings) -> None:
                 f"{out}: holds other files and no settings.json of harvested pages; name an empty "
                 "or a new folder"
             )
-        write_bytes(file, json.dumps({"harvest": own}, indent=1).encode())
+        atomic_write(file, json.dumps({"harvest": own}, indent=1).encode())
     else:
         try:
             old = read_json(file)
@@ -416,7 +416,7 @@ class _Job:
                 found.append((document, trusted))
         lines = [f"{name}: {why}" for name, why in report.left_out]
         text = "".join(f"{' '.join(line.split())}\n" for line in lines)
-        write_bytes(out / "left_out.txt", text.encode("utf-8", errors="backslashreplace"))
+        atomic_write(out / "left_out.txt", text.encode("utf-8", errors="backslashreplace"))
         if not found:
             return
         pages = [page for _, records in found for page in records]

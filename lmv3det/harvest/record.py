@@ -10,7 +10,7 @@ from typing import Any
 
 from lmv3det.classes import FINE, FOLDED, FOLDINGS
 from lmv3det.errors import InputError
-from lmv3det.files import are_numbers, is_int, read_json, write_bytes
+from lmv3det.files import are_numbers, atomic_write, is_int, read_json
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -108,5 +108,5 @@ def write_coco(path: Path, pages: Iterable[Mapping[str, Any]], folding: str) -> 
     categories = [{"id": number, "name": name} for name, number in ids.items()]
     content = {"images": images, "annotations": annotations, "categories": categories}
     text = json.dumps(content, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+    atomic_write(path, text.encode("utf-8", errors="backslashreplace"))
     return counts

@@ -18,7 +18,7 @@ from PIL import Image
 from lmv3det.classes import FINE
 from lmv3det.data.images import PDFIUM, count_pages, iter_pages
 from lmv3det.errors import InputError
-from lmv3det.files import replacing, write_bytes
+from lmv3det.files import atomic_write, replacing
 from lmv3det.harvest.page import PageLabels, read_labels
 from lmv3det.harvest.tags import RoleMap
 from lmv3det.text.ocr_json import OcrPage, write_ocr
@@ -144,7 +144,7 @@ def read_page(task: Task, settings: Settings) -> None:
         ],
     }
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    write_bytes(settings.out / ".pages" / f"{task.stem}.json", text.encode())
+    atomic_write(settings.out / ".pages" / f"{task.stem}.json", text.encode())
 
 
 def _open(path: Path, password: str | None) -> tuple[Any, RoleMap]:

@@ -302,7 +302,7 @@ class Detector:
             samples: pages, with their text lines for a model that reads text.
             batch_size: as in `predict`.
             selection: which detections are kept; None: those above the config's threshold.
-            failed: is told of a page that raises an error, which is left out; None raises there.
+            failed: callback for a page that raises an error, which is left out; None raises there.
             masks: find masks too, where the model has a mask head.
         """
         size = check_count(batch_size or self.config.test.batch_size, "batch_size")

@@ -6,7 +6,9 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from tqdm import tqdm
 
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
 from lmv3det.device import describe
-from lmv3det.errors import InputError, explain
-from lmv3det.files import lock_folder
+from lmv3det.errors import InputError, count_of, explain
+from lmv3det.files import content_hash, lock_folder
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.entries import detections_last
@@ -26,6 +28,7 @@ from lmv3det.inference.pictures import save_page_image, save_region_pictures
 from lmv3det.inference.samples import make_sample
 from lmv3det.inference.selection import Selection, check_count, check_fraction
 from lmv3det.inference.text_source import PageText, choose_text, page_text
+from lmv3det.ledger import Ledger
 from lmv3det.ocr.engine import Engine
 from lmv3det.ocr.engines import announce
 from lmv3det.ocr.names import MAX_BYTES, UniqueNames, page_names
@@ -34,6 +37,8 @@ from lmv3det.structures import Page, Sample
 log = logging.getLogger(__name__)
 
 RESULT = "detections.json"
+SUFFIXES = {"markdown": ".md", "html": ".html"}
+"""Of the formats with a file a document."""
 JOURNAL = "detections.partial.jsonl"
 _FOLDER_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Errors that would meet every further page too."""
@@ -47,12 +52,14 @@ class JobReport:
         done: pages in the result, those of a resumed job among them.
         resumed: of these, the pages that were done before.
         failures: a line for each page or file that failed.
+        regions: class → regions of the draw score or more, in all pages of the result.
         files: what was written for the asked formats, beside `detections.json`.
     """
 
     done: int = 0
     resumed: int = 0
     failures: list[str] = field(default_factory=list)
+    regions: Counter[str] = field(default_factory=Counter)
     files: list[Path] = field(default_factory=list)
 
 
@@ -79,6 +86,7 @@ def predict_files(
     formats: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
+    pages: str | None = None,
 ) -> JobReport:
     """Find the regions of files and write them into a folder.
 
@@ -112,29 +120,36 @@ def predict_files(
         draw_score: least score of regions in drawings, and in formats for people.
         formats: further formats, of `lmv3det.inference.formats.FORMATS`.
         resume: go on with a job that was stopped.
-        overwrite: drop what a stopped job has done.
+        overwrite: drop what a stopped job has done, and replace the results of an earlier one: its
+            files that are not written again are removed, those that somebody changed stay.
+
+        pages: of each file, such as `1-3,5` or `4-`; None: all. A file that has none of them fails.
 
     Raises:
         InputError: inputs that do not exist, a folder that another job writes to or that has the
-            pages of a stopped one, a checkpoint or option that cannot be used.
+            pages of a stopped one or the results of an earlier one, files in it that no job wrote
+            and this one would replace, a checkpoint or option that cannot be used.
     """
     if batch_size is not None:
         check_count(batch_size, "batch_size")
     check_count(dpi, "dpi")
     check_fraction(draw_score, "draw_score")
+    wanted = read_ranges(pages)
     chosen = [load_format(name) for name in dict.fromkeys(formats)]
     paths = list(dict.fromkeys(find_pages(inputs)))
     out = Path(out)
-    folders = [out] if drawings else []
-    folders += [out / "pictures"] if any(f.needs_pictures for f in chosen) else []
-    folders += [out / "images"] if any(f.needs_images for f in chosen) else []
-    _keep_inputs(paths, folders)
     with lock_folder(out, "another job", ["pictures", "images"]):
+        ledger = Ledger(out, resume)
         stopped = count_entries(out / JOURNAL)
         if stopped and not (resume or overwrite):
             raise InputError(
                 f"{out}: holds {stopped} pages of a job that was stopped; --resume goes on with "
                 "it, --overwrite starts again"
+            )
+        if (out / RESULT).exists() and not (resume or overwrite or stopped):
+            raise InputError(
+                f"{out}: holds the results of an earlier run; --overwrite replaces them, or give "
+                "another --out"
             )
         source = "detector"
         if not isinstance(detector, Detector):
@@ -164,25 +179,34 @@ def predict_files(
             max_overlap=max_overlap,
             drop_nested=drop_nested,
         )
-        job = _Job(detector, out, settings, chosen, password)
-        return job.run(paths, rules, ocr, batch_size, resume)
+        job = _Job(detector, out, settings, chosen, password, ledger)
+        with ledger.kept():
+            return job.run(paths, rules, ocr, batch_size, resume, wanted)
 
 
-def _keep_inputs(paths: Sequence[Path], folders: Sequence[Path]) -> None:
-    """Refuse inputs that what is written could replace."""
-    written = {folder.resolve() for folder in folders}
-    for path in paths:
-        if path.parent.resolve() in written:
-            raise InputError(
-                f"{path}: is in a folder that is written to, {path.parent}, where pictures could "
-                "replace it; give another --out"
-            )
+def read_ranges(text: str | None) -> Callable[[int], bool]:
+    """Whether a page (from 1) is among those that a text such as `1-3,5` or `4-` names.
+
+    Raises:
+        InputError: it names none.
+    """
+    if text is None:
+        return lambda _: True
+    ranges = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,9})\s*(?:(-)\s*(\d{1,9})?)?\s*", part, re.ASCII)
+        first = int(found[1]) if found else 0
+        last = int(found[3]) if found and found[3] else first if found and not found[2] else 10**9
+        if not 1 <= first <= last:
+            raise InputError(f"--pages {text!r}: give pages from 1, such as 1-3,5 or 4-")
+        ranges.append((first, last))
+    return lambda number: any(first <= number <= last for first, last in ranges)
 
 
 def fingerprint(checkpoint: str | os.PathLike | None) -> str:
     """What tells a checkpoint from another one, or from what it was before more training."""
     if checkpoint is None:
-        return "the packed model"
+        return "the bundled model"
     path = Path(checkpoint)
     weights = path / "model.safetensors" if path.is_dir() else path
     if not weights.exists():
@@ -201,7 +225,9 @@ class _Job:
         settings: dict[str, Any],
         formats: Sequence[Format],
         password: str | None,
+        ledger: Ledger,
     ) -> None:
+        self.ledger = ledger
         self.detector, self.out, self.settings = detector, out, settings
         self.formats, self.password = formats, password
         self.dpi: int = settings["dpi"]
@@ -214,14 +240,23 @@ class _Job:
         ocr: Any,
         batch_size: int | None,
         resume: bool,
+        wanted: Callable[[int], bool],
     ) -> JobReport:
         """Predict on the pages that are not in the journal, and write the result."""
         files = [(path, count) for path in paths if (count := self._count(path))]
-        keys = [(str(path), n + 1) for path, count in files for n in range(count)]
+        keys = [(str(path), n) for path, k in files for n in range(1, k + 1) if wanted(n)]
+        for path, count in files:
+            if not any(map(wanted, range(1, count + 1))):
+                self.report.failures.append(
+                    f"{path}: has {count_of(count, 'page')}, none of those asked for"
+                )
         self._name(files)
+        self.ledger.check(self._targets(paths))
         text = self._text(ocr, files)
         journal = Journal(self.out / JOURNAL, self.settings, resume)
         try:
+            for path, _ in files:
+                journal.add_input(str(path), content_hash(path))
             left = [key for key in keys if key not in journal.places]
             self.report.resumed = len(keys) - len(left)
             self.bar = tqdm(
@@ -234,6 +269,12 @@ class _Job:
             with self.bar:
                 for sample, detections in stream:
                     self._write(journal, sample, detections)
+            for entry in journal.entries(keys):
+                self.report.regions.update(
+                    region["category"]
+                    for region in entry["detections"]
+                    if region["score"] >= self.settings["draw_score"]
+                )
             self.report.done = sum(key in journal.places for key in keys)
             for chosen in self.formats:
                 self.report.files += chosen.write(
@@ -251,7 +292,23 @@ class _Job:
                 )  # fmt: skip
             raise
         journal.finish(self.out / RESULT, keys)
+        for path in self.ledger.prune():
+            log.warning("%s: of an earlier run, and changed since: it stays", path)
         return self.report
+
+    def _targets(self, paths: Sequence[Path]) -> Iterator[Path]:
+        """The files that are going to be written, as far as their names are known before."""
+        yield self.out / RESULT
+        if self.settings["drawings"]:
+            yield from (self.out / f"{stem}.png" for stem in self.stems.values())
+        for name in self.settings["formats"]:
+            if name in SUFFIXES:
+                names = UniqueNames()
+                yield from (self.out / names.new(path.stem, SUFFIXES[name]) for path in paths)
+            elif name in ("labelme", "coco", "label-studio", "cvat"):
+                yield self.out / {"labelme": "labels.txt", "coco": "coco.json"}.get(
+                    name, f"{name.replace('-', '_')}.{'xml' if name == 'cvat' else 'json'}"
+                )
 
     def _count(self, path: Path) -> int:
         try:

@@ -34,6 +34,9 @@ class Journal:
     def __init__(self, path: Path, settings: dict[str, Any], resume: bool) -> None:
         self.path = path
         self.places: dict[Key, int] = {}
+        self.inputs: dict[str, str] = {}
+        if path.is_symlink() or (path.exists() and not _is_journal(path)):
+            raise InputError(f"{path}: not written by a job; remove it")
         resume = resume and path.exists()
         self.stream: BinaryIO = open(path, "r+b" if resume else "w+b")  # noqa: SIM115
         try:
@@ -68,6 +71,11 @@ class Journal:
             )
         place = self.stream.tell()
         for line in self.stream:
+            found = _input(line)
+            if found is not None and line.endswith(b"\n"):
+                self.inputs[found[0]] = found[1]
+                place += len(line)
+                continue
             key = _key(line)
             if key is None or not line.endswith(b"\n"):
                 break
@@ -83,6 +91,16 @@ class Journal:
         with naming(self.path):
             self.stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
             self.stream.flush()
+
+    def add_input(self, file: str, sha256: str) -> None:
+        """Note the content of a file, of which pages follow. Entries of another content are
+        dropped: they are done again."""
+        if self.inputs.get(file) != sha256:
+            for key in [key for key in self.places if key[0] == file]:
+                del self.places[key]
+            self.stream.seek(0, 2)
+            self._write({"input": file, "sha256": sha256})
+            self.inputs[file] = sha256
 
     def append(self, entry: PageEntry) -> None:
         """Add a page; `file` and `page` are its key."""
@@ -129,10 +147,31 @@ def _key(line: bytes) -> Key | None:
     return key if isinstance(key[0], str) and is_int(key[1]) else None
 
 
+def _input(line: bytes) -> tuple[str, str] | None:
+    """The file and the hash of a line that notes them."""
+    if not line.startswith(b'{"input": '):
+        return None
+    try:
+        entry = json.loads(line.decode("utf-8"))
+        return str(entry["input"]), str(entry["sha256"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _is_journal(path: Path) -> bool:
+    """Whether a file begins as a journal does, or is so short that it may be the start of one."""
+    start = b'{"format": "' + FORMAT.encode()
+    if not path.is_file():
+        return False
+    with open(path, "rb") as stream:
+        return start.startswith(stream.read(len(start)))
+
+
 def count_entries(path: Path) -> int:
     """Pages in a journal that a stopped job left; 0 where there is none."""
     try:
         with open(path, "rb") as stream:
-            return max(sum(line.endswith(b"\n") for line in stream) - 1, 0)
+            whole = (line for line in stream if line.endswith(b"\n"))
+            return max(sum(not line.startswith(b'{"input": ') for line in whole) - 1, 0)
     except OSError:
         return 0

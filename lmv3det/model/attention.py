@@ -36,13 +36,13 @@ class Attention(nn.Module):
         if mask is not None and mask.is_floating_point():
             mask = mask.to(query.dtype)
         if dropout and query.device.type == "cpu":  # torch has no fused kernel for this case
-            mixed = attend_by_rows(query, key, value, mask, dropout)
+            mixed = chunked_attention(query, key, value, mask, dropout)
         else:
             mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout)  # B×h×L×d
         return self.output(mixed.transpose(1, 2).flatten(2))  # B×L×C
 
 
-def attend_by_rows(
+def chunked_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float, rows: int = 128
 ) -> Tensor:
     """Attention with dropout on a CPU, `rows` queries at a time, computed again in the backward
@@ -60,10 +60,10 @@ def attend_by_rows(
     """
     seed = int(torch.randint(2**62, (1,)))
     scaled = query * query.shape[-1] ** -0.5
-    return _AttentionByRows.apply(scaled, key, value, mask, dropout, rows, seed)
+    return _ChunkedAttention.apply(scaled, key, value, mask, dropout, rows, seed)
 
 
-class _AttentionByRows(torch.autograd.Function):
+class _ChunkedAttention(torch.autograd.Function):
     """Scores, softmax and dropout of a block of rows are made in place, twice: forward and in the
     backward pass, where the same seed draws the same dropout."""
 
@@ -73,7 +73,7 @@ class _AttentionByRows(torch.autograd.Function):
         ctx.dropout, ctx.rows, ctx.seed = dropout, rows, seed
         mixed = torch.empty_like(query, memory_format=torch.contiguous_format)
         with torch.autocast("cpu", enabled=False):
-            for block, weights, dropped in _row_blocks(ctx, query, key, mask):
+            for block, weights, dropped in _chunks(ctx, query, key, mask):
                 mixed[:, :, block] = weights.masked_fill_(dropped, 0.0) @ value
         return mixed.div_(1 - dropout)
 
@@ -84,7 +84,7 @@ class _AttentionByRows(torch.autograd.Function):
         grad_mask = torch.zeros_like(mask) if ctx.needs_input_grad[3] else None
         with torch.autocast("cpu", enabled=False):
             grad = grad / (1 - ctx.dropout)
-            for block, weights, dropped in _row_blocks(ctx, query, key, mask):
+            for block, weights, dropped in _chunks(ctx, query, key, mask):
                 of_block = grad[:, :, block]  # B×h×rows×d
                 of_scores = (of_block @ value.transpose(2, 3)).masked_fill_(dropped, 0.0)
                 # Softmax: w · (g - Σ w·g), here with the weights before dropout.
@@ -99,7 +99,7 @@ class _AttentionByRows(torch.autograd.Function):
         return grad_query, grad_key, grad_value, grad_mask, None, None, None
 
 
-def _row_blocks(
+def _chunks(
     ctx, query: Tensor, key: Tensor, mask: Tensor | None
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """For each block of rows: its place, the weights before dropout, B×h×rows×L, and which of

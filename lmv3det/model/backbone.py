@@ -105,7 +105,7 @@ class TextEmbedding(nn.Module):
         return self.dropout(self.norm(words + token_type + self.position(positions) + layout))
 
 
-class Layer(nn.Module):
+class EncoderLayer(nn.Module):
     """A post-norm transformer layer with exact GELU."""
 
     def __init__(
@@ -214,7 +214,7 @@ class LayoutLMv3(nn.Module):
         self.dropout = nn.Dropout(dropout)
         rates = [drop_path * n / max(1, layers - 1) for n in range(layers)]
         self.layers = nn.ModuleList(
-            Layer(
+            EncoderLayer(
                 hidden_size,
                 heads,
                 intermediate_size,

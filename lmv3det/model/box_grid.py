@@ -15,6 +15,8 @@ import math
 import torch
 from torch import Tensor
 
+from lmv3det.model.precision import at_least_float32
+
 
 def cell_ranges(boxes: Tensor, height: int, width: int) -> Tensor:
     """First column, first row, last column and last row that each box covers, both ends included.
@@ -82,7 +84,7 @@ def scatter(
     """
     if reduce not in ("sum", "mean"):
         raise ValueError(f"reduce is {reduce!r}; it must be 'sum' or 'mean'")
-    text = text_features.to(torch.promote_types(text_features.dtype, torch.float32))
+    text = at_least_float32(text_features)
     text = text.masked_fill(~valid.unsqueeze(-1), 0.0)
     batch, length, channels = text.shape
     token, cells = _bands(cell_ranges(boxes, height, width), valid, height, width)

@@ -16,8 +16,8 @@ from torchvision.ops import batched_nms, nms
 
 SCALE_CLAMP = math.log(1000.0 / 16)
 """Largest dw and dh, so that exp() stays finite."""
-_AT_ONCE = 25_000
-"""Boxes that one suppression on a card takes: it keeps a bit for each pair, here 78 MB."""
+MAX_NMS_BOXES = 25_000
+"""Boxes that one suppression on a GPU takes: it keeps a bit for each pair, here 78 MB."""
 
 
 def encode(boxes: Tensor, targets: Tensor, weights: Sequence[float]) -> Tensor:
@@ -92,12 +92,12 @@ def nms_by_page(
             the level.
 
     Returns:
-        For each page the kept indices into N, by falling score. A card is waited for twice.
+        For each page the kept indices into N, by falling score. A GPU is waited for twice.
     """
     groups = group.max() + 1 if group.numel() else 1
     group = batch_index * groups + group
     if boxes.device.type == "cuda":
-        keep = _suppress_on_card(boxes, scores, batch_index, group, num_pages, iou_threshold)
+        keep = _suppress_on_gpu(boxes, scores, batch_index, group, num_pages, iou_threshold)
     else:
         keep = batched_nms(boxes, scores, group, iou_threshold)  # by falling score
     order = torch.argsort(batch_index[keep], stable=True)
@@ -111,7 +111,7 @@ def page_counts(batch_index: Tensor, num_pages: int) -> list[int]:
     return (batch_index == pages.unsqueeze(1)).sum(1).tolist()
 
 
-def _suppress_on_card(
+def _suppress_on_gpu(
     boxes: Tensor,
     scores: Tensor,
     batch_index: Tensor,
@@ -119,7 +119,7 @@ def _suppress_on_card(
     num_pages: int,
     iou_threshold: float,
 ) -> Tensor:
-    """As `batched_nms`, which from 25 000 boxes on waits for a card once a group: here once for
+    """As `batched_nms`, which from 25 000 boxes on waits for a GPU once a group: here once for
     some pages together. Groups are kept apart by moving them, in float64, where that is exact
     enough.
 
@@ -128,11 +128,11 @@ def _suppress_on_card(
     """
     extent = boxes.double().max() + 1 if len(boxes) else 1.0
     apart = boxes.double() + (group.double() * extent).unsqueeze(1)
-    if len(boxes) <= _AT_ONCE:
+    if len(boxes) <= MAX_NMS_BOXES:
         return nms(apart, scores.double(), iou_threshold)
     kept, first, last = [], 0, 0
-    for count in [*page_counts(batch_index, num_pages), _AT_ONCE + 1]:
-        if last + count - first > _AT_ONCE and last > first:
+    for count in [*page_counts(batch_index, num_pages), MAX_NMS_BOXES + 1]:
+        if last + count - first > MAX_NMS_BOXES and last > first:
             part = slice(first, last)
             kept.append(nms(apart[part], scores[part].double(), iou_threshold) + first)
             first = last
@@ -153,7 +153,7 @@ def smooth_l1_loss(pred: Tensor, target: Tensor, beta: float) -> Tensor:
 def iou_loss(boxes: Tensor, targets: Tensor, kind: str, eps: float = 1e-7) -> Tensor:
     """1 - IoU and what a kind adds, of N×4 and N×4, row by row: N.
 
-    `torchvision.ops` has the same losses; they pick rows by masks, which makes a card wait some
+    `torchvision.ops` has the same losses; they pick rows by masks, which makes a GPU wait some
     twenty times a step.
 
     Args:

@@ -18,6 +18,7 @@ from torchvision.ops import box_iou
 
 from lmv3det.model import boxes as box_ops
 from lmv3det.model.matcher import match, sample
+from lmv3det.model.precision import at_least_float32
 from lmv3det.model.roi_pool import ROIPooler
 from lmv3det.structures import Detections, Target
 
@@ -70,7 +71,7 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 @dataclass
-class Regions:
+class Proposals:
     """The regions of all pages, joined: boxes N×4, the page of each (N int64), and in training
     the class of each (N int64, C for background), the matched ground truth's box (N×4) and its
     number among the ground truths of all pages (N int64)."""
@@ -81,8 +82,8 @@ class Regions:
     gt_boxes: Tensor | None = None
     gt_index: Tensor | None = None
 
-    def __getitem__(self, index: Tensor) -> Regions:
-        return Regions(
+    def __getitem__(self, index: Tensor) -> Proposals:
+        return Proposals(
             self.boxes[index],
             self.batch_index[index],
             None if self.classes is None else self.classes[index],
@@ -95,7 +96,7 @@ class Regions:
 class StageOutput:
     """A stage's regions, logits N×(C+1), deltas N×4 and features N×F."""
 
-    regions: Regions
+    regions: Proposals
     logits: Tensor
     deltas: Tensor
     features: Tensor
@@ -158,7 +159,7 @@ class CascadeHeads(nn.Module):
         image_sizes: Sequence[tuple[int, int]],
         targets: Sequence[Target],
         text_maps: Sequence[Tensor] | None = None,
-    ) -> tuple[Regions, dict[str, Tensor]]:
+    ) -> tuple[Proposals, dict[str, Tensor]]:
         """Losses of every stage, and the regions sampled for the first one (for the mask head)."""
         with torch.no_grad():
             regions = self.sample(proposals, targets)
@@ -208,7 +209,8 @@ class CascadeHeads(nn.Module):
     def class_scores(self, logits: Sequence[Tensor]) -> Tensor:
         """Probabilities N×(C+1) from the logits N×(C+1) of all stages: their mean, in the classes
         that `fold_into` chose."""
-        scores = torch.stack([_wide(of_stage).softmax(-1) for of_stage in logits]).mean(0)
+        every = [at_least_float32(of_stage).softmax(-1) for of_stage in logits]
+        scores = torch.stack(every).mean(0)
         if self.folding is None:
             return scores
         with torch.autocast(scores.device.type, enabled=False):  # a product, kept in float32
@@ -230,7 +232,7 @@ class CascadeHeads(nn.Module):
     def stages(
         self,
         pyramid: Sequence[Tensor],
-        regions: Regions,
+        regions: Proposals,
         image_sizes: Sequence[tuple[int, int]],
         targets: Sequence[Target] | None,
         text_maps: Sequence[Tensor] | None,
@@ -239,14 +241,16 @@ class CascadeHeads(nn.Module):
         scale = 1 / len(self.heads)  # of each stage's gradient in the maps that all share
         # Widened once, not in every stage's pooling.
         dtype = pyramid[0].dtype
-        pyramid = [_wide(features) for features in pyramid]
-        scaled = [_ScaleGradient.apply(_wide(text_map), scale) for text_map in text_maps or []]
+        pyramid = [at_least_float32(features) for features in pyramid]
+        scaled = [
+            _ScaleGradient.apply(at_least_float32(text_map), scale) for text_map in text_maps or []
+        ]
         stage: StageOutput | None = None
         for number, (head, predictor) in enumerate(zip(self.heads, self.predictors, strict=True)):
             if stage is not None:
                 with torch.no_grad():
                     boxes = self.refine(stage, self.box_weights[number - 1], image_sizes)
-                    regions = Regions(boxes, regions.batch_index)
+                    regions = Proposals(boxes, regions.batch_index)
                     if targets is not None:
                         regions, counts = _without_empty(regions, len(targets))
                         regions = self.label(regions, counts, targets, self.iou_thresholds[number])
@@ -272,7 +276,7 @@ class CascadeHeads(nn.Module):
         sizes = torch.tensor(image_sizes).to(boxes.device, non_blocking=True)  # B×2
         return box_ops.clip(moved, sizes[stage.regions.batch_index])
 
-    def sample(self, proposals: Sequence[Tensor], targets: Sequence[Target]) -> Regions:
+    def sample(self, proposals: Sequence[Tensor], targets: Sequence[Target]) -> Proposals:
         """The regions of the first stage: proposals and ground truth, matched, then sampled."""
         with_truth = [
             torch.cat([boxes, target.boxes.to(boxes.dtype)])
@@ -295,8 +299,8 @@ class CascadeHeads(nn.Module):
         return regions[number.take_along_dim(index, dim=1)[drawn]]
 
     def label(
-        self, regions: Regions, counts: Sequence[int], targets: Sequence[Target], iou: float
-    ) -> Regions:
+        self, regions: Proposals, counts: Sequence[int], targets: Sequence[Target], iou: float
+    ) -> Proposals:
         """Match the regions with the ground truth of their page, page by page: the overlap of all
         regions with all ground truths would grow with the square of the batch.
 
@@ -319,15 +323,15 @@ class CascadeHeads(nn.Module):
                 gt_boxes[page] = truth[index]
                 gt_index[page] = first + index
             row, first = row + count, first + len(truth)
-        return Regions(boxes, batch_index, classes, gt_boxes, gt_index)
+        return Proposals(boxes, batch_index, classes, gt_boxes, gt_index)
 
     def stage_losses(self, stage: StageOutput, weights: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy of all regions; regression of the foreground over their number.
 
-        The background regresses a box onto itself and weighs 0: to pick the foreground, a card
+        The background regresses a box onto itself and weighs 0: to pick the foreground, a GPU
         would have to be waited for.
         """
-        regions, logits = stage.regions, _wide(stage.logits)
+        regions, logits = stage.regions, at_least_float32(stage.logits)
         assert regions.classes is not None and regions.gt_boxes is not None
         if not len(regions.boxes):
             return logits.sum() * 0, stage.deltas.sum() * 0
@@ -345,26 +349,21 @@ class CascadeHeads(nn.Module):
         return loss_cls, (loss_box * foreground).sum() / len(regions.boxes)
 
 
-def _join(boxes: Sequence[Tensor]) -> Regions:
+def _join(boxes: Sequence[Tensor]) -> Proposals:
     batch_index = torch.cat(
         [torch.full_like(b[:, 0], n, dtype=torch.int64) for n, b in enumerate(boxes)]
     )
-    return Regions(torch.cat(list(boxes)), batch_index)
+    return Proposals(torch.cat(list(boxes)), batch_index)
 
 
-def _without_empty(regions: Regions, num_pages: int) -> tuple[Regions, list[int]]:
-    """The regions whose boxes are not empty, and how many each page has. A card is waited for
+def _without_empty(regions: Proposals, num_pages: int) -> tuple[Proposals, list[int]]:
+    """The regions whose boxes are not empty, and how many each page has. A GPU is waited for
     once."""
     kept = box_ops.not_empty(regions.boxes)
     # Empty ones are counted as of a page more.
     counts = box_ops.page_counts(torch.where(kept, regions.batch_index, num_pages), num_pages)
     order = torch.argsort((~kept).to(torch.int8), stable=True)
     return regions[order[: sum(counts)]], counts
-
-
-def _wide(x: Tensor) -> Tensor:
-    """At least float32, for softmax and losses under autocast."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def select_detections(

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
+from lmv3det.model.precision import at_least_float32
 from lmv3det.model.roi_pool import ROIPooler
 from lmv3det.structures import Polygons
 
@@ -71,7 +72,7 @@ class MaskHead(nn.Module):
             return logits.sum() * 0
         logits = logits[torch.arange(len(classes), device=classes.device), classes]  # N×M×M
         truth = rasterise(outlines, boxes.detach().cpu().double().numpy(), logits.shape[-1])
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        wide = at_least_float32(logits)
         target = torch.from_numpy(truth).to(wide.device, wide.dtype, non_blocking=True)
         return F.binary_cross_entropy_with_logits(wide, target)
 
@@ -82,7 +83,7 @@ class MaskHead(nn.Module):
         """Mask probabilities N×M×M of each region's own class, at least float32."""
         logits = self(pyramid, boxes, batch_index)
         own = logits[torch.arange(len(classes), device=classes.device), classes]
-        return own.to(torch.promote_types(own.dtype, torch.float32)).sigmoid()
+        return at_least_float32(own).sigmoid()
 
 
 def rasterise(outlines: Sequence[Polygons], boxes: np.ndarray, size: int) -> np.ndarray:

@@ -63,11 +63,11 @@ class RelationModule(nn.Module):
         )
         padded = x.new_zeros(len(image_sizes), int(count.max()), x.shape[1])  # B×M×E
         padded[batch_index, rank] = x
-        padding = torch.arange(padded.shape[1], device=batch_index.device) >= count.unsqueeze(
-            1
-        )  # B×M
+        key_padding_mask = torch.arange(
+            padded.shape[1], device=batch_index.device
+        ) >= count.unsqueeze(1)  # B×M
         for layer in self.layers:
-            padded = layer(padded, src_key_padding_mask=padding)
+            padded = layer(padded, src_key_padding_mask=key_padding_mask)
         refined = padded[batch_index, rank]  # N×E
         return replace(
             stage,

@@ -220,7 +220,7 @@ def announce(engine: Engine, paths: Iterable[Path]) -> None:
         which, name = "pages without a text layer", engine.name
         if not all(is_pdf(path) for path in paths):
             engine.other()
-    log.info("%s are read by OCR (%s), which takes about 10 s a page on a CPU", which, name)
+    log.info("%s are read by OCR (%s), which takes 20 to 35 s of a CPU core a page", which, name)
 
 
 def accepts(name: str, option: str) -> bool:

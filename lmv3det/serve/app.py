@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
-import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from html import escape
-from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from lmv3det import __version__
 from lmv3det.data.images import PDF_DPI
+from lmv3det.files import scratch_folder
 from lmv3det.inference.detector import Detector
-from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.formats.roles import role
 from lmv3det.serve.assets import FILES, docs_page, read_asset
 from lmv3det.serve.guard import Guard
 from lmv3det.serve.limits import CLOSE, Limits, Refusal
 from lmv3det.serve.linger import LingeringResponse
 from lmv3det.serve.metrics import Metrics
-from lmv3det.serve.openapi import CONVERT, DESCRIPTION, DETECT
-from lmv3det.serve.output import Output, json_output, write_format
-from lmv3det.serve.schema import ClassInfo, ConvertFormat, Found, Health, ModelInfo, Options, Shown
-from lmv3det.serve.uploads import Upload, read_body, receive, shown_name
+from lmv3det.serve.openapi import CONVERT, DESCRIPTION, DETECT, add_schemas
+from lmv3det.serve.output import Output, json_output
+from lmv3det.serve.schema import (
+    ClassInfo,
+    ConvertFormat,
+    Found,
+    Health,
+    ModelInfo,
+    Options,
+    first_error,
+)
+from lmv3det.serve.uploads import Upload, receive, receive_body, shown_name
 from lmv3det.serve.visit import Places, Visit
 from lmv3det.serve.work import MODEL_FAILED, Work
 from lmv3det.visualization.regions import color
+
+LATE = 30
+"""Seconds after which a request that is past its time, or a page at the model, is stuck."""
 
 
 def create_app(
     detector: Detector,
     limits: Limits | None = None,
     *,
-    model: str = "the packed model",
+    model: str = "the bundled model",
     ocr: Any = None,
     ocr_options: dict[str, Any] | None = None,
     batch_size: int | None = None,
@@ -71,8 +78,8 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with tempfile.TemporaryDirectory(prefix="lmv3det-serve-") as folder:
-            app.state.folder = Path(folder)
+        with scratch_folder("serve") as folder:
+            app.state.folder = folder
             work.start()
             try:
                 yield
@@ -104,6 +111,8 @@ def create_app(
         max_seconds=limits.seconds,
     )
     app.include_router(api)
+    described = app.openapi
+    app.openapi = lambda: add_schemas(described())  # type: ignore[method-assign]
     _add_pages(app)
     _add_errors(app)
     paths = {*app.openapi()["paths"], *FILES, "/docs", "/openapi.json"}
@@ -131,8 +140,8 @@ async def detect(request: Request, visit: Taken, options: Annotated[Options, Que
     PDF), or the body itself. Pages that cannot be read have `error` in the place of their regions.
     """
     work: Work = request.app.state.work
-    upload = await visit.wait(receive(request, visit.folder, work.limits.file_bytes))
-    visit.watch()
+    upload = await visit.wait(receive(request, visit.folder, work.limits))
+    visit.arrived()
     out = visit.folder / "out"
     out.mkdir()
     if options.format == "jsonl":
@@ -148,9 +157,7 @@ async def detect(request: Request, visit: Taken, options: Annotated[Options, Que
         output = json_output({"file": upload.name, "pages": pages})
     else:
         output = await visit.wait(
-            asyncio.to_thread(
-                write_format, options.format, done, work.detector.names, out, options.archive
-            )
+            work.readers.write(options.format, done, work.detector.names, out, options.archive)
         )
     return _answer(output, upload.name)
 
@@ -167,20 +174,12 @@ async def convert(
     region goes into Markdown and HTML.
     """
     work: Work = request.app.state.work
-    body = await visit.wait(read_body(request, work.limits.file_bytes))
-    visit.watch()
-    try:
-        shown = await asyncio.to_thread(Shown.model_validate_json, body)
-    except ValidationError as error:
-        raise Refusal(422, first_error(error.errors())) from None
-    shown_pages = [page.model_dump(exclude_none=True) for page in shown.pages]
-    pages = cast("list[PageEntry]", shown_pages)
-    seen = (region["category"] for page in pages for region in page["detections"])
-    names = list(dict.fromkeys([*work.detector.names, *seen]))
+    body = await visit.wait(receive_body(request, visit.folder, work.limits))
+    visit.arrived()
     out = visit.folder / "out"
     out.mkdir()
-    output = await visit.wait(asyncio.to_thread(write_format, format, pages, names, out, False))
-    return _answer(output, shown_name(shown.file))
+    file, output = await visit.wait(work.readers.shown(body, work.detector.names, format, out))
+    return _answer(output, shown_name(file))
 
 
 @api.get("/model", tags=["server"])
@@ -189,11 +188,23 @@ async def model(request: Request) -> ModelInfo:
     return request.app.state.info
 
 
-@api.get("/health", tags=["server"])
-async def health(request: Request) -> Health:
+@api.get("/health", tags=["server"], responses={503: {"model": Health, "description": "Stuck."}})
+async def health(request: Request, response: Response) -> Health:
     """Whether the server works, and how busy it is."""
-    places = request.app.state.places
-    return Health(status="ok", requests=places.taken, places=places.limits.requests)
+    places, work = request.app.state.places, request.app.state.work
+    oldest = max(places.oldest_seconds, work.batcher.busy_seconds)
+    status: Literal["ok", "busy", "stuck"] = "ok"
+    if not work.batcher.thread.is_alive() or oldest > places.limits.seconds + LATE:
+        status, response.status_code = "stuck", 503
+    elif len(places.running) >= places.limits.requests:
+        status = "busy"
+    return Health(
+        status=status,
+        requests=len(places.running),
+        places=places.limits.requests,
+        uploads=len(places.uploads),
+        oldest_seconds=round(oldest, 3),
+    )
 
 
 def _answer(output: Output, name: str) -> Response:
@@ -284,13 +295,6 @@ def _add_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, unknown)
     app.add_exception_handler(ClientDisconnect, hung_up)
     app.add_exception_handler(Exception, failed)
-
-
-def first_error(errors: Sequence[Any]) -> str:
-    """The first of pydantic's errors as a sentence that names the value."""
-    place = ".".join(str(part) for part in errors[0]["loc"] if part not in ("query", "body"))
-    message = " ".join(str(errors[0]["msg"]).split())
-    return f"{place}: {message}" if place else message
 
 
 def _as_sentence(text: str) -> str:

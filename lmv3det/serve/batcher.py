@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ class Batcher:
     ) -> None:
         self.detector, self.batch_size, self.told = detector, batch_size, told
         self.waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self.busy_since: float | None = None
         self.thread = threading.Thread(target=self._run, name="lmv3det-model", daemon=True)
         self.thread.start()
 
@@ -43,6 +45,12 @@ class Batcher:
         future: Future[PageDetections] = Future()
         self.waiting.put((sample, future))
         return future
+
+    @property
+    def busy_seconds(self) -> float:
+        """For which the model has been at its present pages; 0 where it has none."""
+        since = self.busy_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def close(self) -> None:
         """End the thread when what waits is done."""
@@ -74,6 +82,7 @@ class Batcher:
             futures[id(sample)].set_exception(error)
 
         samples = (sample for sample, _ in pages)
+        self.busy_since = time.monotonic()
         try:
             for sample, found in self.detector.stream(samples, self.batch_size, failed=failed):
                 futures[id(sample)].set_result(found)
@@ -81,3 +90,5 @@ class Batcher:
             for future in futures.values():
                 if not future.done():
                     future.set_exception(error)
+        finally:
+            self.busy_since = None

@@ -57,7 +57,7 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refused = self._refused(Headers(scope=scope))
+        refused = self._refused(scope["method"], Headers(scope=scope))
         if refused:
             app: ASGIApp = JSONResponse({"error": refused}, 403, {"Connection": "close"})
         else:
@@ -68,13 +68,19 @@ class Guard:
             self.metrics.requests.labels(path, str(status or 499)).inc()
             self.metrics.seconds.labels(path).observe(time.monotonic() - began)
 
-    def _refused(self, headers: Headers) -> str:
+    def _refused(self, method: str, headers: Headers) -> str:
         host = headers.get("host", "")
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         if self.hosts and name.casefold() not in self.hosts:
             return "This server answers under the names of this computer alone."
-        if headers.get("sec-fetch-site") == "cross-site" and (
-            headers.get("sec-fetch-mode") != "navigate"
-        ):
-            return "Pages of other sites may not use this server."
-        return ""
+        reads = method in ("GET", "HEAD")
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site is None:  # a browser of before 2023, which sends where a form comes from; or none
+            foreign = (
+                origin is not None and origin.partition("://")[2].casefold() != host.casefold()
+            )
+        else:
+            # `none`: somebody typed the address. Another port of this computer is `same-site`.
+            link = reads and headers.get("sec-fetch-mode") == "navigate"
+            foreign = site not in ("same-origin", "none") and not link
+        return "Pages of other sites may not use this server." if foreign else ""

@@ -19,6 +19,8 @@ class Limits:
         page_seconds: to read and draw a page, and to recognize its text.
         readers: processes that read files.
         reader_bytes: of memory that such a process may take (Linux).
+        upload_rate: least bytes a second of an upload, after `upload_grace`.
+        upload_grace: seconds in which an upload need not have reached that rate.
     """
 
     requests: int = 16
@@ -29,6 +31,18 @@ class Limits:
     page_seconds: float = 60
     readers: int = 2
     reader_bytes: int = 4 << 30
+    upload_rate: float = 20_000
+    upload_grace: float = 10
+
+    @property
+    def uploads(self) -> int:
+        """Uploads that may be under way at a time; they take no place of `requests`."""
+        return 4 * self.requests
+
+    @property
+    def client_uploads(self) -> int:
+        """Of these, of one client: three quarters, so that others get in beside it."""
+        return max(1, 3 * self.uploads // 4)
 
 
 class Refusal(Exception):

@@ -10,12 +10,19 @@ DESCRIPTION = (
     "Finds the regions of document pages: text, titles, figures, tables and so on. Nothing that is "
     "sent is kept: files are removed when the answer has been given."
 )
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
+REFERENCE = "#/components/schemas/{model}"
+_BINARY = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
 _FORM = {
     "type": "object",
+    "additionalProperties": False,
     "required": ["file"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "Image or PDF."},
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "minLength": 1,
+            "description": "Image or PDF.",
+        },
         "password": {"type": "string", "description": "Of an encrypted PDF."},
     },
 }
@@ -63,7 +70,17 @@ CONVERT: dict[str, Any] = {
     "openapi_extra": {
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": Shown.model_json_schema()}},
+            "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Shown")}}},
         }
     },
 }
+
+
+def add_schemas(api: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI file with the schemas that bodies refer to, which FastAPI does not see."""
+    schema = Shown.model_json_schema(ref_template=REFERENCE)
+    there = api.setdefault("components", {}).setdefault("schemas", {})
+    for name, one in schema.pop("$defs", {}).items():
+        there.setdefault(name, one)
+    there["Shown"] = schema
+    return api

@@ -15,23 +15,31 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
+from pydantic import ValidationError
 
 from lmv3det.data.images import count_pages, iter_pages
 from lmv3det.errors import InputError
 from lmv3det.inference.samples import make_sample
 from lmv3det.inference.text_source import PageText, page_text
 from lmv3det.serve.limits import Limits, Refusal
+from lmv3det.serve.output import Output, write_format
+from lmv3det.serve.schema import Shown, first_error
 from lmv3det.structures import Page, Sample
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from lmv3det.config import Config
+    from lmv3det.inference.entries import PageEntry
 
+WRITTEN = 50
+"""Documents that a process writes before a new one takes its place."""
+MAX_LINES = 20_000
+"""Text lines of a page; what has more is no page, and would hold the model."""
 PICTURE_SIDE = 1600
 """Pixels of the longer side of a page's picture."""
 TASKS = 500
@@ -77,6 +85,11 @@ class Readers:
             limits.readers, max_tasks=TASKS, context=context,
             initializer=_begin, initargs=(source, limits),
         )  # fmt: skip
+        # Formats are written apart, so that they and the reading do not wait for each other.
+        self.writers = ProcessPool(
+            limits.readers, max_tasks=WRITTEN, context=context,
+            initializer=_bound, initargs=(limits,),
+        )  # fmt: skip
 
     def start(self) -> None:
         """Start the processes, so that the first request does not wait for them."""
@@ -84,8 +97,9 @@ class Readers:
 
     def close(self) -> None:
         """End the processes."""
-        self.pool.stop()
-        self.pool.join()
+        for pool in (self.pool, self.writers):
+            pool.stop()
+            pool.join()
 
     async def count(self, path: Path, password: str | None) -> int:
         """Pages of a file.
@@ -105,17 +119,39 @@ class Readers:
         """
         return await self._call(_page, path, number, pages, password, picture)
 
-    async def _call(self, function: Any, *args: Any) -> Any:
-        """The result of a function in a reader. Cancelled, it is ended with its process."""
+    async def shown(self, path: Path, names: list[str], name: str, out: Path) -> tuple[str, Output]:
+        """Pages that a client sends, in another format: (name of their file, the output).
+
+        Raises:
+            Refusal: the body is not what it should be.
+        """
+        return await self._call(_shown, path, names, name, out, pool=self.writers)
+
+    async def write(
+        self, name: str, pages: list[PageEntry], names: list[str], out: Path, archive: bool
+    ) -> Output:
+        """Pages in a format, as `write_format` gives them.
+
+        Raises:
+            Refusal: they cannot be written in time.
+        """
+        return await self._call(_write, out, name, pages, names, archive, pool=self.writers)
+
+    async def _call(self, function: Any, *args: Any, pool: Any = None) -> Any:
+        """The result of a function in a process. Cancelled, it is ended with its process."""
         from pebble import ProcessExpired
 
-        future: Future = self.pool.schedule(function, args=args, timeout=self.limits.page_seconds)
+        pool = self.pool if pool is None else pool
+        future: Future = pool.schedule(function, args=args, timeout=self.limits.page_seconds)
         try:
             return await asyncio.wrap_future(future)
+        except Refusal:
+            raise
         except InputError as error:
             raise Refusal(422, _sentence(error, args[0])) from error
         except (TimeoutError, asyncio.TimeoutError) as error:
-            sentence = f"it takes longer than {self.limits.page_seconds:g} s to read"
+            work = "read" if pool is self.pool else "write"
+            sentence = f"it takes longer than {self.limits.page_seconds:g} s to {work}"
             raise Refusal(422, sentence) from error
         except (ProcessExpired, MemoryError) as error:
             raise Refusal(422, "it cannot be read: damaged, or made to use up memory") from error
@@ -138,16 +174,20 @@ _text: PageText | None
 
 def _begin(source: Source, limits: Limits) -> None:
     global _source, _text
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: what runs is finished
+    _bound(limits)
     os.environ["LMV3DET_MAX_PIXELS"] = str(limits.pixels)
     os.environ["LMV3DET_MAX_PAGES"] = str(limits.pages)
+    _source, _text = source, None
+    if source.uses_text:
+        _text = page_text(source.text, source.config, dpi=source.dpi)
+
+
+def _bound(limits: Limits) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: what runs is finished
     if sys.platform == "linux":
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (limits.reader_bytes, limits.reader_bytes))
-    _source, _text = source, None
-    if source.uses_text:
-        _text = page_text(source.text, source.config, dpi=source.dpi)
 
 
 def _ready() -> None:
@@ -166,7 +206,26 @@ def _page(
     text = _text
     if text is not None and password is not None:
         text = page_text(_source.text, _source.config, dpi=_source.dpi, password=password)
-    return make_sample(image, page, pages, text), _data_url(image) if picture else ""
+    sample = make_sample(image, page, pages, text)
+    if len(sample.lines) > MAX_LINES:
+        raise InputError(f"{path}: has {len(sample.lines)} lines of text; at most {MAX_LINES}")
+    return sample, _data_url(image) if picture else ""
+
+
+def _shown(path: Path, names: list[str], name: str, out: Path) -> tuple[str, Output]:
+    try:
+        shown = Shown.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(first_error(error.errors())) from None
+    dumped = [page.model_dump(exclude_none=True) for page in shown.pages]
+    pages = cast("list[PageEntry]", dumped)
+    seen = (region["category"] for page in pages for region in page["detections"])
+    names = list(dict.fromkeys([*names, *seen]))
+    return shown.file, write_format(name, pages, names, out, False)
+
+
+def _write(out: Path, name: str, pages: list[PageEntry], names: list[str], archive: bool) -> Output:
+    return write_format(name, pages, names, out, archive)
 
 
 def _data_url(image: np.ndarray) -> str:

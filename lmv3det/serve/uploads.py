@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from lmv3det.errors import printable
-from lmv3det.serve.limits import CLOSE, Refusal
+from lmv3det.serve.limits import CLOSE, Limits, Refusal
 
 PDF_HEAD = 1024
 """Bytes in which a PDF says that it is one."""
@@ -42,23 +44,24 @@ def shown_name(name: str | None) -> str:
     return printable(last.encode(errors="replace").decode()[:NAME_LENGTH]) or "upload"
 
 
-async def receive(request: Request, folder: Path, max_bytes: int) -> Upload:
+async def receive(request: Request, folder: Path, limits: Limits) -> Upload:
     """Store the file of a request: `file` of a multipart form, or the body itself.
 
     Args:
         request: whose body has not been read.
         folder: to store it in.
-        max_bytes: of the file.
+        limits: of the file, and of how slowly it may come.
 
     Raises:
-        Refusal: too large, empty, or no file.
+        Refusal: too large, too slow, empty, or no file.
     """
+    max_bytes = limits.file_bytes
     multipart = request.headers.get("content-type", "").startswith("multipart/form-data")
     most = max_bytes + (FORM_BYTES if multipart else 0)
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise _too_large(max_bytes)
-    body = _limited(request, most, max_bytes)
+    body = _limited(request, most, limits)
     stored = folder / "stored"
     name, password = None, None
     if multipart:
@@ -78,16 +81,20 @@ async def receive(request: Request, folder: Path, max_bytes: int) -> Upload:
     return Upload(stored.rename(path), shown_name(name), password)
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The body of a request.
+async def receive_body(request: Request, folder: Path, limits: Limits) -> Path:
+    """Store the body of a request.
 
     Raises:
-        Refusal: too large.
+        Refusal: too large, or too slow.
     """
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > max_bytes:
-        raise _too_large(max_bytes)
-    return b"".join([chunk async for chunk in _limited(request, max_bytes, max_bytes)])
+    if length.isdecimal() and int(length) > limits.file_bytes:
+        raise _too_large(limits.file_bytes)
+    path = folder / "body"
+    with open(path, "wb") as stream:
+        async for chunk in _limited(request, limits.file_bytes, limits):
+            await run_in_threadpool(stream.write, chunk)
+    return path
 
 
 async def _store_form(
@@ -100,6 +107,8 @@ async def _store_form(
         sentence = "The form cannot be read: send one file, in the field `file`."
         raise Refusal(400, sentence, CLOSE) from error
     try:
+        if not {*form} <= {"file", "password"}:
+            raise Refusal(400, "The form has other fields than `file` and `password`.")
         file, secret = form.get("file"), form.get("password")
         if not isinstance(file, UploadFile):
             raise Refusal(400, "There is no file: send one in the field `file`.")
@@ -111,13 +120,24 @@ async def _store_form(
         await form.close()
 
 
-async def _limited(request: Request, most: int, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body, refused as soon as it is too long: its length may not be told before."""
-    size = 0
-    async for chunk in request.stream():
+async def _limited(request: Request, most: int, limits: Limits) -> AsyncGenerator[bytes, None]:
+    """The body, refused as soon as it is too long, because its length may not be told before, or
+    comes too slowly."""
+    size, began = 0, time.monotonic()
+    chunks = request.stream()
+    while True:
+        due = began + limits.upload_grace + size / limits.upload_rate
+        try:
+            chunk = await asyncio.wait_for(anext(chunks), due - time.monotonic())
+        except StopAsyncIteration:
+            return
+        except (TimeoutError, asyncio.TimeoutError):
+            raise Refusal(
+                408, f"The upload is slower than {limits.upload_rate / 1000:g} kB/s.", CLOSE
+            ) from None
         size += len(chunk)
         if size > most:
-            raise _too_large(max_bytes)
+            raise _too_large(limits.file_bytes)
         yield chunk
 
 

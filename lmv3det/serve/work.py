@@ -38,7 +38,7 @@ class Work:
     Args:
         detector: predicts.
         limits: of files, time and memory.
-        metrics: are told of the pages.
+        metrics: count the pages.
         ocr: a source of text as in `Detector.predict`, but no folder.
         ocr_options: of the engine that `ocr` names.
         batch_size: pages a batch; None takes the config's.

@@ -77,7 +77,7 @@ class PageTokenizer:
 
     Every kept token takes the box of its line; no special tokens are added. Each line is
     tokenised as the start of a word (byte-level BPE gets a leading space), as LayoutLMv3's own
-    tokenizer does. The tokenizer is loaded when first needed, once in each process; an encoder
+    tokenizer does. The tokenizer is loaded when first needed, once in each process; a tokenizer
     can be pickled to worker processes.
 
     Args:
@@ -128,13 +128,13 @@ class PageTokenizer:
     def from_files(
         cls, files: Mapping[str, torch.Tensor | np.ndarray], **options: Any
     ) -> PageTokenizer:
-        """An encoder from the tokenizer files of a checkpoint (uint8), see `files`.
+        """A tokenizer from the tokenizer files of a checkpoint (uint8), see `files`.
 
         Raises:
             InputError: names or contents that are no tokenizer's.
         """
-        encoder = cls("the checkpoint's tokenizer", **options)
-        encoder._files = {}
+        page_tokenizer = cls("the checkpoint's tokenizer", **options)
+        page_tokenizer._files = {}
         for name, content in files.items():
             plain = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", name)
             known = isinstance(content, np.ndarray) or hasattr(content, "detach")
@@ -144,8 +144,8 @@ class PageTokenizer:
                     f"checkpoint: tokenizer file {name!r} is not a plain file name with bytes; "
                     "the checkpoint is damaged or not ours"
                 )
-            encoder._files[name] = values.tobytes()
-        return encoder
+            page_tokenizer._files[name] = values.tobytes()
+        return page_tokenizer
 
     def files(self) -> dict[str, torch.Tensor]:
         """The tokenizer's files by name, uint8: what a checkpoint keeps, and `from_files` reads."""
@@ -332,7 +332,7 @@ class _Tokenizer:
 
 
 def build_page_tokenizer(config: Config) -> PageTokenizer | None:
-    """The encoder that a config asks for, its tokenizer loaded and checked; None without text.
+    """The page tokenizer that a config asks for, loaded and checked; None without text.
 
     Raises:
         InputError: no tokenizer is named, it cannot be loaded, or it does not fit the encoder's
@@ -346,9 +346,9 @@ def build_page_tokenizer(config: Config) -> PageTokenizer | None:
             f"text.tokenizer is not set, but text.selection is {text.selection!r}: give a "
             f"tokenizer's folder, or {TRAIN}"
         )
-    encoder = PageTokenizer(text.tokenizer, **text_options(config))
-    check_page_tokenizer(encoder, config)
-    return encoder
+    page_tokenizer = PageTokenizer(text.tokenizer, **text_options(config))
+    check_page_tokenizer(page_tokenizer, config)
+    return page_tokenizer
 
 
 def text_options(config: Config) -> dict[str, Any]:
@@ -358,25 +358,25 @@ def text_options(config: Config) -> dict[str, Any]:
     return {name: getattr(config.text, name) for name in names}
 
 
-def check_page_tokenizer(encoder: PageTokenizer, config: Config) -> None:
+def check_page_tokenizer(page_tokenizer: PageTokenizer, config: Config) -> None:
     """Raise `InputError` where the tokenizer's ids do not fit the backbone's word table."""
-    backbone = config.backbone
-    if encoder.vocab_size > backbone.vocab_size:
+    own, backbone = page_tokenizer, config.backbone
+    if own.vocab_size > backbone.vocab_size:
         raise InputError(
-            f"text.tokenizer: {encoder.tokenizer} has {encoder.vocab_size} entries, but "
+            f"text.tokenizer: {own.tokenizer} has {own.vocab_size} entries, but "
             f"backbone.vocab_size is {backbone.vocab_size}: set "
-            f"backbone.vocab_size={encoder.vocab_size}, or give the tokenizer that belongs to "
+            f"backbone.vocab_size={own.vocab_size}, or give the tokenizer that belongs to "
             "model.weights"
         )
-    if encoder.unknown_words and encoder.unk_token_id is None:
+    if own.unknown_words and own.unk_token_id is None:
         raise InputError(
-            f"text.unknown_words is set, but {encoder.tokenizer} has no unknown token: give "
+            f"text.unknown_words is set, but {own.tokenizer} has no unknown token: give "
             "another text.tokenizer, or set text.unknown_words=false"
         )
-    if encoder.pad_token_id != backbone.pad_token_id:
+    if own.pad_token_id != backbone.pad_token_id:
         raise InputError(
-            f"text.tokenizer: {encoder.tokenizer} pads with id {encoder.pad_token_id}, but "
+            f"text.tokenizer: {own.tokenizer} pads with id {own.pad_token_id}, but "
             f"backbone.pad_token_id is {backbone.pad_token_id}: set "
-            f"backbone.pad_token_id={encoder.pad_token_id}, or give the tokenizer that belongs to "
+            f"backbone.pad_token_id={own.pad_token_id}, or give the tokenizer that belongs to "
             "model.weights"
         )

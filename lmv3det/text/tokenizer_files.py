@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +78,22 @@ def _id(tokenizer: Tokenizer, token: Any) -> int | None:
     return tokenizer.token_to_id(content) if isinstance(content, str) else None
 
 
+def hub_answers(seconds: float = 5.0) -> bool:
+    """Whether the Hugging Face hub can be reached. Without a network its client tries again and
+    again for more than a minute, with a warning each time; behind a proxy it is left to try."""
+    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    from huggingface_hub import constants
+
+    parts = urllib.parse.urlsplit(constants.ENDPOINT)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), seconds).close()
+    except OSError:
+        return False
+    return True
+
+
 def load_tokenizer(name: str, shown: str, of_checkpoint: bool = False) -> Any:
     """The tokenizer of a folder, or of `hub:owner/name`.
 
@@ -115,7 +134,7 @@ def load_tokenizer(name: str, shown: str, of_checkpoint: bool = False) -> Any:
             ) from None
 
         return AutoTokenizer.from_pretrained(
-            where, local_files_only=not on_hub, trust_remote_code=False
+            where, local_files_only=not (on_hub and hub_answers()), trust_remote_code=False
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from lmv3det.classes import FOLDINGS
 from lmv3det.errors import InputError
-from lmv3det.files import LOCK, lock_folder, read_json, remove_temporary, write_bytes
+from lmv3det.files import LOCK, atomic_write, lock_folder, read_json, remove_temporary
 from pagegen.annotations import read_record, write_annotations
 from pagegen.html.browser import Browser, require
 from pagegen.html.content.cache import cache_folder
@@ -140,7 +140,7 @@ def _claim(out: Path, settings: Settings) -> None:
             raise InputError(f"{out}: holds other files; name an empty or a new folder")
         for name in FOLDERS:
             (out / name).mkdir(exist_ok=True)
-        write_bytes(file, json.dumps(wanted, indent=1).encode())
+        atomic_write(file, json.dumps(wanted, indent=1).encode())
         return
     old = read_json(file)
     for key, value in wanted.items():
@@ -248,12 +248,12 @@ class Maker:
             image.save(buffer, "JPEG", quality=s.jpeg)
         name = f"{stem(index)}.{'png' if s.jpeg is None else 'jpg'}"
         out = self.job.out
-        write_bytes(out / "images" / name, buffer.getvalue())
+        atomic_write(out / "images" / name, buffer.getvalue())
         written = ocr_json(lines, width, height, (f"images/{name}", buffer.getvalue()))
-        write_bytes(out / "OCR" / f"{stem(index)}.json", written.encode())
+        atomic_write(out / "OCR" / f"{stem(index)}.json", written.encode())
         record = {"file_name": name, "width": width, "height": height, "language": language,
                   "kind": kind, "regions": records}  # fmt: skip
-        write_bytes(out / ".pages" / f"{stem(index)}.json", json.dumps(record).encode())
+        atomic_write(out / ".pages" / f"{stem(index)}.json", json.dumps(record).encode())
 
 
 def crowded(regions: list[Region], height: int) -> bool:

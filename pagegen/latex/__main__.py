@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from lmv3det.classes import FOLDINGS
 from lmv3det.errors import InputError
-from lmv3det.files import write_bytes
+from lmv3det.files import atomic_write
 from pagegen.annotations import write_annotations
 from pagegen.latex.journals import CLASSES
 from pagegen.latex.macros import DEBIAN, FILES
@@ -72,7 +72,7 @@ def generate(
             if len(found) >= listed + STEP:
                 listed = len(found)
                 write_annotations(path, found, classes)
-    write_bytes(out / "faults.txt", "".join(f"{fault}\n" for fault in faults).encode())
+    atomic_write(out / "faults.txt", "".join(f"{fault}\n" for fault in faults).encode())
     write_annotations(path, found[:pages], classes)
     return path
 
@@ -102,7 +102,7 @@ def _claim(job: Job) -> None:
             raise InputError(f"{job.out}: holds other files; name an empty or a new folder")
         for name in ("images", "OCR", ".documents", ".pictures"):
             (job.out / name).mkdir(parents=True, exist_ok=True)
-        write_bytes(file, json.dumps(settings).encode())
+        atomic_write(file, json.dumps(settings).encode())
         return
     try:
         same = json.loads(file.read_text("utf-8")) == settings

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmv3det.files import write_bytes
+from lmv3det.files import atomic_write
 from pagegen.degrade import move_boxes, scan
 from pagegen.latex.body import Body
 from pagegen.latex.document import Document
@@ -113,7 +113,7 @@ def make_document(job: Job, number: int) -> None:
         except Failed as error:
             faults.append(f"document: {error}")
     record = {"class": document.kind, "pages": pages, "faults": faults}
-    write_bytes(job.record(number), json.dumps(record).encode())
+    atomic_write(job.record(number), json.dumps(record).encode())
 
 
 def _make_pages(
@@ -163,10 +163,10 @@ def _make_pages(
             name = f"d{number:06d}_{index + 1:02d}"
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=dice.choice([75, 85, 90, 95]))
-            write_bytes(job.out / "images" / f"{name}.jpg", buffer.getvalue())
+            atomic_write(job.out / "images" / f"{name}.jpg", buffer.getvalue())
             source = (f"images/{name}.jpg", buffer.getvalue())
             written = ocr_json(lines, *size, source).encode("utf-8")
-            write_bytes(job.out / "OCR" / f"{name}.json", written)
+            atomic_write(job.out / "OCR" / f"{name}.json", written)
             pages.append(
                 {
                     "file_name": f"{name}.jpg",

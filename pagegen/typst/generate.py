@@ -12,7 +12,7 @@ from typing import Literal
 
 from lmv3det.classes import FOLDINGS
 from lmv3det.errors import InputError
-from lmv3det.files import LOCK, lock_folder, read_json, remove_temporary, write_bytes
+from lmv3det.files import LOCK, atomic_write, lock_folder, read_json, remove_temporary
 from pagegen.annotations import read_record, write_annotations
 from pagegen.typst.maker import (
     TALL,
@@ -163,7 +163,7 @@ def _claim(out: Path, settings: Settings) -> None:
             )
         for name in FOLDERS:
             (out / name).mkdir(exist_ok=True)
-        write_bytes(file, json.dumps(asdict(settings), indent=1).encode())
+        atomic_write(file, json.dumps(asdict(settings), indent=1).encode())
         return
     try:
         old = read_json(file)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmv3det.errors import InputError, install_extra
-from lmv3det.files import write_bytes
+from lmv3det.files import atomic_write
 from pagegen.ocr import Box, as_engines_do, misread, ocr_json, whole_pixels
 
 if TYPE_CHECKING:
@@ -216,10 +216,10 @@ class Maker:
         else:
             image.save(buffer, "PNG", compress_level=3)
         out, name = self.job.out, stem(index)
-        write_bytes(out / "images" / f"{name}.{ending}", buffer.getvalue())
+        atomic_write(out / "images" / f"{name}.{ending}", buffer.getvalue())
         source = (f"images/{name}.{ending}", buffer.getvalue())
         written = ocr_json(lines, width, height, source)
-        write_bytes(out / "OCR" / f"{name}.json", written.encode("utf-8"))
+        atomic_write(out / "OCR" / f"{name}.json", written.encode("utf-8"))
         record = {
             "file_name": f"{name}.{ending}",
             "width": width,
@@ -228,7 +228,7 @@ class Maker:
             "columns": page.style.columns,
             "regions": records,
         }
-        write_bytes(out / ".pages" / f"{name}.json", json.dumps(record).encode())
+        atomic_write(out / ".pages" / f"{name}.json", json.dumps(record).encode())
 
 
 def crowded(truth: Truth) -> bool:

@@ -22,6 +22,8 @@ from lmv3det.ablation.table import (
     Spread,
     check_comparable,
     difference,
+    keep_peers,
+    kept_peers,
     peer_row,
     rows_of,
     table,
@@ -328,6 +330,12 @@ def test_a_perfect_peer_has_100(pages: Path, tmp_path: Path) -> None:
     assert difference(row, reference).mean == pytest.approx(65)
     other = split_pages(data, 0.4, 1, tmp_path / "t")
     assert list(peer_row("yolo", results, {0: split, 1: other}).runs) == [0, 1]
+    # Its row is in later tables, of the same pages only, unless it is scored anew.
+    keep_peers(tmp_path, [row], {0: split, 1: split})
+    run = {"seed": 0, "pages": split.pages}
+    assert kept_peers(tmp_path, [run], []) == [row] == kept_peers(tmp_path, [], [])
+    assert kept_peers(tmp_path, [run], [Row("yolo")]) == []
+    assert kept_peers(tmp_path, [run | {"pages": {"digest": "others"}}], []) == []
 
 
 def test_a_peer_that_misses_half_has_less(pages: Path, tmp_path: Path) -> None:

@@ -309,7 +309,7 @@ def test_the_command(corpus, options, tmp_path, capsys):
 
 @pytest.mark.parametrize(("ocr", "wanted"), [(None, "Hello page"), ("none", "")])
 def test_the_text_layer_of_a_pdf(tmp_path, monkeypatch, ocr, wanted):
-    """The packed model reads text; one region over the whole page is put in for what it finds."""
+    """The bundled model reads text; one region over the whole page is put in for what it finds."""
 
     def one_region(self, pages, selection, masks):
         ((sample, _),) = pages

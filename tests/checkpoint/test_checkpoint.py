@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import stat
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lmv3det.checkpoint.file import (
     save_checkpoint,
     write_torch,
 )
+from lmv3det.checkpoint.folder import save_tensors
 from lmv3det.errors import InputError
 from lmv3det.model.detector import build_detector
 
@@ -184,3 +186,13 @@ class TestOtherFiles:
         path = self.rewritten(tmp_path, config={"solver": {"stepz": 3}})
         with pytest.raises(InputError, match=r"a\.pth \(its config\): unknown.*solver\.steps"):
             load_checkpoint(path)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_tensors_are_as_readable_as_other_files(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        save_tensors({"a": torch.ones(3)}, tmp_path / "model.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.safetensors").stat().st_mode) == 0o666 & ~umask

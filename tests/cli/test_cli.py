@@ -231,3 +231,24 @@ def test_a_command_says_at_once_that_it_starts(monkeypatch, capsys):
     assert said == ["", "lmv3det predict: loading torch …\n"]
     assert cli.main(["predict", "--help"]) == 0 and cli.main(["predict", "--wrong", "x"]) == 2
     assert "loading" not in capsys.readouterr().err
+
+
+def test_train_takes_a_size(monkeypatch, tmp_path):
+    """`--size tiny`: the system of the config, with sizes, rates and budget for a CPU."""
+    import lmv3det.engine.run
+    from lmv3det.ablation.systems import read_systems, system_config
+    from lmv3det.cli import main
+
+    taken = []
+
+    def train(config, **options):
+        taken.append(config)
+        return tmp_path
+
+    monkeypatch.setattr(lmv3det.engine.run, "train", train)
+    words = ["train", "--config", "af2", "--size", "tiny", "solver.lr=1e-5", "output_dir=x"]
+    assert main(words) == 0
+    (system,) = read_systems(["af2"])
+    assert taken == [system_config(system, "tiny", ["solver.lr=1e-5", "output_dir=x"])]
+    assert taken[0].fusion.kind == "gated" and taken[0].backbone.hidden_size < 768
+    assert main(["train", "--config", "nothing_here", "--size", "tiny"]) == 1

@@ -500,7 +500,7 @@ class TestHostileText:
         assert "a.yaml: base is" in message(write(tmp_path / "a.yaml", f"base: {base}\n"))
 
 
-class TestPackedConfigs:
+class TestBundledConfigs:
     def test_by_name_from_any_folder(self, tmp_path: Path, monkeypatch) -> None:
         monkeypatch.chdir(tmp_path)
         assert load_config("af2") == load_config(CONFIGS[0].parent / "af2.yaml")

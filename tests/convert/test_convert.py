@@ -279,6 +279,10 @@ def test_the_hub_is_asked_only_by_its_prefix(monkeypatch):
             read_source(name)
     with pytest.raises(InputError, match="hub:microsoft/layoutlmv3-base fetches it"):
         read_source("microsoft/layoutlmv3-base")
+    config = config_of()
+    for name in ("layoutlmv3-base-chinese", "microsoft/layoutlmv3-base"):
+        with pytest.raises(InputError, match=rf"^model\.weights is {name}: .*hub:"):
+            load_initial_weights(build_detector(config), name, config)
     assert asked == []
 
 

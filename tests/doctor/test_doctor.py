@@ -40,7 +40,7 @@ def test_this_installation_works(capsys):
     device = choose_device("auto")
     words = describe(device, choose_precision("auto", device))
     assert any(line.startswith("ok      device") and words in line for line in lines)
-    assert "packed model     finds" in "\n".join(lines)
+    assert "bundled model     finds" in "\n".join(lines)
 
 
 def test_the_precision_asked_for_is_used():
@@ -54,7 +54,7 @@ def test_something_broken_is_one_line_with_its_fix_and_exit_1(capsys, monkeypatc
         yield
 
     monkeypatch.setattr(packages, "check_operators", missing)
-    for name in ("check_parity", "check_packed_model"):
+    for name in ("check_parity", "check_bundled_model"):
         monkeypatch.setattr(selftest, name, lambda *_: iter(()))
     assert main(["doctor"]) == 1
     broken = [x for x in capsys.readouterr().out.splitlines() if x.startswith("broken")]
@@ -215,7 +215,7 @@ def test_found_regions_are_counted():
 
 def test_a_model_that_finds_little_is_broken(monkeypatch):
     monkeypatch.setattr(selftest, "count_found", lambda truth, found: len(truth) // 2)
-    (finding,) = selftest.check_packed_model("cpu", "auto")
+    (finding,) = selftest.check_bundled_model("cpu", "auto")
     assert finding.state == "broken" and "finds" in finding.text
 
 

@@ -304,7 +304,7 @@ def test_batch_norm_on_a_cpu_is_not_synchronised_and_says_so(caplog):
     assert not caplog.text
 
 
-def test_batch_norm_on_cards_is_synchronised():
+def test_batch_norm_on_gpus_is_synchronised():
     world = World(0, 2, torch.device("cuda", 0))
     model = distributed.synchronise_batch_norm(torch.nn.Sequential(torch.nn.BatchNorm2d(2)), world)
     assert isinstance(model[0], torch.nn.SyncBatchNorm)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.card_checks import SMALL, make_batch
+from benchmarks.gpu_checks import SMALL, make_batch
 from lmv3det.config import SolverConfig, from_dict, merge
 from lmv3det.device import autocast
 from lmv3det.distributed import World

@@ -19,10 +19,10 @@ from lmv3det.engine.optim import (
     clip_gradients,
     fill_missing_gradients,
     load_optimizer_state,
+    lr_factor,
+    lr_scale,
     optimizer_state,
     parameter_groups,
-    rate_factor,
-    rate_scale,
     reach_all,
     set_rate,
 )
@@ -42,27 +42,27 @@ def test_rates_are_the_originals(name):
     with np.load(FIXTURE) as arrays:
         iterations, expected = arrays[f"lr.{name}.iter"], arrays[f"lr.{name}.lr"]
     solver = SolverConfig(**SOLVERS[name])  # type: ignore[arg-type]
-    got = [solver.lr * rate_factor(int(step), solver) for step in iterations]
+    got = [solver.lr * lr_factor(int(step), solver) for step in iterations]
     np.testing.assert_allclose(got, expected, rtol=1e-12, atol=0)
 
 
 def test_rates_by_hand():
     solver = SolverConfig(steps=100, warmup_steps=10, warmup_factor=0.1)
     end = 0.5 * (1 + math.cos(math.pi * 0.1))
-    assert rate_factor(0, solver) == 0.1
-    assert rate_factor(5, solver) == pytest.approx((0.1 + end) / 2, rel=1e-15)
-    assert rate_factor(10, solver) == end
-    assert rate_factor(50, solver) == pytest.approx(0.5, abs=1e-15)
-    assert rate_factor(100, solver) == 0
+    assert lr_factor(0, solver) == 0.1
+    assert lr_factor(5, solver) == pytest.approx((0.1 + end) / 2, rel=1e-15)
+    assert lr_factor(10, solver) == end
+    assert lr_factor(50, solver) == pytest.approx(0.5, abs=1e-15)
+    assert lr_factor(100, solver) == 0
     constant = SolverConfig(steps=100, warmup_steps=0, schedule="constant")
-    assert [rate_factor(step, constant) for step in (0, 50, 99)] == [1, 1, 1]
+    assert [lr_factor(step, constant) for step in (0, 50, 99)] == [1, 1, 1]
 
 
 def test_multistep_takes_milestones_in_any_order():
     solver = SolverConfig(
         steps=10, warmup_steps=0, schedule="multistep", milestones=[6, 3], gamma=0.5
     )
-    assert [rate_factor(step, solver) for step in (2, 3, 5, 6, 9)] == [1, 0.5, 0.5, 0.25, 0.25]
+    assert [lr_factor(step, solver) for step in (2, 3, 5, 6, 9)] == [1, 0.5, 0.5, 0.25, 0.25]
 
 
 @pytest.fixture(scope="module")
@@ -137,14 +137,14 @@ def test_no_decay_spares_norms_and_biases_alone(detector):
     ],
 )
 def test_rate_scale(name, expected):
-    assert rate_scale(name, 12, backbone_multiplier=0.1, layer_decay=0.5) == expected
+    assert lr_scale(name, 12, backbone_multiplier=0.1, layer_decay=0.5) == expected
 
 
 def test_the_backbone_multiplier_reaches_every_name_with_backbone_in_the_original(detector):
     for name, _ in detector.named_parameters():
         theirs = detectron2_name(name)
         assert theirs is not None
-        factor = rate_scale(name, 12, backbone_multiplier=0.1, layer_decay=1.0)
+        factor = lr_scale(name, 12, backbone_multiplier=0.1, layer_decay=1.0)
         assert factor == (0.1 if "backbone" in theirs else 1.0), name
 
 
@@ -255,8 +255,8 @@ def test_reach_all_visits_every_parameter_and_changes_nothing():
 def test_wsd_stays_at_the_peak_and_then_falls_to_0() -> None:
     solver = SolverConfig(steps=100, warmup_steps=10, warmup_factor=0.0, schedule="wsd",
                           decay_steps=20)  # fmt: skip
-    rates = [rate_factor(step, solver) for step in (0, 5, 10, 80, 85, 90, 95, 100)]
+    rates = [lr_factor(step, solver) for step in (0, 5, 10, 80, 85, 90, 95, 100)]
     quarter = 0.5 * (1 + math.cos(math.pi / 4))
     assert rates == pytest.approx([0, 0.5, 1, 1, quarter, 0.5, 1 - quarter, 0], abs=1e-12)
     endless = SolverConfig(steps=100, warmup_steps=0, schedule="wsd")
-    assert [rate_factor(step, endless) for step in (0, 50, 99)] == [1, 1, 1]
+    assert [lr_factor(step, endless) for step in (0, 50, 99)] == [1, 1, 1]

@@ -32,7 +32,7 @@ from lmv3det.data.categories import Category
 from lmv3det.device import choose_precision
 from lmv3det.engine import setup
 from lmv3det.engine.log import read_entries
-from lmv3det.engine.optim import rate_factor
+from lmv3det.engine.optim import lr_factor
 from lmv3det.engine.run import train
 from lmv3det.engine.setup import micro_batch_size, shorten_warmup
 from lmv3det.engine.signals import StopSignals
@@ -702,7 +702,7 @@ def test_a_warm_up_longer_than_the_run_is_shortened(tiny_data, tmp_path, caplog)
     config.solver.steps = 20
     shorten_warmup(config)
     assert config.solver.warmup_steps == 2 and "1000 and the run has 20 steps" in caplog.text
-    assert max(rate_factor(step, config.solver) for step in range(20)) > 0.9
+    assert max(lr_factor(step, config.solver) for step in range(20)) > 0.9
     config.solver.warmup_steps, config.solver.allow_long_warmup = 1000, True
     shorten_warmup(config)
     assert config.solver.warmup_steps == 1000

@@ -131,6 +131,18 @@ def test_an_id_that_the_tree_does_not_have_is_untagged_text(tmp_path):
     assert why == "untagged text: 55% of the letters"
 
 
+def test_code_beside_text_of_no_paragraph_is_part_of_it(tmp_path):
+    elements = {
+        20: b"/S/Document/P 6 0 R/K[21 0 R 24 0 R]",
+        21: b"/S/Div/P 20 0 R/K[22 0 R 1]",
+        22: b"/S/Code/P 21 0 R/K 0",
+        24: b"/S/Div/P 20 0 R/K 25 0 R",
+        25: b"/S/Code/P 24 0 R/K 2",
+    }
+    path = tagged(tmp_path / "a.pdf", elements, [22, 21, 25])
+    assert [kind for kind, _ in kinds(path)] == ["Text", "Text", "Code"]  # two lines, and one
+
+
 def hostile_trees():
     deep = {20: b"/S/Document/P 6 0 R/K 21 0 R"}
     for number in range(21, 221):

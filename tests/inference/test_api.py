@@ -357,4 +357,4 @@ class TestText:
         assert not caplog.text
         announce(get_engine("auto"), [Path("a.pdf"), Path("b.png")])
         assert "pages without a text layer are read by OCR (rapidocr)" in caplog.text
-        assert "about 10 s a page" in caplog.text
+        assert "20 to 35 s of a CPU core a page" in caplog.text

@@ -110,7 +110,7 @@ def test_overwrite_starts_again_and_an_old_result_stays_until_then(
     with monkeypatch.context() as patch:
         stop_after(patch, 2, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
-            predict_files(detector, [pages], out, score_threshold=0.0)
+            predict_files(detector, [pages], out, score_threshold=0.0, overwrite=True)
     assert (out / "detections.json").read_bytes() == before
     report = predict_files(detector, [pages], out, score_threshold=0.0, overwrite=True)
     assert (report.done, report.resumed) == (6, 0) and not (out / JOURNAL).exists()

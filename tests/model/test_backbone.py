@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmv3det.model.attention import Attention, attend_by_rows, relative_bucket
-from lmv3det.model.backbone import Layer, LayoutLMv3, visual_boxes
+from lmv3det.model.attention import Attention, chunked_attention, relative_bucket
+from lmv3det.model.backbone import EncoderLayer, LayoutLMv3, visual_boxes
 
 SMALL = {
     "hidden_size": 24,
@@ -76,7 +76,7 @@ def test_attention_by_rows_without_dropping_is_the_fused_one(kind: str) -> None:
     mask = {"none": None, "keys": torch.rand(2, 1, 1, 11) > 0.3,
             "bias": torch.randn(2, 3, 11, 11, dtype=torch.float64)}[kind]  # fmt: skip
     fused = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)
-    ours = attend_by_rows(query, key, value, mask, 0.0, rows=4)
+    ours = chunked_attention(query, key, value, mask, 0.0, rows=4)
     torch.testing.assert_close(ours, fused)
 
 
@@ -94,7 +94,7 @@ def test_attention_by_rows_drops_the_right_share() -> None:
     torch.manual_seed(3)
     length, dropout = 200, 0.25
     zeros = torch.zeros(1, 4, length, 8, dtype=torch.float64)
-    mixed = attend_by_rows(zeros, zeros, torch.ones_like(zeros), None, dropout)
+    mixed = chunked_attention(zeros, zeros, torch.ones_like(zeros), None, dropout)
     # Uniform weights of 1/L over ones: each row is (kept / L) / (1 - p), mean 1.
     rows = mixed[..., 0].flatten()
     spread = (dropout / (1 - dropout) / length) ** 0.5
@@ -109,7 +109,7 @@ def test_attention_with_dropout_trains_in_the_backward_pass_it_was_run_with() ->
 
     def run(q: Tensor) -> Tensor:
         torch.manual_seed(4)
-        return attend_by_rows(q, key, value, None, 0.3, rows=2)
+        return chunked_attention(q, key, value, None, 0.3, rows=2)
 
     assert torch.autograd.gradcheck(run, query)
 
@@ -296,7 +296,7 @@ def test_the_activation_is_not_kept() -> None:
     """A layer in training keeps one tensor of its inner width, and has the gradients of a layer
     that keeps both."""
     torch.manual_seed(0)
-    layer = Layer(8, 2, 40, 1e-5, 0.0, 0.0, 0.0).double().train()
+    layer = EncoderLayer(8, 2, 40, 1e-5, 0.0, 0.0, 0.0).double().train()
     x = torch.randn(2, 5, 8, dtype=torch.float64)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):

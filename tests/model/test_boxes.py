@@ -155,13 +155,13 @@ def test_suppression_on_a_card_is_the_same(seed: int, monkeypatch) -> None:
     group = batch_index * 3 + level
     wanted = batched_nms(boxes, scores, group, 0.4)
     for limit in (100, 45, 1):
-        monkeypatch.setattr(box_ops, "_AT_ONCE", limit)
-        found = box_ops._suppress_on_card(boxes, scores, batch_index, group, 3, 0.4)
+        monkeypatch.setattr(box_ops, "MAX_NMS_BOXES", limit)
+        found = box_ops._suppress_on_gpu(boxes, scores, batch_index, group, 3, 0.4)
         for page in range(3):
             assert torch.equal(
                 found[batch_index[found] == page], wanted[batch_index[wanted] == page]
             )
-    assert len(box_ops._suppress_on_card(boxes[:0], scores[:0], group[:0], group[:0], 3, 0.4)) == 0
+    assert len(box_ops._suppress_on_gpu(boxes[:0], scores[:0], group[:0], group[:0], 3, 0.4)) == 0
 
 
 @pytest.mark.parametrize("kind", ["giou", "diou", "ciou"])

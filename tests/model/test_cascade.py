@@ -13,7 +13,7 @@ from lmv3det.model.cascade import (
     BoxHead,
     BoxPredictor,
     CascadeHeads,
-    Regions,
+    Proposals,
     StageOutput,
     select_detections,
 )
@@ -87,7 +87,7 @@ class TestPredict:
         cascade = make_cascade([silent([2.0, 0, 0, 0]), silent(), silent([-15.0, 0, 0, 0])])
         pyramid, proposals = make_pyramid(1), [boxes([50, 10, 70, 40])]
         # + 0.2 · 20, then unchanged, then - 0.5 · width.
-        regions = Regions(proposals[0], torch.zeros(1).long())
+        regions = Proposals(proposals[0], torch.zeros(1).long())
         stages = list(cascade.stages(pyramid, regions, [(64, 72)], None, None))
         assert stages[1].regions.boxes.tolist() == [[54, 10, 72, 40]]
         found = cascade.predict(pyramid, proposals, [(64, 72)])[0]
@@ -99,7 +99,7 @@ class TestPredict:
         stages = list(
             cascade.stages(
                 make_pyramid(1),
-                Regions(proposals[0], torch.zeros(2).long()),
+                Proposals(proposals[0], torch.zeros(2).long()),
                 [(64, 72)],
                 None,
                 None,
@@ -181,7 +181,7 @@ class TestLabels:
         """Boxes that are parts of the truth have an IoU of 0.75, 0.65, 0.55 and 0.45."""
         parts = boxes(*([0, 0, 20 * share, 10] for share in (0.75, 0.65, 0.55, 0.45)))
         regions = make_cascade().label(
-            Regions(parts, torch.zeros(4).long()), [4], [target([TRUTH], [1])], iou
+            Proposals(parts, torch.zeros(4).long()), [4], [target([TRUTH], [1])], iou
         )
         assert regions.classes.tolist() == expected
         assert (regions.gt_boxes == boxes(TRUTH)).all()
@@ -190,13 +190,13 @@ class TestLabels:
     def test_exactly_the_threshold_is_foreground(self, iou: float) -> None:
         part = boxes([0, 0, 20 * iou, 10])
         regions = make_cascade().label(
-            Regions(part, torch.zeros(1).long()), [1], [target([TRUTH], [2])], iou
+            Proposals(part, torch.zeros(1).long()), [1], [target([TRUTH], [2])], iou
         )
         assert regions.classes.tolist() == [2]
 
     def test_no_low_quality_matches(self) -> None:
         regions = make_cascade().label(
-            Regions(boxes([0, 0, 4, 10]), torch.zeros(1).long()), [1], [target([TRUTH], [1])], 0.5
+            Proposals(boxes([0, 0, 4, 10]), torch.zeros(1).long()), [1], [target([TRUTH], [1])], 0.5
         )
         assert regions.classes.tolist() == [CLASSES]
 
@@ -204,7 +204,7 @@ class TestLabels:
         """Every page has the regions of the other page's truth."""
         first, second = [0.0, 0, 20, 10], [30.0, 30, 50, 50]
         regions = make_cascade().label(
-            Regions(boxes(first, second, first, second), torch.tensor([0, 0, 1, 1])),
+            Proposals(boxes(first, second, first, second), torch.tensor([0, 0, 1, 1])),
             [2, 2],
             [target([first], [1]), target([second], [2])],
             0.5,
@@ -215,7 +215,7 @@ class TestLabels:
     def test_an_empty_page_beside_another(self) -> None:
         first = [0.0, 0, 20, 10]
         regions = make_cascade().label(
-            Regions(boxes(first, first), torch.tensor([0, 1])),
+            Proposals(boxes(first, first), torch.tensor([0, 1])),
             [1, 1],
             [target([], []), target([first], [2])],
             0.5,
@@ -225,7 +225,7 @@ class TestLabels:
     def test_number_of_the_truth_counts_through_the_batch(self) -> None:
         a, b, c = [0.0, 0, 9, 9], [20.0, 20, 30, 30], [40.0, 40, 60, 60]
         regions = make_cascade().label(
-            Regions(boxes(a, c, b), torch.tensor([0, 1, 1])),
+            Proposals(boxes(a, c, b), torch.tensor([0, 1, 1])),
             [1, 2],
             [target([a], [0]), target([b, c], [1, 2])],
             0.5,
@@ -295,7 +295,7 @@ class TestLosses:
         """Two regions, one of them foreground, L1."""
         logits = torch.tensor([[1.0, 0, 0, 2], [0, 0, 3.0, 0]], dtype=torch.float64)
         deltas = torch.tensor([[1.0, 0, 0, 0], [7.0, 7, 7, 7]], dtype=torch.float64)
-        regions = Regions(
+        regions = Proposals(
             boxes([0, 0, 10, 20], [30, 30, 40, 40]),
             torch.zeros(2).long(),
             torch.tensor([1, CLASSES]),
@@ -318,7 +318,7 @@ class TestLosses:
 
     def test_empty_boxes_are_dropped_in_training(self) -> None:
         cascade = make_cascade([silent([40.0, 0, 0, 0]), silent(), silent()])
-        regions = Regions(boxes([60, 10, 70, 40], [1, 1, 8, 9]), torch.zeros(2).long())
+        regions = Proposals(boxes([60, 10, 70, 40], [1, 1, 8, 9]), torch.zeros(2).long())
         targets = [target([[1.0, 1, 40, 9]], [1])]
         stages = list(cascade.stages(make_pyramid(1), regions, [(64, 72)], targets, None))
         # The first is pushed out of the page and goes, the second is moved by 4 widths and stays.
@@ -335,7 +335,7 @@ class TestLosses:
 
     def test_clipped_between_the_stages_in_training(self) -> None:
         cascade = make_cascade([silent([2.0, 0, 0, 0]), silent(), silent()])
-        regions = Regions(boxes([50, 10, 70, 40]), torch.zeros(1).long())
+        regions = Proposals(boxes([50, 10, 70, 40]), torch.zeros(1).long())
         targets = [target([[1.0, 1, 40, 9]], [1])]
         stages = list(cascade.stages(make_pyramid(1), regions, [(64, 72)], targets, None))
         assert stages[1].regions.boxes.tolist() == [[54, 10, 72, 40]]
@@ -344,7 +344,7 @@ class TestLosses:
         """The first stage's box moves onto the truth: foreground from the second stage on."""
         # dx: half a width to the right.
         cascade = make_cascade([silent([5.0, 0, 0, 0]), silent(), silent()])
-        regions = Regions(
+        regions = Proposals(
             boxes([0, 10, 20, 40]),
             torch.zeros(1).long(),
             torch.tensor([CLASSES]),
@@ -359,7 +359,7 @@ class TestLosses:
         cascade = make_cascade([silent(), silent(), silent()])
         targets = [target([TRUTH], [1])]
         regions = cascade.label(
-            Regions(
+            Proposals(
                 boxes(*([0, 0, 20 * share, 10] for share in (0.75, 0.65, 0.55))),
                 torch.zeros(3).long(),
             ),
@@ -422,7 +422,7 @@ class TestLosses:
         truth = [target([[10, 10, 30, 30]], [0]), target([[10, 10, 30, 30], [2, 2, 9, 9]], [2, 1])]
         truth.insert(1, target([], []))
         same = boxes([10, 10, 30, 30], [50, 50, 60, 60])
-        regions = Regions(
+        regions = Proposals(
             torch.cat([same, same, same[:1]]), torch.tensor([0, 0, 1, 1, 2], dtype=torch.int64)
         )
         found = make_cascade().label(regions, [2, 2, 1], truth, 0.5)

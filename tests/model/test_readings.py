@@ -1,4 +1,4 @@
-"""The way from images to results, and a step of training, wait for a card at known places only."""
+"""The way from images to results, and a step of training, wait for a GPU at known places only."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TRAINING = {
 
 @pytest.fixture
 def detector(monkeypatch: pytest.MonkeyPatch):
-    """Text, fusion, relation and masks; the map is made as on a card."""
+    """Text, fusion, relation and masks; the map is made as on a GPU."""
     monkeypatch.setattr(box_grid, "_on_host", lambda _: False)
     torch.manual_seed(0)
     config = tiny_config(

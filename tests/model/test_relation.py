@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lmv3det.config import from_dict
-from lmv3det.model.cascade import Regions, StageOutput
+from lmv3det.model.cascade import Proposals, StageOutput
 from lmv3det.model.detector import build_detector
 from lmv3det.model.relation import RelationModule, box_geometry
 from lmv3det.structures import Batch, Target
@@ -29,7 +29,7 @@ def make_stage(counts: tuple[int, ...], seed: int = 0) -> StageOutput:
     def noise(width: int) -> Tensor:
         return torch.randn(number, width, dtype=torch.float64, generator=generator)
 
-    return StageOutput(Regions(boxes, page), noise(4), noise(4), noise(12))
+    return StageOutput(Proposals(boxes, page), noise(4), noise(4), noise(12))
 
 
 def make_module(trained: bool = True, **options) -> RelationModule:
@@ -72,7 +72,7 @@ def test_order_of_regions_and_pages_does_not_matter() -> None:
     torch.testing.assert_close(shuffled.logits, expected.logits[order])
     torch.testing.assert_close(shuffled.deltas, expected.deltas[order])
     swapped = dataclasses.replace(
-        stage, regions=Regions(stage.regions.boxes, 1 - stage.regions.batch_index)
+        stage, regions=Proposals(stage.regions.boxes, 1 - stage.regions.batch_index)
     )
     torch.testing.assert_close(module(swapped, SIZES[::-1]).logits, expected.logits)
 
@@ -85,7 +85,8 @@ def test_a_page_alone_is_the_page_in_a_batch() -> None:
         own = (stage.regions.batch_index == page).nonzero()[:, 0]
         alone = pick(stage, own)
         alone = dataclasses.replace(
-            alone, regions=Regions(alone.regions.boxes, torch.zeros_like(alone.regions.batch_index))
+            alone,
+            regions=Proposals(alone.regions.boxes, torch.zeros_like(alone.regions.batch_index)),
         )
         refined = module(alone, SIZES[page : page + 1])
         torch.testing.assert_close(refined.logits, together.logits[own])
@@ -106,7 +107,7 @@ def test_regions_of_a_page_see_each_other() -> None:
 def test_position_and_size_matter() -> None:
     stage, module = make_stage((4,)), make_module()
     moved = dataclasses.replace(
-        stage, regions=Regions(stage.regions.boxes / 2, stage.regions.batch_index)
+        stage, regions=Proposals(stage.regions.boxes / 2, stage.regions.batch_index)
     )
     assert not torch.allclose(module(stage, SIZES[:1]).logits, module(moved, SIZES[:1]).logits)
 
@@ -143,7 +144,7 @@ def test_it_learns_what_one_region_cannot_know() -> None:
         page = torch.arange(32).repeat_interleave(4)
         zero = boxes.new_zeros
         stage = StageOutput(
-            Regions(boxes, page), zero(len(boxes), 2), zero(len(boxes), 4), zero(len(boxes), 4)
+            Proposals(boxes, page), zero(len(boxes), 2), zero(len(boxes), 4), zero(len(boxes), 4)
         )
         truth = torch.nn.functional.one_hot(top.argmin(1), 4).flatten()
         logits = module(stage, [(100, 100)] * 32).logits

@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 
 from lmv3det.config import SolverConfig
 from lmv3det.data.transforms import resize, shortest_edge_size
-from lmv3det.engine.optim import rate_factor
+from lmv3det.engine.optim import lr_factor
 from lmv3det.model import boxes as box_ops
 from lmv3det.model.anchors import cell_anchors, grid_anchors
 from lmv3det.model.mask_head import paste, rasterise
@@ -152,7 +152,7 @@ def check_schedule(fixture: Fixture) -> None:
     }
     for name, solver in cases.items():
         steps = fixture[f"lr.{name}.iter"].tolist()
-        rates = np.array([solver.lr * rate_factor(step, solver) for step in steps])
+        rates = np.array([solver.lr * lr_factor(step, solver) for step in steps])
         # Rates are small: compare them as shares of the peak rate too.
         fixture.compare(f"lr.{name}.lr", rates)
         assert np.allclose(rates / solver.lr, fixture[f"lr.{name}.lr"] / solver.lr, atol=1e-9)

@@ -96,9 +96,9 @@ def check_cascade(fixture: Fixture, model: LayoutDetector, batch: Batch, pyramid
 
 
 def cascade_regions(boxes, page):
-    from lmv3det.model.cascade import Regions
+    from lmv3det.model.cascade import Proposals
 
-    return Regions(boxes, page)
+    return Proposals(boxes, page)
 
 
 def read_targets(fixture: Fixture, pages: list[int]) -> list[Target]:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.job import predict_files
+from lmv3det.ledger import LEDGER
 from lmv3det.serve.schema import Options
 from lmv3det.serve.work import _entry
 from lmv3det.structures import Page, Sample
@@ -122,7 +123,7 @@ def test_an_archive_has_what_predict_writes(live, detector, pdf, tmp_path, name)
     wanted = {
         ours(str(path.relative_to(out))): path
         for path in out.rglob("*")
-        if path.is_file() and path.name != "detections.json"
+        if path.is_file() and path.name not in ("detections.json", LEDGER)
     }
     assert packed.keys() == wanted.keys()
     for entry, path in wanted.items():
@@ -197,6 +198,8 @@ def test_convert(live, png):
         ({"pages": [page_of(region("A", score=2))]}, "score"),
         ({"pages": [page_of({**region("A"), "bbox": [1, 2, 3]})]}, "bbox"),
         ({"pages": [page_of({**region("A"), "bbox": [1, 2, 3, 1e300]})]}, "bbox"),
+        ({"pages": [page_of(region("A", order="0"))]}, "order"),
+        ({"pages": [page_of({**region("A"), "bbox": ["1", 2, 3, 4]})]}, "bbox"),
         ([], ""),
     ],
 )
@@ -212,7 +215,9 @@ def test_converted_text_is_text(live):
 
 
 def test_health_model_and_metrics(live, png):
-    assert live.get("/v1/health").json() == {"status": "ok", "requests": 0, "places": 6}
+    assert live.get("/v1/health").json() == {
+        "status": "ok", "requests": 0, "places": 6, "uploads": 0, "oldest_seconds": 0
+    }  # fmt: skip
     model = live.get("/v1/model").json()
     assert [c["name"] for c in model["classes"]] == ["Table", "Text"]
     assert [c["picture"] for c in model["classes"]] == [True, False]
@@ -238,7 +243,17 @@ def test_openapi_and_its_page(live):
         for operation in methods.values():
             for parameter in operation.get("parameters", []):
                 assert f"<code>{parameter['name']}</code>" in page
+    references = re.findall(r'"\$ref": "([^"]*)"', json.dumps(api))
+    assert "#/components/schemas/Shown" in references
+    for reference in references:  # each leads somewhere in this file
+        found = api
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+        assert isinstance(found, dict) and found
     body = api["paths"]["/v1/detect"]["post"]["requestBody"]["content"]
+    for content in body.values():  # an empty file is none
+        schema = content["schema"]
+        assert schema.get("properties", {}).get("file", schema)["minLength"] == 1
     assert body["multipart/form-data"]["schema"]["required"] == ["file"]
 
 

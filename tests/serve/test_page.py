@@ -20,7 +20,7 @@ SIZES = [(390, "dark"), (1280, "light")]
 
 @pytest.fixture(scope="module")
 def served():
-    """The packed model, as `lmv3det serve` has it."""
+    """The bundled model, as `lmv3det serve` has it."""
     limits = Limits(file_bytes=5_000_000)
     with running(Detector.load(default_model_folder(), "cpu"), limits) as live:
         yield live
@@ -251,8 +251,12 @@ def test_a_password_is_asked_for(opened, tmp_path):
     path = write_pdf(tmp_path / "locked.pdf", words(40, 350, "a secret"), password="secret")
     page = opened(390, "light")
     upload(page, path)
-    page.get_by_label("Password of the PDF").fill("secret")
+    page.get_by_label("Password of the PDF").fill("wrong")
     page.get_by_role("button", name="Try again").click()
+    page.get_by_text("wrong password").first.wait_for()
+    page.wait_for_function("document.activeElement.type === 'password'")
+    page.keyboard.type("secret")
+    page.keyboard.press("Enter")
     page.get_by_text("1 of 1 page done").first.wait_for()
     assert page.locator("#list form").count() == 0
 

@@ -19,6 +19,7 @@ import torch
 from lmv3det.config import load_config
 from lmv3det.errors import InputError
 from lmv3det.text import tokenization as tokens_module
+from lmv3det.text import tokenizer_files
 from lmv3det.text.tokenization import PageTokenizer, build_page_tokenizer, normalize_boxes
 from lmv3det.text.tokenizer_files import (
     FileTokenizer,
@@ -314,8 +315,11 @@ def test_only_a_hub_name_may_use_the_network(tmp_path, monkeypatch):
         raise OSError("offline")
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", from_pretrained)
-    with pytest.raises(InputError, match="is the network there"):
-        build_page_tokenizer(config("hub:some-owner/some-name"))
+    for reachable in (False, True):  # without a network, what was fetched before is looked for
+        monkeypatch.setattr(tokenizer_files, "hub_answers", lambda reachable=reachable: reachable)
+        with pytest.raises(InputError, match="is the network there"):
+            build_page_tokenizer(config("hub:some-owner/some-name"))
+    assert asked.pop(0) == ("some-owner/some-name", True)
     for missing in ("some-owner/some-name", "runs", "runs/", "../runs/a", "a/b/c", "~/runs"):
         with pytest.raises(InputError, match="no such folder"):
             build_page_tokenizer(config(missing))

@@ -89,13 +89,22 @@ def _owner(
 
 def join_lines(lines: Sequence[str]) -> str:
     """Lines as one text: no space between Chinese characters, and none within divided words."""
-    text = ""
+    parts: list[str] = []
+    end = ""  # of what is there: looking at all of it again for each line takes quadratic time
+    spaced = False
     for line in map(str.strip, lines):
-        if re.search(r"[a-z]-$", text) and re.match(r"[a-z]", line):
-            text = text[:-1] + line
-        else:
-            text = join_words([text, line]) if text and line else text + line
-    return text
+        if not line:
+            continue
+        if re.search(r"[a-z]-$", end) and re.match(r"[a-z]", line):
+            parts[-1], end = parts[-1][:-1], end[:-1]
+        elif parts:
+            parts.append(" ")
+            end += " "
+            spaced = True
+        parts.append(line)
+        end = (end + line[-2:])[-2:]
+    text = "".join(parts)
+    return join_words([text]) if spaced else text
 
 
 _MARK = re.compile(r"^[•○■▪◦·]\s")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -44,9 +47,40 @@ def text(pages: Sequence[PageEntry], title: str) -> str:
         sections.append(f'<section id="page-{page["page"]}">\n' + "\n".join(parts) + "\n</section>")
     body = "\n".join(sections)
     return (
-        f'<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f'<!DOCTYPE html>\n<html lang="{language_of(pages)}">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{escape(title)}</title>\n"
         f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
+
+
+_LETTERS = (
+    ("ja", r"[\u3040-\u30ff]"), ("ko", r"[\uac00-\ud7af]"), ("zh", r"[\u3400-\u9fff]"),
+    ("he", r"[\u0590-\u05ff]"), ("ar", r"[\u0600-\u06ff]"), ("el", r"[\u0370-\u03ff]"),
+    ("th", r"[\u0e00-\u0e7f]"), ("hi", r"[\u0900-\u097f]"),
+)  # fmt: skip
+_WORDS = {
+    "en": "the of and is that with", "de": "der die und das ist nicht",
+    "fr": "les des et une est dans", "es": "los las y una que por",
+    "it": "il che di della sono per", "pt": "os uma não que em para",
+    "nl": "het een van en niet zijn", "ru": "и в не на что как", "uk": "і у не на що як",
+}  # fmt: skip
+
+
+def language_of(pages: Sequence[PageEntry]) -> str:
+    """The language that a document is read aloud in, as BCP 47 writes it: told by its letters, and
+    by small words; `und` where neither tells."""
+    lines = (line for page in pages for region in page["detections"]
+             for line in region.get("lines", ()))  # fmt: skip
+    text = " ".join(itertools.islice(lines, 2000)).lower()
+    letters = sum(map(str.isalpha, text))
+    for language, pattern in _LETTERS:
+        # Japanese is told by its own letters among the Chinese ones.
+        if len(re.findall(pattern, text)) > letters * (0.05 if language == "ja" else 0.3):
+            return language
+    found = Counter(text.split())
+    scores = {name: sum(found[w] for w in words.split()) for name, words in _WORDS.items()}
+    best = max(scores, key=lambda name: scores[name])
+    return best if scores[best] else "und"
 
 
 def _html(block: Block, level: int) -> Iterator[str]:

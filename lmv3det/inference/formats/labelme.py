@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lmv3det.files import write_json
+from lmv3det.files import replacing, write_json
 from lmv3det.inference.formats import Pages, in_order
 
 NEEDS_IMAGES = True
@@ -41,5 +41,7 @@ def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
         }
         write_json((out / image).with_suffix(".json"), content)
     labels = out / "labels.txt"
-    labels.write_text("\n".join(names) + "\n", encoding="utf-8", errors="backslashreplace")
+    with replacing(labels) as temporary:
+        text = "\n".join(names) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return [out / "images", labels]

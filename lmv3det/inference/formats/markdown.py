@@ -57,7 +57,12 @@ def _markdown(block: Block, level: int) -> Iterator[str]:
 
 
 def escape(line: str) -> str:
-    """Text of which Markdown reads nothing as markup."""
-    line = re.sub(r"([\\`*_\[\]<>|$])", r"\\\1", line)
-    line = re.sub(r"^(#{1,6}(?=\s)|[-+](?=\s)|~{3}|={3})", r"\\\1", line)
-    return re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", line)
+    """Text of which Markdown reads nothing as markup, in one line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in line).split())
+    line = re.sub(r"([\\`*_\[\]<>|$~])", r"\\\1", line)
+    line = re.sub(r"&(?=#?\w{1,31};)", r"\\&", line)  # an entity
+    if re.fullmatch(r"(?:- ?){3,}|=+|-+|\++", line):  # a rule, or a heading's underline
+        return f"\\{line}"
+    line = re.sub(r"^(#{1,6}(?=\s|$)|[-+](?=\s)|={3})", r"\\\1", line)
+    line = re.sub(r"(^|\s)(#+)$", r"\1\\\2", line)  # would close a heading
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", line)

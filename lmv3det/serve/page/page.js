@@ -202,9 +202,12 @@ function askPassword(entry) {
     entry.state = "waiting";
     form.remove();
     refresh(entry);
+    // What had the focus has gone; without this the keyboard would begin at the top of the page.
+    (entry.item.querySelector("button:not(:disabled)") ?? byId("choose")).focus();
     run();
   });
   entry.item.append(form);
+  if (entry.password) input.focus(); // it was wrong
 }
 
 // The viewer.

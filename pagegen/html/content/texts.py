@@ -16,7 +16,7 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-from lmv3det.files import write_bytes
+from lmv3det.files import atomic_write
 from pagegen.html.content.cache import cache_folder
 
 PLACES = {
@@ -133,7 +133,7 @@ def texts_of(language: str) -> Texts | None:
             known = set(english.paragraphs + english.titles + english.items) if english else set()
             read = {kind: [t for t in texts if t not in known] for kind, texts in read.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, json.dumps(read, ensure_ascii=False).encode())
+        atomic_write(path, json.dumps(read, ensure_ascii=False).encode())
     texts = Texts(**read)
     return texts if len(texts.paragraphs) >= 100 else None
 

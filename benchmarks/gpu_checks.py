@@ -34,7 +34,7 @@ PRECISIONS = {"bf16": 0.05, "fp16": 0.01}
 """Relative error of maps and losses allowed against float32: a bfloat16 number has 8 bits, a
 float16 number 11, and twelve layers add up their rounding."""
 PREDICTION_WAITS, TRAINING_WAITS = 10, 12
-"""How often a card may be waited for, whatever the number of pages (tests/model/test_readings.py
+"""How often a GPU may be waited for, whatever the number of pages (tests/model/test_readings.py
 names the places)."""
 
 
@@ -241,10 +241,10 @@ def _group(device: torch.device, folder: Path) -> Iterator[None]:
 
 
 def waits(device: torch.device) -> Iterator[Finding]:
-    """How often prediction and losses wait for the card: torch's own count there; on a CPU, the
+    """How often prediction and losses wait for the GPU: torch's own count there; on a CPU, the
     operations that would wait."""
     torch.manual_seed(0)
-    # So few boxes that a CPU suppresses them at once, as a card does.
+    # So few boxes that a CPU suppresses them at once, as a GPU does.
     few = {"rpn": {"pre_nms_train": 40, "pre_nms_test": 40, "post_nms_test": 40}}
     detector = build_detector(from_dict(merge(SMALL, few))).to(device)
     for pages in (1, 4):

@@ -1,4 +1,4 @@
-"""The command for cards: what it counts, what it says, and its whole way on the CPU."""
+"""The command for GPUs: what it counts, what it says, and its whole way on the CPU."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import card, card_checks, card_rows, sheets
+from benchmarks import gpu, gpu_checks, gpu_rows, sheets
 from lmv3det.config import from_dict, load_config
 
 
@@ -32,7 +32,7 @@ def test_operations_of_a_page_by_hand() -> None:
 
 
 def test_the_base_model_at_800_pixels() -> None:
-    cost = sheets.page_cost(load_config(card_rows.CONFIGS / "image_only.yaml"), 1088, 800)
+    cost = sheets.page_cost(load_config(gpu_rows.CONFIGS / "image_only.yaml"), 1088, 800)
     assert cost.attention_flops == pytest.approx(12 * 4 * 3401**2 * 768, rel=1e-6)
     assert 1.4e12 < cost.flops < 1.6e12
 
@@ -43,7 +43,7 @@ def test_sheets_are_found_by_name() -> None:
     assert sheets.sheet("NVIDIA A100-SXM4-80GB") == sheets.SHEETS["A100"]
     assert sheets.sheet("Tesla T4") == sheets.SHEETS["T4"]
     assert sheets.sheet("NVIDIA L40S") == sheets.SHEETS["L40S"]
-    assert sheets.sheet("Some other card") is None
+    assert sheets.sheet("Some other GPU") is None
 
 
 def test_findings_and_failures_are_told(monkeypatch, capsys, tmp_path: Path) -> None:
@@ -51,17 +51,17 @@ def test_findings_and_failures_are_told(monkeypatch, capsys, tmp_path: Path) -> 
     measured all the same, and the file is JSON."""
 
     def broken(device: torch.device) -> Any:
-        yield card_checks.Finding("fine", 0.5, 1.0)
-        yield card_checks.Finding("far", 2.0, 1.0)
-        yield card_checks.Finding("none", float("nan"), 1.0)
+        yield gpu_checks.Finding("fine", 0.5, 1.0)
+        yield gpu_checks.Finding("far", 2.0, 1.0)
+        yield gpu_checks.Finding("none", float("nan"), 1.0)
         raise RuntimeError("no such kernel")
 
     row = {"name": "a", "pages_per_second": 2.0, "peak_memory": 2**30, "tflops": 1.0,
            "share_of_sheet": 0.25, "target": 100.0}  # fmt: skip
-    monkeypatch.setattr(card, "all_checks", lambda: {"broken": broken})
-    monkeypatch.setattr(card, "measure_cases", lambda *_: [row, {"name": "b", "failed": "x"}])
-    monkeypatch.setattr(card, "product_rate", lambda *_: 1.0)
-    path = tmp_path / "card.json"
+    monkeypatch.setattr(gpu, "all_checks", lambda: {"broken": broken})
+    monkeypatch.setattr(gpu, "measure_cases", lambda *_: [row, {"name": "b", "failed": "x"}])
+    monkeypatch.setattr(gpu, "product_rate", lambda *_: 1.0)
+    path = tmp_path / "gpu.json"
     assert command.main(["--device", "cpu", "--quick", "--json", str(path)]) == 1
     said = capsys.readouterr()
     assert said.out.count("BEYOND THE BOUND") == 2 and "3 checks do not hold" in said.out
@@ -73,20 +73,20 @@ def test_findings_and_failures_are_told(monkeypatch, capsys, tmp_path: Path) -> 
 
 
 def test_no_case_is_begun_late() -> None:
-    rows = list(card_rows.measure_cases(torch.device("cpu"), True, until=0.0))
-    assert len(rows) == len(card_rows.cases(True))
+    rows = list(gpu_rows.measure_cases(torch.device("cpu"), True, until=0.0))
+    assert len(rows) == len(gpu_rows.cases(True))
     assert all(row["failed"] == "not run: no time left" for row in rows)
 
 
 def test_a_case_on_the_cpu() -> None:
-    case = card_rows.Case("image_only", 1, training=True, precision="fp32")
-    row = card_rows.measure_case(case, torch.device("cpu"), quick=True)
+    case = gpu_rows.Case("image_only", 1, training=True, precision="fp32")
+    row = gpu_rows.measure_case(case, torch.device("cpu"), quick=True)
     assert row["pages_per_second"] > 0 and row["tflops"] > 0 and row["share_of_sheet"] is None
 
 
 @pytest.mark.slow
 def test_the_whole_command_on_the_cpu(capsys, tmp_path: Path) -> None:
-    path = tmp_path / "card.json"
+    path = tmp_path / "gpu.json"
     assert command.main(["--device", "cpu", "--quick", "--json", str(path)]) == 0
     content = json.loads(path.read_text(encoding="utf-8"))
     assert all(entry["holds"] for entry in content["checks"])

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.card_checks import all_checks
-from benchmarks.card_rows import measure_cases, product_rate
+from benchmarks.gpu_checks import all_checks
+from benchmarks.gpu_rows import measure_cases, product_rate
 from lmv3det.device import choose_device
 from lmv3det.files import write_json
 
@@ -21,7 +21,7 @@ LIMIT = 510.0
 """Seconds after which nothing more is begun."""
 
 
-def run_card(name: str, quick: bool, json_file: Path | None) -> int:
+def run_gpu(name: str, quick: bool, json_file: Path | None) -> int:
     """Check, measure, print, and write what there is after each step.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The making of the packed model, in small: pages, stages, a branch for the release, the folder."""
+"""The making of the bundled model, in small: pages, stages, a release, the folder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lmv3det.checkpoint.file import load_checkpoint
 from lmv3det.config import load_config
 from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector
-from tools import packed_model
-from tools.packed_model import RECIPES, Recipe, Stage, export, make, release
+from tools import bundled_model
+from tools.bundled_model import RECIPES, Recipe, Stage, export, make, release
 
 SMALL = (
     "data.workers=0",
@@ -64,7 +64,7 @@ def test_from_pages_to_a_model_that_predicts(recipe: Recipe, tmp_path: Path) -> 
 
 
 def test_a_model_that_is_too_large_is_not_left(recipe, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(packed_model, "LARGEST", 1000)
+    monkeypatch.setattr(bundled_model, "LARGEST", 1000)
     with pytest.raises(InputError, match="more than 1000"):
         make(tmp_path, recipe)
     assert not (tmp_path / "model").exists()
@@ -80,14 +80,14 @@ def test_pages_by_latex_where_it_is_found(recipe, tmp_path: Path, monkeypatch, c
         raise InputError("no pdflatex")
 
     asked = []
-    monkeypatch.setattr(packed_model, "latex_pages", lambda out, n, **_: asked.append((out, n)))
-    monkeypatch.setattr(packed_model, "check_latex", missing)
-    without = packed_model.make_pages(tmp_path / "without", recipe, 1)
+    monkeypatch.setattr(bundled_model, "latex_pages", lambda out, n, **_: asked.append((out, n)))
+    monkeypatch.setattr(bundled_model, "check_latex", missing)
+    without = bundled_model.make_pages(tmp_path / "without", recipe, 1)
     assert [folder.name for folder in without] == ["a", "b"] and not asked
     assert [len(list((f / "images").iterdir())) for f in without] == [2, 2]
     assert "no pdflatex; goes on without pages by LaTeX" in caplog.text
-    monkeypatch.setattr(packed_model, "check_latex", lambda: None)
-    found = packed_model.make_pages(tmp_path / "with", recipe, 1)
+    monkeypatch.setattr(bundled_model, "check_latex", lambda: None)
+    found = bundled_model.make_pages(tmp_path / "with", recipe, 1)
     assert [folder.name for folder in found] == ["a", "b", "latex"]
     assert [len(list((f / "images").iterdir())) for f in found[:2]] == [1, 1]
     assert asked == [(tmp_path / "with/latex", 2)]
@@ -104,19 +104,19 @@ def test_a_fraction_of_a_recipe_keeps_its_stages(name: str) -> None:
 
 def test_the_command_lays_settings_over_the_recipe(tmp_path: Path, monkeypatch) -> None:
     made = []
-    monkeypatch.setattr(packed_model, "make", lambda out, recipe, _: made.append((out, recipe)))
+    monkeypatch.setattr(bundled_model, "make", lambda out, recipe, _: made.append((out, recipe)))
     words = ["make", str(tmp_path), "device=cpu", "--recipe", "gpu"]
-    assert packed_model.main([*words, "--fraction", "0.01", "precision=fp32"]) == 0
+    assert bundled_model.main([*words, "--fraction", "0.01", "precision=fp32"]) == 0
     ((out, recipe),) = made
     assert out == tmp_path and recipe.pages == RECIPES["gpu"].pages // 100
-    config = load_config(packed_model.CONFIG, recipe.overrides)
+    config = load_config(bundled_model.CONFIG, recipe.overrides)
     assert (config.device, config.precision) == ("cpu", "fp32")
     with pytest.raises(SystemExit):
-        packed_model.main([*words, "--fractoin=0.01"])
+        bundled_model.main([*words, "--fractoin=0.01"])
 
 
 def test_a_fraction_out_of_range_is_refused(tmp_path: Path, capsys) -> None:
-    assert packed_model.main(["make", str(tmp_path), "--fraction", "0"]) == 1
+    assert bundled_model.main(["make", str(tmp_path), "--fraction", "0"]) == 1
     assert "--fraction is 0.0" in capsys.readouterr().err
 
 
@@ -126,4 +126,4 @@ def test_recipes_name_settings_that_exist(name: str) -> None:
     ends = [stage.last_step for stage in recipe.stages]
     assert ends == sorted(set(ends)) and sum(s for s, _ in recipe.sets.values()) == 1
     for stage in recipe.stages:
-        load_config(packed_model.CONFIG, [*recipe.overrides, *stage.overrides])
+        load_config(bundled_model.CONFIG, [*recipe.overrides, *stage.overrides])

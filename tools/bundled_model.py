@@ -1,9 +1,9 @@
-"""`python -m tools.packed_model`: makes the model that comes with the package.
+"""`python -m tools.bundled_model`: makes the model that comes with the package.
 
 `make OUT` does all of it: pages, tokenizer, training in stages, release. What is done already is
 not done again, so that a run that was stopped goes on by the same command. Pages by LaTeX
 (`pagegen.latex`) are among them where pdflatex is found. `release RUN OUT` makes
-a model of a training run that is to go on: the rate falls to 0 in a branch of its own
+a model of a training run that is to go on: the lr falls to 0 in a branch of its own
 (`solver.schedule: wsd`), and the branch's averaged weights are written in float16.
 """
 
@@ -33,7 +33,7 @@ from pagegen.typst.generate import generate
 from tools.merge_pages import merge_pages
 
 log = logging.getLogger(__name__)
-CONFIG = Path(__file__).parents[1] / "configs" / "packed.yaml"
+CONFIG = Path(__file__).parents[1] / "configs" / "bundled.yaml"
 LARGEST = 16 * 10**6
 """Most bytes of a released model."""
 
@@ -181,8 +181,8 @@ def release(run: Path, out: Path, decay_steps: int, overrides: Sequence[str] = (
     Args:
         run: a checkpoint that training can go on from; left as it is.
         out: gets release/ (the branch's run, which goes on where it was stopped) and model/.
-        decay_steps: in which the rate falls to 0.
-        overrides: settings laid over configs/packed.yaml, those of the run's last stage.
+        decay_steps: in which the lr falls to 0.
+        overrides: settings laid over configs/bundled.yaml, those of the run's last stage.
 
     Returns:
         The model's folder.
@@ -219,7 +219,7 @@ def export(checkpoint: Checkpoint, model: Path) -> None:
     for split in ("train", "val"):
         values["data"][split] = {}
     values["text"]["tokenizer"] = values["model"]["weights"] = None
-    values["output_dir"], values["device"] = "output/packed", "auto"
+    values["output_dir"], values["device"] = "output/bundled", "auto"
     values["precision"] = "auto"
     portable = dataclasses.replace(
         checkpoint,
@@ -237,7 +237,7 @@ def export(checkpoint: Checkpoint, model: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command: 0 when done, 1 at a fault of the user's."""
-    parser = argparse.ArgumentParser(prog="python -m tools.packed_model", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.bundled_model", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     whole = commands.add_parser("make", help="from pages to the model")
     whole.add_argument("out", type=Path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.card_checks import make_batch
+from benchmarks.gpu_checks import make_batch
 from benchmarks.sheets import Cost, page_cost, sheet
 from lmv3det.config import Config, load_config
 from lmv3det.device import autocast, choose_precision
@@ -56,15 +56,15 @@ def cases(quick: bool) -> list[Case]:
     sizes = (1, 2) if quick else (1, 8, 32)
     most = sizes[-1]
     base = [Case("image_only", n, target=100.0 if n == most else None) for n in sizes]
-    packed = [Case("packed", n, tokens=100) for n in sizes]
+    bundled = [Case("bundled", n, tokens=100) for n in sizes]
     few = sizes[1]
     return [
         *base,
         Case("image_only", few, training=True, target=40.0),
         Case("image_only", 1, training=True),
         Case("image_only", few, training=True, recompute=True),
-        *packed,
-        Case("packed", few, training=True, tokens=100),
+        *bundled,
+        Case("bundled", few, training=True, tokens=100),
         *(Case("large", n) for n in sizes),
         Case("large", few, training=True, recompute=True),
         Case("image_only", few, precision="fp32"),
@@ -75,17 +75,17 @@ def cases(quick: bool) -> list[Case]:
 
 
 def case_config(case: Case, quick: bool) -> tuple[Config, tuple[int, int]]:
-    """The settings, and the (height, width) of a page: 800 pixels wide, or as the packed model
+    """The settings, and the (height, width) of a page: 800 pixels wide, or as the bundled model
     reads it; `quick` shrinks both."""
     overrides = [f"backbone.gradient_checkpointing={str(case.recompute).lower()}"]
-    if case.config == "packed":
+    if case.config == "bundled":
         size = (597, 448)
     else:
         size = (1066, 800)
         overrides.append("model.num_classes=5")
     if quick:
         size = (170, 128)
-        if case.config != "packed":
+        if case.config != "bundled":
             overrides += ["backbone.hidden_size=96", "backbone.heads=4"]
             overrides += ["backbone.intermediate_size=192", "backbone.layers=4"]
             overrides += ["backbone.coordinate_size=16", "backbone.shape_size=16"]
@@ -115,7 +115,7 @@ def measure_cases(device: torch.device, quick: bool, until: float) -> Iterator[d
 
 
 def measure_case(case: Case, device: torch.device, quick: bool) -> dict[str, Any]:
-    """Pages a second of a case, its peak memory, and its share of the card's rate."""
+    """Pages a second of a case, its peak memory, and its share of the GPU's rate."""
     config, size = case_config(case, quick)
     padded = [-(-side // 32) * 32 for side in size]
     cost = page_cost(config, *padded, tokens=case.tokens)
@@ -199,7 +199,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _peak(device: torch.device) -> int:
-    """Bytes: of the card's allocations; on a CPU, of the process so far."""
+    """Bytes: of the GPU's allocations; on a CPU, of the process so far."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
