@@ -46,6 +46,7 @@ def test_every_module_config_and_asset_is_in_the_wheel(wheel: Path) -> None:
         files = (p for p in (ROOT / "lmv3det" / folder).rglob("*") if p.is_file())
         wanted |= {str(p.relative_to(ROOT)): p for p in files}
     wanted |= {str(p.relative_to(ROOT)): p for p in (ROOT / "pagegen").rglob("*.js")}
+    wanted |= {f"{name}/py.typed": ROOT / name / "py.typed" for name in ("lmv3det", "pagegen")}
     wanted |= {f"lmv3det/configs/{p.name}": p for p in (ROOT / "configs").glob("*.yaml")}
     assert packed.keys() == wanted.keys()
     for name, path in wanted.items():

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import lmv3det
-from lmv3det.cli.app import COMMANDS, _Parser
+from lmv3det.cli.commands import COMMANDS
+from lmv3det.cli.parsing import _Parser
 from lmv3det.config import load_config, walk
 
 ROOT = Path(__file__).parents[1]

@@ -279,7 +279,9 @@ def class_names(rows: Sequence[Row]) -> list[str]:
 def table(rows: Sequence[Row]) -> str:
     """The table in Markdown: a row a system, its name first."""
     names, reference = class_names(rows), _reference(rows)
-    header = ["config", *names, "mAP", f"against {REFERENCE}", "n"]
+    # Runs from before it was measured have none.
+    more = ["precision"] if any(row.values("precision") for row in rows) else []
+    header = ["config", *names, "mAP", *more, f"against {REFERENCE}", "n"]
     cells = []
     for row in rows:
         against = difference(row, reference)
@@ -288,6 +290,7 @@ def table(rows: Sequence[Row]) -> str:
                 row.name,
                 *(number(Spread.of(row.values(name=name).values()).mean) for name in names),
                 Spread.of(row.values().values()).text(),
+                *(number(Spread.of(row.values(key).values()).mean) for key in more),
                 number(None) if row is reference else against.text(sign=True),
                 str(len(row.runs)),
             ]
@@ -339,11 +342,14 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> None:
     with open(path, "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         totals = ["AP", "AP_sd", f"AP_minus_{REFERENCE}", f"AP_minus_{REFERENCE}_sd"]
-        writer.writerow(["config", "n", *totals, "AP50", "AP75", "AR100", *names])
+        more = ["AP50", "AP75", "AR100", "precision"]
+        precisions = [f"{name} precision" for name in names]
+        writer.writerow(["config", "n", *totals, *more, *names, *precisions])
         for row in rows:
             own, against = Spread.of(row.values().values()), difference(row, reference)
-            means = [Spread.of(row.values(key).values()).mean for key in ("AP50", "AP75", "AR100")]
-            means += [Spread.of(row.values(name=name).values()).mean for name in names]
+            means = [Spread.of(row.values(key).values()).mean for key in more]
+            for key in ("AP", "precision"):
+                means += [Spread.of(row.values(key, name).values()).mean for name in names]
             figures = [own.mean, own.deviation, against.mean, against.deviation, *means]
             writer.writerow(
                 [row.name, len(row.runs), *("" if v is None else f"{v:.4f}" for v in figures)]

@@ -42,8 +42,8 @@ class Checkpoint:
         categories: id and name of every class, in the order of class indices.
         tokenizer_files: the tokenizer's files by name, uint8 tensors; empty for image-only.
         step: optimizer steps done.
-        training: state of the run (optimizer, scheduler, scaler, random generators, data
-            position, raw weights beside a moving average); empty in a model for use.
+        training: state of the run (optimizer, scaler, random generators, data position, raw
+            weights beside a moving average); empty in a model for use.
         libraries: versions that wrote the file.
         thresholds: class name → the score threshold that an evaluation found best; may be empty.
     """

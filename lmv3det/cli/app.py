@@ -16,6 +16,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -99,8 +100,12 @@ def _main(words: list[str]) -> int:
 
 
 def _complain(name: str, error: object) -> None:
-    """One line on standard error. Names in it come from files, and could hold anything."""
+    """One line on standard error. Names in it come from files, and could hold anything.
+
+    With `LMV3DET_TRACEBACK=1` in the environment the traceback of an error follows."""
     print(f"lmv3det {name}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+    if isinstance(error, BaseException) and os.environ.get("LMV3DET_TRACEBACK") == "1":
+        traceback.print_exception(error)
 
 
 @contextmanager

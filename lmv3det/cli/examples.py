@@ -80,7 +80,7 @@ lmv3det train-tokenizer pages/OCR -o tokenizer
     "doctor": """
 # what is installed, and does it compute right
 lmv3det doctor
-# on a card
+# on a GPU
 lmv3det doctor -d cuda
 """,
     "shards": """

@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("-: standard input can be read once")
     named = [name for name in args.inputs if name != STANDARD]
     if named:
-        find_pages(named)  # a wrong path is told before torch is imported
+        find_pages(named, tell=False)  # a wrong path is told before torch is imported
     args.ckpt = checkpoint_path(args.ckpt)
     with contextlib.ExitStack() as stack:
         if to_stdout:

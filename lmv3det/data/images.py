@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import re
 import stat
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,17 +16,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lmv3det.data.formats import FORMATS, IMAGE_SUFFIXES, format_of, unread_format
 from lmv3det.data.limits import check_pages, check_size, max_pages, max_pixels
+from lmv3det.data.pdf import HEAD, PDFIUM, is_pdf, missing_fonts, open_pdf
 from lmv3det.data.pixels import SWAPPED, from_array, orientation, to_rgb
 from lmv3det.errors import InputError
 
-FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""What an image may be, whatever its name: Pillow would also open PostScript, with Ghostscript."""
-_SUFFIXES = "bmp gif jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"
-IMAGE_SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
+log = logging.getLogger(__name__)
+
+LISTED = 4
+"""Files that are passed over are named up to this number."""
 PDF_DPI = 144
-PDFIUM = threading.Lock()
-"""Held while PDFium works, which is not thread-safe."""
+MISSING = 0.02
+"""Fraction of a page's characters without a glyph from which on it is told of."""
 
 
 def read_image(
@@ -120,11 +122,6 @@ def turn_back(boxes: np.ndarray, size: tuple[int, int], orientation: int) -> np.
     return np.stack([x0, y0, x1, y1], axis=1)
 
 
-def is_pdf(path: str | os.PathLike) -> bool:
-    """Whether the file's name says PDF."""
-    return Path(path).suffix.lower() == ".pdf"
-
-
 def count_pages(path: str | os.PathLike, password: str | None = None) -> int:
     """Pages of a PDF, frames of a TIFF, 1 for any other image.
 
@@ -187,17 +184,9 @@ class _PdfPages:
     """The pages of an open PDF."""
 
     def __init__(self, path: str | os.PathLike, password: str | None) -> None:
-        import pypdfium2
-
         self.path = path
-        try:
-            with PDFIUM:
-                self.document = pypdfium2.PdfDocument(Path(path), password=password)
-        except pypdfium2.PdfiumError as error:
-            if getattr(error, "err_code", None) != pypdfium2.raw.FPDF_ERR_PASSWORD:
-                raise
-            why = "encrypted; give its password" if password is None else "wrong password"
-            raise InputError(f"{path}: {why} (--password)") from None
+        with PDFIUM:
+            self.document = open_pdf(path, password)
 
     @property
     def count(self) -> int:
@@ -220,11 +209,22 @@ class _PdfPages:
             if isinstance(picture, PdfImage):  # PDFium unpacks it whole, however small it is drawn
                 w, h = picture.get_px_size()
                 check_size(f"{self.path}: a picture on page {number + 1}", w, h, "L")
+        self._tell_missing(page, number)
         bitmap = page.render(scale=scale, rev_byteorder=True)
         array = to_rgb(bitmap.to_pil(), upright=False)
         bitmap.close()
         page.close()
         return array
+
+    def _tell_missing(self, page: Any, number: int) -> None:
+        names, lost, total = missing_fonts(page)
+        if lost > MISSING * total:
+            fonts = f"font {names[0]} is" if len(names) == 1 else f"fonts {', '.join(names)} are"
+            log.warning(
+                "%s: page %d is drawn without %d of its %d characters: the %s neither in the "
+                "file nor on this computer; install it, or embed it in the file",
+                self.path, number + 1, lost, total, fonts,
+            )  # fmt: skip
 
     def __enter__(self) -> _PdfPages:
         return self
@@ -272,8 +272,12 @@ def _open_pages(path: str | os.PathLike, password: str | None) -> _PdfPages | _F
     return _PdfPages(path, password) if is_pdf(path) else _Frames(path)
 
 
-def find_pages(inputs: Sequence[str | os.PathLike]) -> list[Path]:
+def find_pages(inputs: Sequence[str | os.PathLike], *, tell: bool = True) -> list[Path]:
     """Files named one by one, and the images and PDF of folders (not of folders within them).
+
+    Args:
+        inputs: files and folders.
+        tell: say what is passed over in a folder.
 
     Returns:
         The paths in the order given; those of a folder in natural order (page 2 before page 10).
@@ -285,16 +289,44 @@ def find_pages(inputs: Sequence[str | os.PathLike]) -> list[Path]:
     for name in inputs:
         path = Path(name)
         if path.is_dir():
-            suffixes = IMAGE_SUFFIXES | {".pdf"}
-            found = [p for p in path.iterdir() if p.suffix.lower() in suffixes and p.is_file()]
+            files = sorted((p for p in path.iterdir() if p.is_file()), key=_natural)
+            found = [p for p in files if _is_page(p)]
+            over = [p for p in files if p not in set(found)]
             if not found:
-                raise InputError(f"{path}: no image or PDF in this folder")
-            pages += sorted(found, key=_natural)
+                there = f", only{_listed(over)}" if over else ""
+                raise InputError(f"{path}: no image or PDF in this folder{there}")
+            if over and tell:
+                log.warning("%s: passed over, as no images or PDF%s", path, _listed(over))
+            pages += found
         elif path.exists():
             pages.append(path)
         else:
             raise InputError(f"{path}: no such file or folder")
     return pages
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file of a folder is an image or a PDF, by its name or by its content."""
+    if path.suffix.lower() in IMAGE_SUFFIXES | {".pdf"}:
+        return True
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(HEAD)
+    except OSError:
+        return False
+    return b"%PDF-" in head or format_of(head) in FORMATS
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    """Files of a folder, and what they are where that is known, for people."""
+    if not paths:
+        return ""
+    names = []
+    for path in paths[:LISTED]:
+        kind = unread_format(path)
+        names.append(f"{path.name} ({kind})" if kind else path.name)
+    more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
+    return f": {', '.join(names)}{more}"
 
 
 def to_array(image: Any) -> np.ndarray:
@@ -380,6 +412,8 @@ class _Guard:
             why = "too many pixels: save the page at a lower resolution"
         elif path.is_file() and path.stat().st_size == 0:
             why = "the file is empty"
+        elif unread_format(path):
+            why = f"not an image that can be read: {unread_format(path)}"
         elif isinstance(error, Image.UnidentifiedImageError):
             why = "not an image that can be read (or damaged)"
         else:

@@ -33,7 +33,8 @@ class Evaluation:
     Attributes:
         metrics: `{"bbox": {"AP", "AP50", "AP75", "AR100", "per_class": {name: {the same, "count"}},
             "segm": …}`, 0..100; None where a class has no ground truth. `count` is the number of
-            regions, crowds left out.
+            regions, crowds left out. Of boxes `precision` too, where there are regions: the
+            fraction of detections that are correct at IoU 0.5, from `thresholds` on.
         detections: COCO results of all pages, with the data set's own ids.
         precision: by kind, 10 IoU thresholds × 101 recalls × classes, 0..1; -1 without truth.
         names: class names, in the order of the third axis of `precision`.
@@ -89,7 +90,12 @@ def score(
             matches = [match for match in coco.evalImgs if match is not None]
             image_ids = [record.image_id for record in dataset.records]
             evaluation.mistakes = _mistakes(matches, image_ids)
-            evaluation.thresholds = _thresholds(matches, problem.names, problem.counts)
+            evaluation.thresholds, precisions = _thresholds(matches, problem.names, problem.counts)
+            if precisions:
+                scores = evaluation.metrics[kind]
+                scores["precision"] = 100 * float(np.mean(list(precisions.values())))
+                for name, share in precisions.items():
+                    scores["per_class"][name]["precision"] = 100 * share
     return evaluation
 
 
@@ -246,19 +252,25 @@ def _mistakes(matches: Iterable[dict[str, Any]], image_ids: Sequence[int]) -> di
 
 def _thresholds(
     matches: Iterable[dict[str, Any]], names: Sequence[str], regions: Sequence[int]
-) -> dict[str, float]:
-    """`best_threshold` of each class, from pycocotools' `evalImgs`."""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """`best_threshold` of each class, and of each class with regions the fraction of detections
+    from there on that are correct (0 without any), from pycocotools' `evalImgs`."""
     scores: list[list[np.ndarray]] = [[] for _ in names]
     correct: list[list[np.ndarray]] = [[] for _ in names]
     for match in matches:
         counted = ~match["dtIgnore"][IOU_50].astype(bool)
         scores[match["category_id"] - 1].append(np.asarray(match["dtScores"])[counted])
         correct[match["category_id"] - 1].append(match["dtMatches"][IOU_50][counted] > 0)
-    thresholds = {}
+    thresholds, precisions = {}, {}
     for k, name in enumerate(names):
+        if regions[k]:
+            precisions[name] = 0.0
         if not scores[k]:
             continue
-        best = best_threshold(np.concatenate(scores[k]), np.concatenate(correct[k]), regions[k])
+        found, right = np.concatenate(scores[k]), np.concatenate(correct[k])
+        best = best_threshold(found, right, regions[k])
         if best is not None:
             thresholds[name] = best
-    return thresholds
+            if regions[k]:
+                precisions[name] = float(right[found >= best].mean())
+    return thresholds, precisions

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from lmv3det.classes import FINE
-from lmv3det.data.images import PDFIUM, count_pages, iter_pages
+from lmv3det.data.images import count_pages, iter_pages
+from lmv3det.data.pdf import PDFIUM
 from lmv3det.errors import InputError
 from lmv3det.files import atomic_write, replacing
 from lmv3det.harvest.page import PageLabels, read_labels

@@ -20,6 +20,7 @@ from lmv3det.inference.reading import lines_of_regions, region_order
 from lmv3det.inference.results import boxes_xywh, encode_masks, page_entries
 from lmv3det.inference.selection import Selection
 from lmv3det.structures import Detections, as_array
+from lmv3det.text.reading_order import Direction, text_direction
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -92,13 +93,16 @@ class PageDetections(Detections):
 
     def reading_order(self) -> list[int]:
         """Indices that put the regions into reading order."""
-        return region_order(as_array(self.boxes)).tolist()
+        direction: Direction = "right"
+        if self.lines is not None:
+            direction = text_direction(self.lines.lines, self.lines.boxes)
+        return region_order(as_array(self.boxes), direction).tolist()
 
     def region_lines(self) -> list[list[str]]:
         """The text lines in each of the N regions, in reading order."""
         if self.lines is None:
             return [[] for _ in range(len(self))]
-        found = lines_of_regions(as_array(self.boxes), self.lines.boxes)
+        found = lines_of_regions(as_array(self.boxes), self.lines.boxes, self.lines.lines)
         return [[self.lines.lines[k] for k in region] for region in found]
 
     def document(self, score_threshold: float = 0.3) -> tuple[PageDetections, list[int]]:

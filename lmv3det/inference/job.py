@@ -15,7 +15,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
+from lmv3det.data.images import PDF_DPI, count_pages, find_pages, iter_pages
+from lmv3det.data.pdf import is_pdf
 from lmv3det.device import describe
 from lmv3det.errors import InputError, count_of, explain
 from lmv3det.files import content_hash, lock_folder

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lmv3det.data.images import is_pdf, read_orientation
+from lmv3det.data.images import read_orientation
+from lmv3det.data.pdf import is_pdf
 from lmv3det.files import replacing
 from lmv3det.inference.detections import crop
 from lmv3det.inference.entries import PageEntry

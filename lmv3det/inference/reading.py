@@ -8,16 +8,23 @@ Shapes: N regions, L lines. Boxes are x0 y0 x1 y1 in any unit, y downwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from lmv3det.text.reading_order import reading_order
+from lmv3det.text.reading_order import (
+    Direction,
+    in_direction,
+    reading_order,
+    text_direction,
+)
 
 SLACK, MAX_SLACK = 0.075, 0.015
 """Detected boxes overlap a little: where cuts are looked for, each side is moved inwards by the
 first fraction of the box, but at most by the second fraction of what all boxes cover."""
 
 
-def region_order(boxes: np.ndarray) -> np.ndarray:
+def region_order(boxes: np.ndarray, direction: Direction = "right") -> np.ndarray:
     """Indices that put regions into reading order.
 
     A set of regions that a vertical strip divides is read column by column. Another one is divided
@@ -26,6 +33,7 @@ def region_order(boxes: np.ndarray) -> np.ndarray:
 
     Args:
         boxes: N×4.
+        direction: how the script runs: columns of a page in Hebrew are read from the right.
 
     Returns:
         A permutation of 0 … N-1, int64.
@@ -33,6 +41,7 @@ def region_order(boxes: np.ndarray) -> np.ndarray:
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     if not len(boxes):
         return np.zeros(0, dtype=np.int64)
+    boxes = in_direction(boxes, direction)
     extent = boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)
     margin = np.minimum((boxes[:, 2:] - boxes[:, :2]) * SLACK, extent * MAX_SLACK)
     inner = np.concatenate([boxes[:, :2] + margin, boxes[:, 2:] - margin], axis=1)
@@ -75,7 +84,9 @@ def _join_bands(boxes: np.ndarray, bands: list[np.ndarray]) -> list[np.ndarray]:
     return joined
 
 
-def lines_of_regions(regions: np.ndarray, lines: np.ndarray) -> list[list[int]]:
+def lines_of_regions(
+    regions: np.ndarray, lines: np.ndarray, texts: Sequence[str] | None = None
+) -> list[list[int]]:
     """The lines that lie in each region, in reading order.
 
     A line belongs to the region that holds most of it, and at least half; of several that hold it
@@ -84,6 +95,7 @@ def lines_of_regions(regions: np.ndarray, lines: np.ndarray) -> list[list[int]]:
     Args:
         regions: N×4.
         lines: L×4, in the same pixels.
+        texts: the L strings, whose script says how each region is read; None: from the left.
 
     Returns:
         N lists of line indices; a line is in one of them at most.
@@ -103,6 +115,11 @@ def lines_of_regions(regions: np.ndarray, lines: np.ndarray) -> list[list[int]]:
     found = []
     for region in range(len(regions)):
         members = np.flatnonzero(held & (best == region))
-        order = reading_order(lines[members], float(regions[region, 2] - regions[region, 0]))
+        own = lines[members]
+        direction: Direction = "right"
+        if texts is not None:
+            direction = text_direction([texts[k] for k in members.tolist()], own)
+        width = float(regions[region, 2] - regions[region, 0])
+        order = reading_order(own, width, direction=direction)
         found.append(members[order].tolist())
     return found

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmv3det.data.images import PDF_DPI, is_pdf
+from lmv3det.data.images import PDF_DPI
+from lmv3det.data.pdf import is_pdf
 from lmv3det.errors import InputError, explain
 from lmv3det.ocr import ENGINES, Engine, get_engine, ocr_name
 from lmv3det.ocr.names import full_ocr_name

@@ -133,8 +133,16 @@ class CascadeHeads(nn.Module):
             predictors: one a stage, N×F → logits N×(C+1), deltas N×4.
             text_pooler: (text maps, boxes, batch_index) → N×T for the classifiers, or None.
             relation: refines the last stage's logits and boxes among a page's regions, or None.
+
+        Raises:
+            ValueError: heads, predictors, thresholds and weights are not as many.
         """
         super().__init__()
+        counts = [len(each) for each in (heads, predictors, iou_thresholds, box_weights)]
+        if len(set(counts)) > 1:
+            names = ("heads", "predictors", "iou_thresholds", "box_weights")
+            said = ", ".join(f"{n} {name}" for n, name in zip(counts, names, strict=True))
+            raise ValueError(f"each stage has one of each, but there are {said}")
         self.pooler = pooler
         self.heads = nn.ModuleList(heads)
         self.predictors = nn.ModuleList(predictors)

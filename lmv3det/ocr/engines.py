@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lmv3det.data.images import is_pdf, iter_pages
+from lmv3det.data.images import iter_pages
+from lmv3det.data.pdf import is_pdf
 from lmv3det.errors import InputError, install_extra
 from lmv3det.ocr.engine import Engine, enclosing_lines, join_words, require_package
 from lmv3det.ocr.paddle import PaddleOcr
@@ -123,7 +124,7 @@ class Tesseract(Engine):
 
 
 class Auto(Engine):
-    """The text layer of PDF pages that have one; another engine reads the rest.
+    """The text layer of PDF pages whose layer says what they show; another engine reads the rest.
 
     Args:
         engine: name of the other engine, made when it is first needed (or by `other`).
@@ -160,9 +161,19 @@ class Auto(Engine):
     def read_pdf(
         self, path: str | os.PathLike, number: int, dpi: int, password: str | None = None
     ) -> OcrPage:
-        page = self._layer.read_pdf(path, number, dpi, password)
-        if page.lines:
+        page, why = self._layer.read_layer(path, number, dpi, password)
+        if page.lines and not why:
             return page
+        if why:
+            where = f"{path}: page {number + 1}"
+            try:
+                self.other()
+            except InputError as error:
+                if not page.lines:
+                    raise
+                log.warning("%s is read from its text layer, though %s: %s", where, why, error)
+                return page
+            log.warning("%s is read by OCR (%s): %s", where, self.name, why)
         ((_, image),) = iter_pages(path, dpi, numbers=[number], password=password)
         return self.recognize(image)
 

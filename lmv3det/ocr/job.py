@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lmv3det.data.images import PDF_DPI, count_pages, find_pages, is_pdf, iter_pages
+from lmv3det.data.images import PDF_DPI, count_pages, find_pages, iter_pages
+from lmv3det.data.pdf import is_pdf
 from lmv3det.errors import InputError, explain
 from lmv3det.files import content_hash, lock_folder
 from lmv3det.ocr.engine import Engine

@@ -10,12 +10,20 @@ relative to the lines' own sizes, so that a scaled or moved page is read the sam
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 ReadingOrder = Literal["as_is", "two_column", "auto"]
+Direction = Literal["right", "left", "columns", "sideways"]
+"""How a script runs: rows from the left (Latin, modern Chinese), rows from the right (Hebrew,
+Arabic), columns downwards from the right (vertical Chinese and Japanese), and rows of a page that
+lies on its side, upwards, the first one at the left."""
 
+TALL = 1.5
+"""A line that is taller than this many times its width runs downwards or upwards."""
 BINS = 200
 """Bins of the histogram over the page's text width."""
 WIDE = 0.6
@@ -28,19 +36,26 @@ COLUMN_TEXT = 0.2
 """The min text of a column, as a fraction of the text of wide lines."""
 
 
-def reading_order(boxes: np.ndarray, page_width: float, mode: ReadingOrder = "auto") -> np.ndarray:
+def reading_order(
+    boxes: np.ndarray,
+    page_width: float,
+    mode: ReadingOrder = "auto",
+    direction: Direction = "right",
+) -> np.ndarray:
     """Indices that put the lines of a page into reading order.
 
     `as_is` keeps the order given. `two_column` reads the left half of the page from top to
     bottom, then the right half; lines across the middle are read where they stand and split the
     page into bands. `auto` does the same around the gutter that the page shows, and reads row by
-    row where it shows none. Lines of one row are read from left to right. Takes O(L log L);
+    row where it shows none. Lines of one row are read in the direction
+    of the script. Takes O(L log L);
     what comes out depends on the boxes alone, and equal boxes keep their order.
 
     Args:
         boxes: L×4 lines, x0 y0 x1 y1.
         page_width: width of the page in the same unit (used by `two_column` only).
         mode: how to order.
+        direction: how the script runs, see `text_direction`.
 
     Returns:
         A permutation of 0 … L-1, int64 L: `boxes[reading_order(boxes, width)]` is in order.
@@ -55,14 +70,71 @@ def reading_order(boxes: np.ndarray, page_width: float, mode: ReadingOrder = "au
         raise ValueError(f"boxes have the shape {boxes.shape}; it must be L×4")
     if mode == "as_is":
         return np.arange(len(boxes), dtype=np.int64)
+    boxes, middle = in_direction(boxes, direction), page_width / 2
     if mode == "two_column":
-        return _columns(boxes, page_width / 2, page_width / 2)
+        if direction == "left":
+            middle = -middle
+        elif direction != "right":
+            middle = float(boxes[:, [0, 2]].min() + boxes[:, [0, 2]].max()) / 2
+        return _columns(boxes, middle, page_width / 2)
     if mode == "auto":
         gutter = find_gutter(boxes)
         if gutter is None:
             return _rows(boxes, np.zeros(len(boxes)))
         return _columns(boxes, gutter, float(np.ptp(boxes[:, [0, 2]])) / 2)
     raise ValueError(f"reading order is {mode!r}; it must be as_is, two_column or auto")
+
+
+def in_direction(boxes: np.ndarray, direction: Direction) -> np.ndarray:
+    """Boxes turned or mirrored so that what is read first lies at the upper left.
+
+    Args:
+        boxes: L×4, x0 y0 x1 y1.
+        direction: how the script runs.
+    """
+    x0, y0, x1, y1 = np.asarray(boxes, dtype=np.float64).reshape(-1, 4).T
+    if direction == "left":
+        x0, x1 = -x1, -x0
+    elif direction == "columns":
+        x0, y0, x1, y1 = y0, -x1, y1, -x0
+    elif direction == "sideways":
+        x0, y0, x1, y1 = -y1, x0, -y0, x1
+    return np.stack([x0, y0, x1, y1], axis=1)
+
+
+def text_direction(lines: Sequence[str], boxes: np.ndarray) -> Direction:
+    """How the script of most of a page's text runs.
+
+    Tall lines of Chinese or Japanese are columns from the right. Other tall lines are those of a
+    page on its side; such a page is turned to the right as often as to the left, and the lines,
+    in the order given, say to which.
+
+    Args:
+        lines: L strings.
+        boxes: L×4, x0 y0 x1 y1.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    letters = np.array([sum(char.isalnum() for char in line) for line in lines], dtype=np.float64)
+    if not letters.sum():
+        return "right"
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    tall = (sizes[:, 1] > TALL * sizes[:, 0]) & (letters > 1)
+    if 2 * letters[tall].sum() > letters.sum():
+        wide = sum(_count(lines[k], _WIDE) for k in np.flatnonzero(tall).tolist())
+        if 2 * wide > letters[tall].sum():
+            return "columns"
+        steps = np.diff(boxes[tall][:, [0, 2]].mean(axis=1))
+        return "columns" if (steps < 0).sum() > (steps > 0).sum() else "sideways"
+    leftwards = sum(_count(line, _LEFTWARDS) for line in lines)
+    return "left" if 2 * leftwards > letters.sum() else "right"
+
+
+def _count(line: str, letters: re.Pattern[str]) -> int:
+    return sum(map(len, letters.findall(line)))
+
+
+_LEFTWARDS = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff]+")
+_WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]+")
 
 
 def find_gutter(boxes: np.ndarray) -> float | None:

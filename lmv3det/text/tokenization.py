@@ -20,7 +20,7 @@ import numpy as np
 from lmv3det.errors import InputError
 from lmv3det.files import is_unicode
 from lmv3det.structures import as_array
-from lmv3det.text.reading_order import ReadingOrder, reading_order
+from lmv3det.text.reading_order import ReadingOrder, reading_order, text_direction
 from lmv3det.text.tokenizer_files import TRAIN, faults_of, load_tokenizer, portable_files
 
 if TYPE_CHECKING:
@@ -206,7 +206,8 @@ class PageTokenizer:
         boxes = _ordered(line_boxes)
         if len(lines) != len(boxes):
             raise ValueError(f"{len(lines)} strings, but {len(boxes)} boxes of lines")
-        order = reading_order(boxes, image_size[1], self.reading_order)
+        direction = text_direction(lines, boxes)
+        order = reading_order(boxes, image_size[1], self.reading_order, direction)
         encoded = self._tokenize([lines[i] for i in order]) if lines else []
         ids_of = [self._select(line) for line in encoded]
         counts = np.array([len(line) for line in ids_of], dtype=np.int64)

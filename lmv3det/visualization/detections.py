@@ -20,22 +20,6 @@ if TYPE_CHECKING:
 GAP = 8
 
 
-def draw_detections(
-    image: np.ndarray, detections: Detections, score_threshold: float, path: Path
-) -> None:
-    """Write the picture of `picture_of_detections`.
-
-    Args:
-        image: H×W×3 uint8 RGB, the page.
-        detections: in its pixels, with `names`.
-        score_threshold: those below are left out.
-        path: picture to write.
-    """
-    picture = picture_of_detections(image, detections, score_threshold)
-    with replacing(path) as temporary:
-        picture.save(temporary)
-
-
 def picture_of_detections(
     image: np.ndarray, detections: Detections, score_threshold: float
 ) -> Image.Image:

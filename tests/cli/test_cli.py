@@ -68,8 +68,9 @@ def test_names_of_the_package():
 
 
 def test_version(capsys):
-    declared = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert declared is not None and lmv3det.__version__ == declared.group(1)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", lmv3det.__version__)
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited is not None and cited.group(1) == lmv3det.__version__
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"lmv3det {lmv3det.__version__}\n"
 
@@ -231,6 +232,18 @@ def test_a_command_says_at_once_that_it_starts(monkeypatch, capsys):
     assert said == ["", "lmv3det predict: loading torch …\n"]
     assert cli.main(["predict", "--help"]) == 0 and cli.main(["predict", "--wrong", "x"]) == 2
     assert "loading" not in capsys.readouterr().err
+
+
+def test_a_traceback_on_request(monkeypatch, capsys, tmp_path):
+    words = ["check", "--annotations", str(tmp_path / "no.json"), "--images", str(tmp_path)]
+    monkeypatch.delenv("LMV3DET_TRACEBACK", raising=False)
+    assert cli.main(words) == 1
+    plain = capsys.readouterr().err
+    assert plain.count("\n") == 1 and "Traceback" not in plain
+    monkeypatch.setenv("LMV3DET_TRACEBACK", "1")
+    assert cli.main(words) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(plain) and "Traceback (most recent call last)" in told
 
 
 def test_train_takes_a_size(monkeypatch, tmp_path):

@@ -17,6 +17,7 @@ from lmv3det.data.categories import Category
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.loader import build_test_loader
 from lmv3det.errors import InputError
+from lmv3det.evaluation import coco
 from lmv3det.evaluation.classes import match_classes
 from lmv3det.evaluation.coco import best_threshold, score
 from lmv3det.evaluation.detector import evaluate_detector, page_results
@@ -65,7 +66,7 @@ def test_perfect_boxes_score_100(tiny_data):
     metrics = evaluation.metrics["bbox"]
     assert list(evaluation.metrics) == ["bbox"]
     assert {k: v for k, v in metrics.items() if k != "per_class"} == pytest.approx(
-        {"AP": 100, "AP50": 100, "AP75": 100, "AR100": 100}, abs=1e-9
+        {"AP": 100, "AP50": 100, "AP75": 100, "AR100": 100, "precision": 100}, abs=1e-9
     )
     # The crowd of class 3 is no region.
     assert {k: v["count"] for k, v in metrics["per_class"].items()} == {"Table": 2, "Text": 3}
@@ -316,3 +317,16 @@ def test_classes_that_the_model_lacks_are_not_scored(tiny_data, caplog):
     assert evaluation.metrics["bbox"]["AP"] == pytest.approx(100)
     assert evaluation.left_out == {"checkpoint": ["Figure"], "data": ["Text"]}
     assert "3 detections are of classes that it does not have (Figure)" in caplog.text
+
+
+def test_precision_from_the_best_threshold():
+    """By hand: .9 right, .8 wrong, .7 right, .2 wrong with 2 regions have their best F1 at .7."""
+    match = {
+        "category_id": 1,
+        "dtScores": [0.9, 0.8, 0.7, 0.2],
+        "dtMatches": np.tile(np.array([5, 0, 6, 0]), (10, 1)),
+        "dtIgnore": np.zeros((10, 4), dtype=bool),
+    }
+    thresholds, precisions = coco._thresholds([match], ["A", "B", "C"], [2, 3, 0])
+    assert 0.69 < thresholds["A"] <= 0.7 and set(thresholds) == {"A"}
+    assert precisions == {"A": pytest.approx(2 / 3), "B": 0.0}

@@ -154,13 +154,15 @@ def _read_tars(rng: Random, seeds: Any, folder: Path) -> object:
     """Of a whole archive every file is found; of another one each is found or a fault is told; and
     what is found is the file of its name."""
     fault, count = (folder / "names").read_text().split("\n")
-    path = folder / "x.tar"
+    path = (folder / "x.tar").absolute()
+    # Nothing tells that an archive followed where the cut is in the mark of the end before it.
+    ended = fault == "cut" and not any(path.read_bytes()[-512:])
     found = find_documents([str(path)])
     good = [document for document in found if not document.problem]
     if fault == "none":
         assert len(good) == int(count) and len(found) == len(good), found
     elif len(good) < int(count):
-        assert len(good) < len(found) or fault == "zero", "files are lost without a word"
+        assert len(good) < len(found) or fault == "zero" or ended, "files are lost without a word"
     for document in good:
         content = read_bytes(document.address, document.start, document.length)
         if fault in ("none", "cut"):

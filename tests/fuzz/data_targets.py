@@ -28,7 +28,7 @@ from lmv3det.evaluation.report import write_report
 from lmv3det.evaluation.results import read_results
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.text.ocr_json import read_ocr, write_ocr
-from lmv3det.text.reading_order import reading_order
+from lmv3det.text.reading_order import reading_order, text_direction
 from pagegen.text import Corpus
 from pagegen.typst.blocks import markup
 from pagegen.typst.typeset import new_prose
@@ -263,6 +263,97 @@ def _read_pdf(rng: Random, seeds: Any, folder: Path) -> object:
     return [PdfText().read_pdf(path, number, 36, password) for number in numbers]
 
 
+_CASES = Path(__file__).parents[1] / "cases"
+_KINDS = ("rotated_page", "sideways_text", "right_to_left", "vertical_writing", "divided_words",
+          "double_struck", "form_fields", "garbled_layer", "hidden_layer", "hidden_text",
+          "odd_unicode", "font_not_embedded")  # fmt: skip
+
+
+def _prepare_pdf_pages(folder: Path) -> list[bytes]:
+    """Pages of every direction, with layers, forms and hidden text."""
+    return [path.read_bytes() for kind in _KINDS for path in sorted((_CASES / kind).glob("*.pdf"))]
+
+
+def _write_pdf_pages(rng: Random, seeds: Any, folder: Path) -> None:
+    if rng.random() < 0.4:
+        data = _drawn_page(rng, folder)
+    else:
+        data = rng.choice(seeds)
+    kind = rng.randrange(4)
+    if kind == 0:
+        data = mutate_digits(rng, data)
+    elif kind == 1:
+        data = mutate_bytes(rng, data)
+    elif kind == 2:
+        for _ in range(rng.randint(1, 6)):
+            old, new = rng.choice(_SWAPS)
+            data = data.replace(old, new, rng.choice((1, 1, -1)))
+    (folder / rng.choice(("page.pdf", "download"))).write_bytes(data)
+
+
+_SWAPS = (
+    (b"/MediaBox", b"/Rotate 90 /MediaBox"), (b"/MediaBox", b"/Rotate -270 /MediaBox"),
+    (b"/MediaBox", b"/UserUnit 7 /MediaBox"), (b"/MediaBox", b"/CropBox [9 9 90 80] /MediaBox"),
+    (b"/OFF [", b"/ON ["), (b"/ON [", b"/OFF ["), (b" 0 R", b" 1 0 R"), (b" Tf", b" Tf 3 Tr"),
+    (b" Tf", b" Tf 7 Tr"), (b" Td", b" Td 300 Tz"), (b"/FT /Tx", b"/FT /Ch"),
+    (b"BT", b"q 0 0 m W n BT"), (b"/V (", b"/V /Off /X ("), (b"/AP <<", b"/AQ <<"),
+    (b"/F 4", b"/F 2"), (b"/Helvetica", b"/Nowhere"),
+    (b" Tj", b" Tj 1e9 0 Td"), (b"BT", b"BT 0 0 0 0 0 0 Tm"), (b"/Type1", b"/Type3"),
+    (b"/Type1", b"/TrueType"), (b"1 g", b"/P cs /P scn"),
+    (b"/Subtype /Widget", b"/Subtype /FreeText"),
+)  # fmt: skip
+
+
+def _drawn_page(rng: Random, folder: Path) -> bytes:
+    """A page of lines, boxes and clips anywhere, turned and coloured anyhow."""
+    parts = []
+    for _ in range(rng.randint(1, 12)):
+        a, b, c, d = (rng.choice((0, 1, -1, 0.7, -0.3, rng.uniform(-3, 3))) for _ in range(4))
+        x, y = rng.uniform(-50, 350), rng.uniform(-50, 450)
+        text = "".join(
+            rng.choice("ab llii..--()12 \\\377\001\255") for _ in range(rng.randint(1, 30))
+        )
+        text = text.replace("(", "").replace(")", "").replace("\\", "")
+        size = rng.choice((0, 0.1, 1, 8, 12, 60, 1e6))
+        colour = rng.choice(("0 g", "1 g", "1 0 0 rg", "0.98 g", "0 0 0 1 k"))
+        parts.append(
+            rng.choice(("", "q 10 10 80 300 re W n ", f"{colour} {x:.0f} {y:.0f} 90 40 re f "))
+            + f"{colour} BT {rng.choice((0, 1, 2, 3, 7))} Tr /F {size} Tf "
+            f"{a} {b} {c} {d} {x:.1f} {y:.1f} Tm ({text}) Tj ET\n"
+        )
+    parts += rng.choices(parts, k=rng.choice((0, 0, 2)))
+    path = write_pdf(
+        folder / "drawn.pdf",
+        "".join(parts),
+        rotate=rng.choice((0, 90, 180, 270, -90, 45, 10**9)),
+        box=rng.choice(("0 0 300 400", "-10 20 290.5 410.7", "300 400 0 0", "0 0 3 40000")),
+    )
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def _read_pdf_pages(rng: Random, seeds: Any, folder: Path) -> object:
+    (path,) = folder.iterdir()
+    count = count_pages(path)
+    results = []
+    for number in range(min(count, 2)):
+        page, why = PdfText().read_layer(path, number, 36)
+        boxes = page.boxes
+        assert len(boxes) == len(page.lines) and isinstance(why, str)
+        assert np.isfinite(boxes).all() and (boxes >= 0).all()
+        assert (boxes[:, 2:] <= (page.width, page.height)).all()
+        for line in page.lines:
+            line.encode()
+        direction = text_direction(page.lines, boxes)
+        order = reading_order(boxes, page.width, direction=direction)
+        assert sorted(order.tolist()) == list(range(len(boxes)))
+        for _, array in iter_pages(path, 36, numbers=[number]):
+            assert (page.height, page.width) == array.shape[:2]
+        results.append(page)
+    return results
+
+
 def _prepare_corpus(folder: Path) -> str:
     english = "A paragraph of some length, with $math$ and #code and [brackets] in it. " * 3
     return "\n".join([english, "一个段落，有一些长度，里面有中文。" * 4, english[:90], "short"] * 3)
@@ -302,5 +393,6 @@ TARGETS = (
     Target("ocr", _prepare_ocr, _write_ocr, _read_ocr),
     Target("image", _prepare_images, _write_image, _read_image),
     Target("pdf", _prepare_pdf, _write_pdf, _read_pdf),
+    Target("pdf-pages", _prepare_pdf_pages, _write_pdf_pages, _read_pdf_pages),
     Target("corpus", _prepare_corpus, _write_corpus, _read_corpus),
 )

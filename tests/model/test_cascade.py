@@ -471,3 +471,12 @@ def test_text_reaches_the_classifier_alone() -> None:
     logits, deltas = predictor(x, text)
     other_logits, other_deltas = predictor(x, text + 1)
     assert torch.equal(deltas, other_deltas) and not torch.equal(logits, other_logits)
+
+
+@pytest.mark.parametrize("odd", ["iou_thresholds", "box_weights"])
+def test_lists_of_different_lengths_are_refused(odd):
+    options = {"iou_thresholds": (0.5, 0.6), "box_weights": ((10.0, 10.0, 5.0, 5.0),) * 2}
+    parts = [torch.nn.Identity()] * 2
+    CascadeHeads(ROIPooler(3), parts, parts, 2, **options)
+    with pytest.raises(ValueError, match=f"1 {odd}"):
+        CascadeHeads(ROIPooler(3), parts, parts, 2, **{**options, odd: options[odd][:1]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from lmv3det.inference.formats.roles import Role, is_picture, role
 from lmv3det.ocr.engine import join_words
 from lmv3det.ocr.names import UniqueNames
 
+HYPHENS = "-\u2010\u00ad"
+"""What divides a word at the end of a line: hyphen-minus, hyphen, soft hyphen."""
 FAR = 0.1
 """A caption is further from its picture or table by at most this fraction of the page's height."""
 
@@ -95,16 +98,31 @@ def join_lines(lines: Sequence[str]) -> str:
     for line in map(str.strip, lines):
         if not line:
             continue
-        if re.search(r"[a-z]-$", end) and re.match(r"[a-z]", line):
+        if _is_divided(end, line):
             parts[-1], end = parts[-1][:-1], end[:-1]
         elif parts:
             parts.append(" ")
             end += " "
             spaced = True
         parts.append(line)
-        end = (end + line[-2:])[-2:]
+        end = (end + line[-4:])[-4:]
     text = "".join(parts)
     return join_words([text]) if spaced else text
+
+
+def _is_divided(text: str, line: str) -> bool:
+    """Whether a text ends in the middle of a word that a line goes on with, in any alphabet."""
+    if not (len(text) > 1 and text[-1] in HYPHENS and line and line[0].isalpha()):
+        return False
+    before = text[-2]
+    if unicodedata.category(before)[0] == "M":  # an accent of its own
+        before = text[-3:-2] or before
+    if text[-1] == "\u00ad":
+        return before.isalpha()
+    # Chinese has no hyphens, and in Hebrew and Arabic they join words.
+    if unicodedata.east_asian_width(before) == "W" or unicodedata.bidirectional(before) != "L":
+        return False
+    return before.isalpha() and before == before.lower() and line[0] == line[0].lower()
 
 
 _MARK = re.compile(r"^[•○■▪◦·]\s")
