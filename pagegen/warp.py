@@ -61,7 +61,7 @@ def bend(image: Image.Image, rng: random.Random) -> tuple[Image.Image, Move]:
 
 def _motion(rng: random.Random, size: np.ndarray) -> Move:
     """Bent towards a side, a little turned and in perspective; within the picture."""
-    turn = math.radians(rng.gauss(0, 1.0))
+    turn = math.radians(rng.gauss(0, 0.6))
     cos, sin = math.cos(turn), math.sin(turn)
     depth = rng.uniform(0, 0.022) * rng.choice([-1, 1])
     squeeze = rng.uniform(0, 0.05) * rng.choice([-1, 1])

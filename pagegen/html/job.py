@@ -24,8 +24,10 @@ from pagegen.html.content.pictures import Pictures
 from pagegen.html.labels import Region, blank, cut_at_ink, regions_of
 from pagegen.html.page import CSS, write_page
 
-VERSION = 1
+VERSION = 2
+"""Grows whenever the same seed gives other pages."""
 BATCH = 8
+"""Pages a document of the browser's."""
 FOLDERS = ("images", "OCR", ".pages")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,17 @@ def cut_at_ink(region: Region, image: np.ndarray) -> None:
         region.boxes = np.array(
             [[left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1]], float
         )
+        region.lines = [kept for line in region.lines if (kept := _within(line, region.box))]
+
+
+def _within(line: Line, box: tuple[float, float, float, float]) -> Line | None:
+    """A line cut at a box; None where less than half of it is in there."""
+    x0, y0, x1, y1 = line.box
+    cut = (max(x0, box[0]), max(y0, box[1]), min(x1, box[2]), min(y1, box[3]))
+    wide, high = cut[2] - cut[0], cut[3] - cut[1]
+    if min(wide, high) <= 0 or wide * high < 0.5 * (x1 - x0) * (y1 - y0):
+        return None
+    return replace(line, box=cut)
 
 
 def blank(regions: list[Region], image: np.ndarray) -> bool:

@@ -46,7 +46,7 @@ def image(w: Writer, width: float, most: float, *, kind: str = "") -> str:
     )
 
 
-def figure_block(w: Writer, width: float = 0.0, *, captioned: float = 0.75, kind: str = "",
+def figure_block(w: Writer, width: float = 0.0, *, captioned: float = 0.9, kind: str = "",
                  most: float = 0.0) -> str:  # fmt: skip
     """A figure with its caption."""
     r, look = w.rng, w.look

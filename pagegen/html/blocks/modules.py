@@ -46,7 +46,7 @@ def module(w: Writer, rect: Rect, kind: str) -> str:
     _, _, width, height = rect
     if kind == "picture" or kind == "bleed":
         address, _ = w.pictures.photograph(r)
-        labelled = r.random() < 0.5 and height > 90 and kind == "picture"
+        labelled = r.random() < 0.75 and height > 90 and kind == "picture"
         with w.inside(width, height):
             label = tables.caption(w, "figure") if labelled else ""
         if labelled:

@@ -139,7 +139,7 @@ def table(
 
 
 def table_block(
-    w: Writer, rows: int = 0, columns: int = 0, *, captioned: float = 0.7, money: bool = False
+    w: Writer, rows: int = 0, columns: int = 0, *, captioned: float = 0.85, money: bool = False
 ) -> str:
     """A table with its caption above or below."""
     r = w.rng

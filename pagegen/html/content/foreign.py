@@ -44,6 +44,7 @@ _CAPTION = re.compile(
     r"Table(?:au)?|Tabell?[ae]|Tabla|Таблица|表)"
     r"\s*[\d.]+"
 )
+_INDEX = re.compile(r"search|index|genindex|copyright", re.I)
 _HEAVY = 60
 MOST = 400_000
 """Files of more bytes are left out."""
@@ -54,7 +55,7 @@ def documents() -> dict[str, tuple[str, ...]]:
     """The machine's HTML files by where they lie, so that a large manual is not all there is."""
     found = {}
     for place in PLACES:
-        files = sorted(str(p) for p in Path("/").glob(place))
+        files = sorted(str(p) for p in Path("/").glob(place) if not _INDEX.search(p.name))
         if len(files) > 3:
             found[place] = tuple(files)
     return found

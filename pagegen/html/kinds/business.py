@@ -70,7 +70,7 @@ def act(rng: random.Random, language: str, pictures: Pictures) -> Made:
         start += w.mark("Text", w.text(w.words.date()), "p", centre + ";text-indent:0")
     body = fill(
         w,
-        {"p": 40, "h": 16, "ol": 22, "note": 3, "tab": 4, "form": 1},
+        {"p": 40, "h": 16, "ol": 14, "note": 3, "tab": 4, "form": 1},
         start=start,
         full=rng.choice([1, 1, 0.6]),
     )
@@ -164,7 +164,7 @@ def slide(rng: random.Random, language: str, pictures: Pictures) -> Made:
     look.heading_numbers = ""
     w = Writer(rng, look, pictures)
     start = text.title(w, rng.choice([1.2, 1.5, 1.8]), "column-span:all")
-    shares = {"ul": 20, "ol": 5, "p": 10, "fig": 14, "tab": 6, "box": 3, "h": 2, "eq": 3, "code": 2}
+    shares = {"ul": 20, "ol": 5, "p": 10, "fig": 14, "tab": 6, "box": 3, "h": 2, "eq": 6, "code": 2}
     return w, finish(w, start + fill(w, shares, full=rng.choice([1, 0.6, 0.4])))
 
 

@@ -49,7 +49,7 @@ def gazette(rng: random.Random, language: str, pictures: Pictures) -> Made:
             if r.random() < 0.4:
                 parts.append(text.heading(w, 3, style=centre, scale=1.0))
                 used += 2
-        elif roll < 0.62:
+        elif roll < 0.7:
             length = r.choice([120, 250, 400])
             sign = numeral(r.choice(["(1)", "1.", "", ""]), number)
             body = f"{w.text(sign)} {text.inline(w, w.words.paragraph(length))}"
@@ -78,7 +78,7 @@ def contract(rng: random.Random, language: str, pictures: Pictures) -> Made:
     look = draw_look(r, language, sizes=(9, 10, 11, 12), colourful=0.1)
     w = Writer(r, look, pictures)
     start = text.title(w, r.choice([1.3, 1.7]), "text-align:center") if r.random() < 0.5 else ""
-    body = fill(w, {"p": 25, "ol": 18, "h": 12, "form": 3, "tab": 2, "ul": 3}, start=start,
+    body = fill(w, {"p": 25, "ol": 12, "h": 12, "form": 3, "tab": 2, "ul": 3}, start=start,
                 full=r.uniform(0.3, 0.75))  # fmt: skip
     over = extras.stamp(w) if r.random() < 0.15 else ""
     return w, finish(w, body + extras.signatures(w), over=over)
@@ -144,9 +144,9 @@ def patent(rng: random.Random, language: str, pictures: Pictures) -> Made:
         roll = r.random()
         if roll < 0.12:
             parts.append(text.heading(w, 2, style="text-align:center"))
-        elif roll < 0.18:
+        elif roll < 0.22:
             parts.append(math.equation(w))
-        elif roll < 0.24:
+        elif roll < 0.28:
             parts.append(tables.table_block(w))
         elif roll < 0.6:
             parts.append(text.paragraph(w, r.choice([200, 400, 600])))

@@ -31,7 +31,7 @@ def book(rng: random.Random, language: str, pictures: Pictures) -> Made:
         start += text.title(
             w, rng.choice([1.4, 1.8, 2.2]), f"text-align:{rng.choice(['center', 'start'])}"
         )
-    maths = rng.choice([0, 0, 0, 25])
+    maths = rng.choice([0, 0, 25])
     body = fill(
         w,
         {
@@ -66,9 +66,9 @@ def report(rng: random.Random, language: str, pictures: Pictures) -> Made:
         "tab": 12,
         "box": 4,
         "note": 5,
-        "eq": 2,
+        "eq": 7,
         "quote": 1,
-        "refs": 1,
+        "refs": 3,
     }
     return w, finish(w, fill(w, shares, start=start, full=rng.choice([1, 1, 1, 0.6])))
 
@@ -84,7 +84,7 @@ def manual(rng: random.Random, language: str, pictures: Pictures) -> Made:
         colourful=0.6,
     )
     w = Writer(rng, look, pictures)
-    shares = {"p": 22, "h": 16, "ul": 10, "ol": 18, "fig": 14, "tab": 8, "box": 10, "code": 7}
+    shares = {"p": 22, "h": 16, "ul": 10, "ol": 18, "fig": 14, "tab": 8, "box": 10, "code": 11}
     return w, finish(w, fill(w, shares))
 
 
@@ -193,6 +193,6 @@ SHARES = {
     "manual": 14,
     "magazine": 14,
     "newspaper": 5,
-    "contents": 5,
-    "references": 4,
+    "contents": 13,
+    "references": 10,
 }

@@ -104,8 +104,11 @@ def broadsheet(rng: random.Random, language: str, pictures: Pictures) -> Made:
     y, over = m[0], ""
     if rng.random() < 0.4:
         high = look.size * 7
-        name = w.mark("Header", w.text(w.words.title(1, 3)), "div",
-                      f"font:700 {look.size * 4.5:.0f}px/1.15 '{look.head}';text-align:center;"
+        words = w.words.title(1, 3)
+        room = (look.width - m[1] - m[3]) / max(1, len(words)) / (1.0 if w.words.cjk else 0.7)
+        name = w.mark("Header", w.text(words), "div",
+                      f"font:700 {min(look.size * 4.5, room):.0f}px/1.15 '{look.head}';"
+                      f"text-align:center;"
                       f"white-space:nowrap")  # fmt: skip
         over = modules.place((m[3], y, look.width - m[1] - m[3], high), name)
         y += high

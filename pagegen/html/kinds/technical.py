@@ -39,7 +39,7 @@ def textbook(rng: random.Random, language: str, pictures: Pictures) -> Made:
         "ol": 6,
         "box": 2,
         "code": r.choice([0, 0, 6]),
-        "refs": 1,
+        "refs": 3,
     }
     return w, finish(w, fill(w, shares))
 
@@ -181,4 +181,4 @@ def colophon(rng: random.Random, language: str, pictures: Pictures) -> Made:
 
 
 KINDS = {"textbook": textbook, "guide": guide, "web": web_page, "colophon": colophon}
-SHARES = {"textbook": 14, "guide": 10, "web": 5, "colophon": 3}
+SHARES = {"textbook": 20, "guide": 10, "web": 5, "colophon": 3}
