@@ -6,9 +6,7 @@ neither can be out of date.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import importlib
 import os
 import sys
 import tempfile
@@ -16,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lmv3det.cli.app import COMMANDS
+from lmv3det.cli.commands import COMMANDS
+from lmv3det.cli.parsing import make_parser
 
 NOTEBOOK = "notebook.ipynb"
 SECONDS = 600
@@ -110,12 +109,8 @@ def command_page(name: str) -> str:
 
 def command_help(name: str) -> str:
     """The help of a command, 80 columns wide."""
-    module, line = COMMANDS[name]
-    description = f"{line[0].upper()}{line[1:]}."
-    parser = argparse.ArgumentParser(f"lmv3det {name}", description=description)
-    importlib.import_module(module).add_arguments(parser)
     with environment("COLUMNS", "82"):
-        return parser.format_help()
+        return make_parser(name).format_help()
 
 
 @contextlib.contextmanager

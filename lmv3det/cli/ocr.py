@@ -74,8 +74,10 @@ def _say(args: argparse.Namespace, report: OcrReport, engine: Engine) -> None:
     there = f", {report.skipped} were there already" if report.skipped else ""
     print(f"{printable(args.out)}: {count_of(report.written, 'page')} read{there}")
     if report.empty:
-        left = " layer and were not written: the same command with --engine rapidocr reads them"
-        have = "has" if report.empty == 1 else "have"
+        have, were, them = ("has", "was", "it") if report.empty == 1 else ("have", "were", "them")
+        left = (
+            f" layer and {were} not written: the same command with --engine rapidocr reads {them}"
+        )
         print(f"{count_of(report.empty, 'page')} {have} no text"
               f"{left if engine.layer_only else ''}")  # fmt: skip
 

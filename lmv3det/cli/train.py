@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if int(os.environ.get("RANK", "0")) > 0:
         logging.getLogger("lmv3det").setLevel(logging.ERROR)
     try:
-        if args.size == "base":
+        if getattr(args, "size", "base") == "base":
             config = load_config(args.config, args.overrides)
         else:
             (system,) = read_systems([args.config], "--config")

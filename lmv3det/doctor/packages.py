@@ -15,6 +15,7 @@ NAMED = ("torch", "torchvision", "transformers", "numpy", "pillow", "pypdfium2")
 """Packages whose versions decide the most."""
 
 BRINGS = {
+    "heif": "photographs as HEIC files",
     "ocr": "text of images, read by RapidOCR",
     "paddle": "text of images, read by PaddleOCR",
     "tesseract": "text of images, read by the program tesseract",

@@ -23,6 +23,7 @@ from lmv3det.data.limits import MAX_PIXELS
 from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.samples import make_sample
+from lmv3det.ledger import LEDGER
 from lmv3det.model.mask_head import paste
 from lmv3det.ocr import Engine
 from lmv3det.structures import Detections, Page
@@ -292,7 +293,7 @@ def test_options_of_the_engine(text_checkpoint, pages, tmp_path, capsys, monkeyp
     words += ["--device", "cpu", "--out", str(tmp_path / "out"), "--option", "language=chi_sim"]
     assert main([*words, "--ocr", "tesseract"]) == 0
     assert asked == {"tesseract": {"language": "chi_sim"}}
-    assert main([*words, "--ocr", str(pages)]) == 1
+    assert main([*words, "--ocr", str(pages), "--overwrite"]) == 1
     assert "--option is for an engine" in capsys.readouterr().err
 
 
@@ -389,7 +390,7 @@ def test_command(command, pages, pdf, tmp_path, detector):
     names = ["scan1.png", "scan2.png", "scan3.png", "paper_p1.png", "paper_p2.png"]
     assert [entry["drawing"] for entry in entries] == names
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
-        [*names, "detections.json"]
+        [*names, "detections.json", LEDGER]
     )
     with Image.open(tmp_path / "out/paper_p2.png") as picture:
         assert picture.size == (400, 300)
@@ -406,7 +407,7 @@ def test_command(command, pages, pdf, tmp_path, detector):
 def test_command_masks_and_dpi(command, pdf, tmp_path):
     code, _, err = command(pdf, "--dpi", 72, "--masks", "--no-drawings")
     assert code == 0, err
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["detections.json"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"detections.json", LEDGER}
     entry = read(tmp_path / "out")[0]
     assert "drawing" not in entry
     assert (entry["width"], entry["height"]) == (120, 160)
@@ -501,13 +502,14 @@ def test_ctrl_c_keeps_what_is_done(command, pages, tmp_path, monkeypatch, caplog
     code, _, err = command(pages)
     assert code == 130 and "interrupted" in err
     assert "2 of 3 pages are done" in caplog.text and "--resume" in caplog.text
-    assert not list((tmp_path / "out").glob(".*"))
+    assert [path.name for path in (tmp_path / "out").glob(".*")] == [LEDGER]
     monkeypatch.setattr(Detector, "_detect", usual)
     code, out, _ = command(pages, "--resume")
     assert code == 0 and "3 pages, 2 of them done before" in out
     drawings = [entry["drawing"] for entry in read(tmp_path / "out")]
     assert drawings == ["scan1.png", "scan2.png", "scan3.png"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {*drawings, "detections.json"}
+    kept = {path.name for path in (tmp_path / "out").iterdir()}
+    assert kept == {*drawings, "detections.json", LEDGER}
 
 
 @pytest.mark.parametrize(
@@ -534,7 +536,7 @@ def test_script_at_the_top_level(checkpoint, pages, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (tmp_path / "predictions").iterdir()} == {
-        "detections.json", "scan1.png"
+        "detections.json", "scan1.png", LEDGER
     }  # fmt: skip
 
 

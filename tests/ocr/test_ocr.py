@@ -306,7 +306,7 @@ def test_the_command(tmp_path, capsys):
     write_pdf(tmp_path / "a.pdf", words(50, 300, "Some words"), "")
     arguments = [str(tmp_path / "a.pdf"), "--out", str(tmp_path / "out"), "--engine", "pdf-text"]
     assert main(["ocr", *arguments, "--dpi", "72"]) == 0
-    assert "1 pages have no text layer and were not written" in capsys.readouterr().out
+    assert "1 page has no text layer and was not written" in capsys.readouterr().out
     assert not (tmp_path / "out" / "a_p2.json").exists()
     page = json.loads((tmp_path / "out" / "a_p1.json").read_text(encoding="utf-8"))
     assert page["words"] == ["Some words"] and page["W"] == 300

@@ -123,7 +123,7 @@ def test_wrong_forms(live, png):
     def send(body: bytes, kind: str = FORM):
         return live.ask("POST", "/v1/detect", body, Content_Type=kind)
 
-    assert "no file" in sentence(send(form(("other", "a.png", png.read_bytes()))))
+    assert "other fields than `file`" in sentence(send(form(("other", "a.png", png.read_bytes()))))
     assert "no file" in sentence(send(form(("file", None, b"text"))))
     two = form(("file", "a.png", b"x"), ("file", "b.png", b"y"))
     assert "one file" in sentence(send(two))
