@@ -313,7 +313,7 @@ def test_the_command(tmp_path, capsys):
     (tmp_path / "b.png").write_bytes(b"no image")
     assert main(["ocr", str(tmp_path / "b.png"), *arguments]) == 1
     err = capsys.readouterr().err
-    assert "b.png: not an image" in err and "1 pages failed" in err
+    assert "b.png: not an image" in err and "1 page failed" in err
 
 
 def test_auto_takes_the_layer_where_there_is_one(tmp_path, monkeypatch):
