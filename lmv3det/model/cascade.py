@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -41,11 +42,34 @@ class BoxHead(nn.Module):
 
 
 class BoxPredictor(nn.Module):
-    """Class logits and class-agnostic deltas of a region."""
+    """Class logits and class-agnostic deltas of a region, and the losses that train them.
 
-    def __init__(self, in_features: int, num_classes: int, text_features: int = 0) -> None:
-        """text_features: width of the region's text feature, which the classifier alone sees."""
+    A loss of your own is one override, of `class_loss` or `box_loss`; of `losses`, where they
+    depend on one another.
+
+    Args:
+        in_features: width F of a region's features.
+        num_classes: C, without the background.
+        text_features: width T of the region's text feature, which the classifier alone sees.
+        box_weights: of dx, dy, dw, dh, which are divided by them where a box is decoded.
+        box_loss_kind: smooth_l1, giou, diou or ciou.
+        smooth_l1_beta: where smooth L1 turns from square to linear; 0 is L1.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        text_features: int = 0,
+        *,
+        box_weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+        box_loss_kind: str = "ciou",
+        smooth_l1_beta: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.num_classes = num_classes
+        self.box_weights = tuple(box_weights)
+        self.box_loss_kind, self.smooth_l1_beta = box_loss_kind, smooth_l1_beta
         self.cls_score = nn.Linear(in_features + text_features, num_classes + 1)
         self.bbox_pred = nn.Linear(in_features, 4)
         nn.init.normal_(self.cls_score.weight, std=0.01)
@@ -57,6 +81,52 @@ class BoxPredictor(nn.Module):
         """x: N×F; text: N×T → logits N×(C+1) and deltas N×4."""
         joined = x if text is None else torch.cat([x, text], dim=1)
         return self.cls_score(joined), self.bbox_pred(x)
+
+    def losses(self, logits: Tensor, deltas: Tensor, regions: Proposals) -> tuple[Tensor, Tensor]:
+        """The two losses of a stage, scalars: that of the classes, and that of the boxes.
+
+        Args:
+            logits: N×(C+1), background last, as `forward` or the relation module gives them.
+            deltas: N×4.
+            regions: the N regions, with `classes` and `gt_boxes`.
+        """
+        assert regions.classes is not None and regions.gt_boxes is not None
+        if not len(regions.boxes):
+            return logits.sum() * 0, deltas.sum() * 0
+        loss_cls = self.class_loss(at_least_float32(logits), regions.classes)
+        return loss_cls, self.box_loss(deltas.to(regions.boxes.dtype), regions)
+
+    def class_loss(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """Mean cross-entropy of all regions, a scalar.
+
+        Args:
+            logits: N×(C+1), at least float32, background last; N is 1 or more.
+            classes: N int64, C for background.
+        """
+        return F.cross_entropy(logits, classes)
+
+    def box_loss(self, deltas: Tensor, regions: Proposals) -> Tensor:
+        """Regression of the foreground over the number of all regions, a scalar.
+
+        The background regresses a box onto itself and weighs 0: to pick the foreground, a GPU
+        would have to be waited for.
+
+        Args:
+            deltas: N×4, of the boxes' dtype; N is 1 or more.
+            regions: the N regions, with `classes` and `gt_boxes`.
+        """
+        assert regions.classes is not None and regions.gt_boxes is not None
+        foreground = regions.classes < self.num_classes
+        background = ~foreground.unsqueeze(1)
+        rows = box_ops.box_regression_loss(
+            regions.boxes,
+            deltas.masked_fill(background, 0.0),
+            torch.where(background, regions.boxes, regions.gt_boxes),
+            self.box_weights,
+            self.box_loss_kind,
+            self.smooth_l1_beta,
+        )
+        return (rows * foreground).sum() / len(regions.boxes)
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -103,24 +173,21 @@ class StageOutput:
 
 
 class CascadeHeads(nn.Module):
-    """Box heads one after another: each refines the boxes of the one before, at a higher IoU."""
+    """Box heads one after another: each refines the boxes of the one before, at a higher IoU.
+
+    Attributes:
+        measures: what a training step may log beside its losses: name → a number on the device.
+    """
 
     def __init__(
         self,
         pooler: ROIPooler,
         heads: Sequence[nn.Module],
-        predictors: Sequence[nn.Module],
+        predictors: Sequence[BoxPredictor],
         num_classes: int,
         iou_thresholds: Sequence[float] = (0.5, 0.6, 0.7),
-        box_weights: Sequence[Sequence[float]] = (
-            (10.0, 10.0, 5.0, 5.0),
-            (20.0, 20.0, 10.0, 10.0),
-            (30.0, 30.0, 15.0, 15.0),
-        ),
         batch_size_per_image: int = 512,
         positive_fraction: float = 0.25,
-        box_loss: str = "ciou",
-        smooth_l1_beta: float = 0.0,
         score_threshold: float = 0.05,
         nms_threshold: float = 0.5,
         detections_per_page: int = 100,
@@ -130,17 +197,18 @@ class CascadeHeads(nn.Module):
         """
         Args:
             heads: one module a stage, N×D×P×P → N×F.
-            predictors: one a stage, N×F → logits N×(C+1), deltas N×4.
+            predictors: one a stage, N×F → logits N×(C+1), deltas N×4; with the weights of the
+                stage's deltas, and its losses.
             text_pooler: (text maps, boxes, batch_index) → N×T for the classifiers, or None.
             relation: refines the last stage's logits and boxes among a page's regions, or None.
 
         Raises:
-            ValueError: heads, predictors, thresholds and weights are not as many.
+            ValueError: heads, predictors and thresholds are not as many.
         """
         super().__init__()
-        counts = [len(each) for each in (heads, predictors, iou_thresholds, box_weights)]
+        counts = [len(each) for each in (heads, predictors, iou_thresholds)]
         if len(set(counts)) > 1:
-            names = ("heads", "predictors", "iou_thresholds", "box_weights")
+            names = ("heads", "predictors", "iou_thresholds")
             said = ", ".join(f"{n} {name}" for n, name in zip(counts, names, strict=True))
             raise ValueError(f"each stage has one of each, but there are {said}")
         self.pooler = pooler
@@ -150,15 +218,19 @@ class CascadeHeads(nn.Module):
         self.relation = relation
         self.num_classes = num_classes
         self.iou_thresholds = tuple(iou_thresholds)
-        self.box_weights = [tuple(weights) for weights in box_weights]
         self.batch_size_per_image = batch_size_per_image
         self.positive_fraction = positive_fraction
-        self.box_loss, self.smooth_l1_beta = box_loss, smooth_l1_beta
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
         self.detections_per_page = detections_per_page
+        self.measures: dict[str, Tensor] = {}
         self.folding: Tensor | None
         self.register_buffer("folding", None, persistent=False)
+
+    @property
+    def box_weights(self) -> list[tuple[float, ...]]:
+        """Of each stage's deltas, as its predictor has them."""
+        return [cast(BoxPredictor, predictor).box_weights for predictor in self.predictors]
 
     def losses(
         self,
@@ -168,22 +240,30 @@ class CascadeHeads(nn.Module):
         targets: Sequence[Target],
         text_maps: Sequence[Tensor] | None = None,
     ) -> tuple[Proposals, dict[str, Tensor]]:
-        """Losses of every stage, and the regions sampled for the first one (for the mask head)."""
+        """Losses of every stage, and the regions sampled for the first one (for the mask head).
+
+        `measures` then has the foreground's share among these regions.
+        """
         with torch.no_grad():
             regions = self.sample(proposals, targets)
+            self.measures = {"foreground_share": self._foreground_share(regions)}
         sampled, losses = regions, {}
-        for number, stage in enumerate(
-            self.stages(pyramid, regions, image_sizes, targets, text_maps)
-        ):
-            loss_cls, loss_box = self.stage_losses(stage, self.box_weights[number])
+        stages = self.stages(pyramid, regions, image_sizes, targets, text_maps)
+        for number, (stage, predictor) in enumerate(zip(stages, self.predictors, strict=True)):
+            loss_cls, loss_box = _losses(predictor, stage)
             losses[f"loss_cls_stage{number}"] = loss_cls
             losses[f"loss_box_reg_stage{number}"] = loss_box
         if self.relation is not None:
-            refined = self.relation(stage, image_sizes)
-            loss_cls, loss_box = self.stage_losses(refined, self.box_weights[-1])
+            loss_cls, loss_box = _losses(predictor, self.relation(stage, image_sizes))
             losses["loss_cls_relation"] = loss_cls
             losses["loss_box_reg_relation"] = loss_box
         return sampled, losses
+
+    def _foreground_share(self, regions: Proposals) -> Tensor:
+        """A number on the device, 0 without regions."""
+        assert regions.classes is not None
+        foreground = (regions.classes < self.num_classes).sum()
+        return foreground / max(len(regions.classes), 1)
 
     @torch.no_grad()
     def predict(
@@ -333,28 +413,9 @@ class CascadeHeads(nn.Module):
             row, first = row + count, first + len(truth)
         return Proposals(boxes, batch_index, classes, gt_boxes, gt_index)
 
-    def stage_losses(self, stage: StageOutput, weights: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy of all regions; regression of the foreground over their number.
 
-        The background regresses a box onto itself and weighs 0: to pick the foreground, a GPU
-        would have to be waited for.
-        """
-        regions, logits = stage.regions, at_least_float32(stage.logits)
-        assert regions.classes is not None and regions.gt_boxes is not None
-        if not len(regions.boxes):
-            return logits.sum() * 0, stage.deltas.sum() * 0
-        loss_cls = F.cross_entropy(logits, regions.classes)
-        foreground = regions.classes < self.num_classes
-        background = ~foreground.unsqueeze(1)
-        loss_box = box_ops.box_regression_loss(
-            regions.boxes,
-            stage.deltas.to(regions.boxes.dtype).masked_fill(background, 0.0),
-            torch.where(background, regions.boxes, regions.gt_boxes),
-            weights,
-            self.box_loss,
-            self.smooth_l1_beta,
-        )
-        return loss_cls, (loss_box * foreground).sum() / len(regions.boxes)
+def _losses(predictor: nn.Module, stage: StageOutput) -> tuple[Tensor, Tensor]:
+    return cast(BoxPredictor, predictor).losses(stage.logits, stage.deltas, stage.regions)
 
 
 def _join(boxes: Sequence[Tensor]) -> Proposals:

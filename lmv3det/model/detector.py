@@ -270,7 +270,7 @@ def _build_rpn(config: Config) -> RPN:
         pre_nms=(rpn.pre_nms_train, rpn.pre_nms_test),
         post_nms=(rpn.post_nms_train, rpn.post_nms_test),
         nms_threshold=rpn.nms_threshold,
-        box_loss=rpn.box_loss,
+        box_loss_kind=rpn.box_loss,
         smooth_l1_beta=rpn.smooth_l1_beta,
         box_weights=rpn.box_weights,
     )
@@ -302,14 +302,21 @@ def _build_cascade(config: Config, num_classes: int) -> CascadeHeads:
     return CascadeHeads(
         ROIPooler(roi.pool_size, sampling_ratio=roi.sampling_ratio),
         heads,
-        [BoxPredictor(dim, num_classes, dim if text_pooler else 0) for _ in roi.iou_thresholds],
+        [
+            BoxPredictor(
+                dim,
+                num_classes,
+                dim if text_pooler else 0,
+                box_weights=weights,
+                box_loss_kind=roi.box_loss,
+                smooth_l1_beta=roi.smooth_l1_beta,
+            )
+            for weights in roi.box_weights
+        ],
         num_classes,
         iou_thresholds=roi.iou_thresholds,
-        box_weights=roi.box_weights,
         batch_size_per_image=roi.batch_size_per_image,
         positive_fraction=roi.positive_fraction,
-        box_loss=roi.box_loss,
-        smooth_l1_beta=roi.smooth_l1_beta,
         score_threshold=config.test.score_threshold,
         nms_threshold=config.test.nms_threshold,
         detections_per_page=config.test.detections_per_page,

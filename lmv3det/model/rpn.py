@@ -62,7 +62,7 @@ class RPN(nn.Module):
         pre_nms: tuple[int, int] = (2000, 1000),
         post_nms: tuple[int, int] = (2000, 1000),
         nms_threshold: float = 0.7,
-        box_loss: str = "ciou",
+        box_loss_kind: str = "ciou",
         smooth_l1_beta: float = 0.0,
         box_weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
     ) -> None:
@@ -82,7 +82,7 @@ class RPN(nn.Module):
         self.positive_fraction = positive_fraction
         self.pre_nms, self.post_nms = pre_nms, post_nms
         self.nms_threshold = nms_threshold
-        self.box_loss, self.smooth_l1_beta = box_loss, smooth_l1_beta
+        self.box_loss_kind, self.smooth_l1_beta = box_loss_kind, smooth_l1_beta
         self.box_weights = tuple(box_weights)
         self._anchor_cache: dict[tuple, list[Tensor]] = {}
 
@@ -151,7 +151,8 @@ class RPN(nn.Module):
         deltas: Sequence[Tensor],
         targets: Sequence[Target],
     ) -> dict[str, Tensor]:
-        """Objectness and regression losses, both over (batch_size_per_image · B)."""
+        """Objectness and regression losses, `objectness_loss` and `box_loss` of the anchors that
+        are sampled, both over (batch_size_per_image · B)."""
         all_anchors, all_logits = torch.cat(list(anchors)), torch.cat(list(logits), dim=1)
         all_deltas = torch.cat(list(deltas), dim=1)
         label, target_boxes = self.assign(all_anchors, targets)  # B×N, B×N×4
@@ -162,25 +163,50 @@ class RPN(nn.Module):
         drawn = torch.cat([is_positive, is_negative], dim=1)
         truth = torch.cat([is_positive, torch.zeros_like(is_negative)], dim=1)
         chosen = all_logits.take_along_dim(index, dim=1).to(all_anchors.dtype)
-        loss_cls = F.binary_cross_entropy_with_logits(
-            chosen, truth.to(chosen.dtype), weight=drawn.to(chosen.dtype), reduction="sum"
-        )
-        # Rows that were not drawn regress an anchor onto itself and are weighted with 0.
+        loss_cls = self.objectness_loss(chosen, truth, drawn)
         source = all_anchors[positive]  # B×k×4
-        move = all_deltas.take_along_dim(positive.unsqueeze(-1), dim=1).to(source.dtype)
+        moves = all_deltas.take_along_dim(positive.unsqueeze(-1), dim=1).to(source.dtype)
         wanted = target_boxes.take_along_dim(positive.unsqueeze(-1), dim=1)
-        undrawn = ~is_positive.unsqueeze(-1)
-        loss_loc = box_ops.box_regression_loss(
-            source.flatten(0, 1),
-            move.masked_fill(undrawn, 0.0).flatten(0, 1),
-            torch.where(undrawn, source, wanted).flatten(0, 1),
-            self.box_weights,
-            self.box_loss,
-            self.smooth_l1_beta,
+        loss_loc = self.box_loss(
+            source.flatten(0, 1), moves.flatten(0, 1), wanted.flatten(0, 1), is_positive.flatten()
         )
-        loss_loc = (loss_loc * is_positive.flatten()).sum()
         divisor = self.batch_size_per_image * len(targets)
         return {"loss_rpn_cls": loss_cls / divisor, "loss_rpn_loc": loss_loc / divisor}
+
+    def objectness_loss(self, logits: Tensor, is_object: Tensor, drawn: Tensor) -> Tensor:
+        """Sum of the binary cross-entropy of the sampled anchors, a scalar. The place for a loss
+        of your own.
+
+        Args:
+            logits: B×k, at least float32, of anchors of B pages.
+            is_object: B×k bool, whether an anchor is on a region.
+            drawn: B×k bool, whether it was sampled: others fill rows up, and count nothing.
+        """
+        return F.binary_cross_entropy_with_logits(
+            logits, is_object.to(logits.dtype), weight=drawn.to(logits.dtype), reduction="sum"
+        )
+
+    def box_loss(self, anchors: Tensor, deltas: Tensor, gt_boxes: Tensor, drawn: Tensor) -> Tensor:
+        """Sum of the regression losses of the sampled positive anchors, a scalar. The place for a
+        loss of your own.
+
+        Args:
+            anchors: M×4.
+            deltas: M×4, predicted, of the anchors' dtype.
+            gt_boxes: M×4, what the anchors should become.
+            drawn: M bool, whether an anchor was sampled as positive.
+        """
+        # Others regress an anchor onto itself and are weighted with 0.
+        undrawn = ~drawn.unsqueeze(-1)
+        rows = box_ops.box_regression_loss(
+            anchors,
+            deltas.masked_fill(undrawn, 0.0),
+            torch.where(undrawn, anchors, gt_boxes),
+            self.box_weights,
+            self.box_loss_kind,
+            self.smooth_l1_beta,
+        )
+        return (rows * drawn).sum()
 
     @torch.no_grad()
     def assign(self, anchors: Tensor, targets: Sequence[Target]) -> tuple[Tensor, Tensor]:

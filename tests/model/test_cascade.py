@@ -25,11 +25,13 @@ WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 
 SIZES = [(64, 80), (60, 96)]
 
 
-class Says(nn.Module):
+class Says(BoxPredictor):
     """A predictor that says the same of every region."""
 
     def __init__(self, logits: list[float], deltas: list[float]) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
+        self.num_classes, self.box_weights = CLASSES, WEIGHTS[0]
+        self.box_loss_kind, self.smooth_l1_beta = "ciou", 0.0
         self.logits = nn.Parameter(torch.tensor(logits, dtype=torch.float64))
         self.deltas = nn.Parameter(torch.tensor(deltas, dtype=torch.float64))
 
@@ -45,11 +47,18 @@ def make_pyramid(pages: int = 2) -> list[Tensor]:
     ]
 
 
-def make_cascade(predictors: list[nn.Module] | None = None, **options) -> CascadeHeads:
+def make_cascade(
+    predictors: list[Says] | None = None, box_loss: str = "ciou", **options
+) -> CascadeHeads:
     torch.manual_seed(0)
     stages = len(options.get("iou_thresholds", WEIGHTS))
+    for predictor, weights in zip(predictors or [], WEIGHTS, strict=False):
+        predictor.box_weights = weights
     if predictors is None:
-        predictors = [BoxPredictor(4, CLASSES) for _ in range(stages)]
+        predictors = [
+            BoxPredictor(4, CLASSES, box_weights=WEIGHTS[n], box_loss_kind=box_loss)
+            for n in range(stages)
+        ]
         for predictor in predictors:
             nn.init.normal_(predictor.cls_score.weight, std=1.0)
             nn.init.normal_(predictor.bbox_pred.weight, std=0.5)
@@ -301,8 +310,8 @@ class TestLosses:
             torch.tensor([1, CLASSES]),
             boxes([5, 0, 25, 20], [0, 0, 1, 1]),
         )
-        stage = StageOutput(regions, logits, deltas, torch.zeros(2, 4))
-        loss_cls, loss_box = make_cascade(box_loss="smooth_l1").stage_losses(stage, WEIGHTS[0])
+        predictor = BoxPredictor(4, CLASSES, box_weights=WEIGHTS[0], box_loss_kind="smooth_l1")
+        loss_cls, loss_box = predictor.losses(logits, deltas, regions)
         rows = [math.e + 2 + math.e**2, 3 + math.e**3]
         expected = (math.log(rows[0]) - 0 + math.log(rows[1]) - 0) / 2
         assert loss_cls.item() == pytest.approx(expected)
@@ -395,7 +404,8 @@ class TestLosses:
                     features = cascade.heads[number](pooled)
                     logits, deltas = cascade.predictors[number](features)
                     stage = StageOutput(stage.regions, logits, deltas, features)
-                total = total + sum(cascade.stage_losses(stage, WEIGHTS[number]))
+                predictor = cascade.predictors[number]
+                total = total + sum(predictor.losses(stage.logits, stage.deltas, stage.regions))
             total.backward()
             gradients.append((pyramid[0].grad, cascade.heads[1].fc1.weight.grad.clone()))
         (scaled_maps, scaled_head), (plain_maps, plain_head) = gradients
@@ -447,7 +457,7 @@ class TestLosses:
         assert {dtype for _, dtype in seen[0]} == {torch.float32}
 
     def test_one_stage_is_a_plain_head(self) -> None:
-        cascade = make_cascade(iou_thresholds=(0.5,), box_weights=WEIGHTS[:1])
+        cascade = make_cascade(iou_thresholds=(0.5,))
         _, losses = cascade.losses(make_pyramid(), PROPOSALS, SIZES, TARGETS)
         assert set(losses) == {"loss_cls_stage0", "loss_box_reg_stage0"}
 
@@ -473,10 +483,52 @@ def test_text_reaches_the_classifier_alone() -> None:
     assert torch.equal(deltas, other_deltas) and not torch.equal(logits, other_logits)
 
 
-@pytest.mark.parametrize("odd", ["iou_thresholds", "box_weights"])
+@pytest.mark.parametrize("odd", ["heads", "predictors", "iou_thresholds"])
 def test_lists_of_different_lengths_are_refused(odd):
-    options = {"iou_thresholds": (0.5, 0.6), "box_weights": ((10.0, 10.0, 5.0, 5.0),) * 2}
-    parts = [torch.nn.Identity()] * 2
-    CascadeHeads(ROIPooler(3), parts, parts, 2, **options)
+    parts = {
+        "heads": [BoxHead(2, 3, 4)] * 2,
+        "predictors": [BoxPredictor(4, CLASSES)] * 2,
+        "iou_thresholds": (0.5, 0.6),
+    }
+    CascadeHeads(ROIPooler(3), num_classes=2, **parts)
     with pytest.raises(ValueError, match=f"1 {odd}"):
-        CascadeHeads(ROIPooler(3), parts, parts, 2, **{**options, odd: options[odd][:1]})
+        CascadeHeads(ROIPooler(3), num_classes=2, **{**parts, odd: parts[odd][:1]})
+
+
+class Focal(BoxPredictor):
+    """Focal loss (Lin et al., 2017, https://arxiv.org/abs/1708.02002), gamma 2."""
+
+    def class_loss(self, logits: Tensor, classes: Tensor) -> Tensor:
+        log_p = logits.log_softmax(-1).gather(1, classes.unsqueeze(1))[:, 0]
+        return (-((1 - log_p.exp()) ** 2) * log_p).mean()
+
+
+def test_a_class_loss_is_one_override() -> None:
+    """The boxes' losses stay, the classes' are those of the override, in every stage."""
+    torch.manual_seed(0)
+    usual = make_cascade()
+    own = make_cascade([Focal(4, CLASSES, box_weights=weights) for weights in WEIGHTS])
+    own.load_state_dict(usual.state_dict())
+    values = []
+    for cascade in (usual, own):
+        torch.manual_seed(1)
+        values.append(cascade.losses(make_pyramid(), PROPOSALS, SIZES, TARGETS)[1])
+    for name in values[0]:
+        assert torch.equal(values[0][name], values[1][name]) == name.startswith("loss_box"), name
+    # One region whose right class has the probability 1/4: (3/4)² · log 4.
+    regions = Proposals(
+        boxes([0, 0, 9, 9]), torch.zeros(1).long(), torch.tensor([2]), boxes([0, 0, 9, 9])
+    )
+    logits = torch.zeros(1, CLASSES + 1, dtype=torch.float64)
+    loss, _ = Focal(4, CLASSES).losses(logits, torch.zeros(1, 4).double(), regions)
+    assert loss.item() == pytest.approx(0.75**2 * math.log(4))
+
+
+def test_the_share_of_foreground_is_measured() -> None:
+    cascade = make_cascade()
+    sampled, _ = cascade.losses(make_pyramid(), PROPOSALS, SIZES, TARGETS)
+    share = cascade.measures["foreground_share"]
+    assert share.item() == pytest.approx((sampled.classes < CLASSES).double().mean().item())
+    assert not share.requires_grad
+    cascade.losses(make_pyramid(), [boxes(), boxes()], SIZES, [target([], [])] * 2)
+    assert cascade.measures["foreground_share"] == 0

@@ -242,7 +242,7 @@ def plain_losses(
 def test_losses_and_gradients_against_a_plain_loop(kind: str) -> None:
     """A sample larger than the number of anchors takes them all."""
     number = 8192
-    rpn = make_rpn(batch_size_per_image=number, box_loss=kind).train()
+    rpn = make_rpn(batch_size_per_image=number, box_loss_kind=kind).train()
     pyramid = make_pyramid(2, 32, 64)
     truths = [[[3.0, 2, 20, 18], [24, 5, 60, 30]], [[30.0, 10, 41, 20]]]
     anchors = rpn.anchors(pyramid)
@@ -332,3 +332,24 @@ class TestLosses:
         assert {loss.dtype for loss in losses.values()} == {torch.float32}
         sum(losses.values()).backward()
         assert all(p.grad.isfinite().all() for p in rpn.parameters())
+
+
+class HalfObjectness(RPN):
+    """Half the usual loss of objectness, and no other change."""
+
+    def objectness_loss(self, logits: Tensor, is_object: Tensor, drawn: Tensor) -> Tensor:
+        assert logits.shape == is_object.shape == drawn.shape
+        return super().objectness_loss(logits, is_object, drawn) / 2
+
+
+def test_an_objectness_loss_is_one_override() -> None:
+    usual = make_rpn(batch_size_per_image=16).train()
+    own = HalfObjectness(CHANNELS, (8, 16, 24, 32, 48), batch_size_per_image=16).double().train()
+    own.load_state_dict(usual.state_dict())
+    pyramid = make_pyramid()
+    values = []
+    for rpn in (usual, own):
+        torch.manual_seed(2)
+        values.append(rpn(pyramid, [(64, 96)] * 2, TARGETS)[1])
+    torch.testing.assert_close(values[0]["loss_rpn_cls"] / 2, values[1]["loss_rpn_cls"])
+    assert torch.equal(values[0]["loss_rpn_loc"], values[1]["loss_rpn_loc"])
