@@ -78,6 +78,7 @@ class Sample:
         polygons: G outlines, pixels of `image`.
         line_boxes: L×4 float64, the boxes of the OCR lines, pixels of `image`.
         lines: the L strings of the OCR lines.
+        view: its number among the views of the page, where there are several at test time.
     """
 
     image: np.ndarray
@@ -87,6 +88,7 @@ class Sample:
     polygons: list[Polygons] = field(default_factory=list)
     line_boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     lines: list[str] = field(default_factory=list)
+    view: int = 0
 
 
 @dataclass
@@ -118,6 +120,7 @@ class Batch(_Tensors):
         text_mask: B×T bool, True for a real token; None where all are.
         targets: one `Target` a page, or None.
         pages: the origin of each page.
+        views: of each page, which of its views this is (see `Sample`).
         line_boxes: of each page L×4 float64, its text lines in pixels of the network input; None
             where nothing needs them.
         pixel_mean: of R, G, B, what is still to be subtracted from `images`; None where they are
@@ -132,6 +135,7 @@ class Batch(_Tensors):
     text_mask: Tensor | None = None
     targets: list[Target] | None = None
     pages: list[Page] = field(default_factory=list)
+    views: list[int] = field(default_factory=list)
     line_boxes: list[np.ndarray] | None = None
     pixel_mean: tuple[float, ...] | None = None
     pixel_std: tuple[float, ...] | None = None

@@ -23,7 +23,7 @@ import yaml
 from lmv3det.checkpoint.file import load_checkpoint
 from lmv3det.config import from_dict, merge, read_yaml, to_dict
 from lmv3det.convert import to_detectron2
-from lmv3det.engine.state import seed_everything
+from lmv3det.engine.randomness import seed_everything
 from lmv3det.model.detector import build_detector
 
 sys.path.insert(0, str(Path(__file__).parent / "engine"))

@@ -24,7 +24,7 @@ from lmv3det.checkpoint.file import Checkpoint, load_checkpoint
 from lmv3det.checkpoint.folder import save_pretrained
 from lmv3det.config import from_dict, load_config, to_dict
 from lmv3det.engine.run import train
-from lmv3det.engine.state import LAST
+from lmv3det.engine.run_files import LAST
 from lmv3det.errors import InputError
 from lmv3det.text.train_tokenizer import read_texts, train_tokenizer
 from pagegen.html.browser import require as check_chromium

@@ -99,7 +99,7 @@ def train_run(run: Run) -> None:
     from lmv3det.checkpoint.file import load_checkpoint, save_checkpoint
     from lmv3det.engine.log import read_entries
     from lmv3det.engine.run import train
-    from lmv3det.engine.state import LAST, checkpoints
+    from lmv3det.engine.run_files import LAST, checkpoints
 
     write_json(run.folder / STARTED, run.facts)
     last = train(run.config, resume=(run.folder / LAST).is_file())

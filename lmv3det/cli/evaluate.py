@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.cli.predict import free_folder
     from lmv3det.data.coco import CocoDataset
     from lmv3det.data.loader import build_test_loader
+    from lmv3det.data.transforms import views_at_test
     from lmv3det.device import choose_precision, describe
     from lmv3det.distributed import failing_together, start
     from lmv3det.evaluation.classes import match_classes, read_map
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from lmv3det.evaluation.files import write_evaluation
     from lmv3det.evaluation.tables import metrics_tables
     from lmv3det.files import lock_folder
+    from lmv3det.inference.views import join_by
 
     if args.worst < 0:
         raise InputError(f"--worst is {args.worst}; it must be 0 or more")
@@ -122,7 +124,10 @@ def run(args: argparse.Namespace) -> int:
         if world.is_main:
             precision = choose_precision(config.precision, world.device)
             log.info("on %s", describe(world.device, precision))
-        loader = build_test_loader(config, dataset, encoder, rank=world.rank, world_size=world.size)
+        views = views_at_test(config)
+        loader = build_test_loader(
+            config, dataset, encoder, rank=world.rank, world_size=world.size, augment=True
+        )
         evaluation = evaluate_detector(
             model.to(world.device),
             dataset,
@@ -132,6 +137,7 @@ def run(args: argparse.Namespace) -> int:
             mask_threshold=config.test.mask_threshold,
             precision=config.precision,
             classes=classes,
+            views=None if views is None else join_by(config, views),
         )
         if evaluation is not None:
             write_evaluation(evaluation, dataset, Path(args.out), args.worst)

@@ -82,6 +82,10 @@ DETECTRON2_KEYS = {
     "test.score_threshold": "MODEL.ROI_HEADS.SCORE_THRESH_TEST",
     "test.nms_threshold": "MODEL.ROI_HEADS.NMS_THRESH_TEST",
     "test.detections_per_page": "TEST.DETECTIONS_PER_IMAGE",
+    "test.augment.sizes": "TEST.AUG.MIN_SIZES",
+    "test.augment.max_size": "TEST.AUG.MAX_SIZE",
+    "test.augment.flip": "TEST.AUG.FLIP",
+    "solver.loss_weights": "MODEL.RPN.LOSS_WEIGHT",
 }
 """Our key → detectron2's (or the LayoutLMv3 example's) key that says the same or decides it."""
 
@@ -165,7 +169,6 @@ ONLY: dict[str, Any] = {
     "MODEL.META_ARCHITECTURE": "VLGeneralizedRCNN",
     "MODEL.PROPOSAL_GENERATOR.MIN_SIZE": 0,
     "MODEL.PROPOSAL_GENERATOR.NAME": "RPN",
-    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_WEIGHT": 1.0,
     "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,
     "MODEL.ROI_BOX_HEAD.NAME": "FastRCNNConvFCHead",
     "MODEL.ROI_BOX_HEAD.NORM": "",
@@ -180,18 +183,15 @@ ONLY: dict[str, Any] = {
     "MODEL.ROI_MASK_HEAD.NAME": "MaskRCNNConvUpsampleHead",
     "MODEL.ROI_MASK_HEAD.NORM": "",
     "MODEL.ROI_MASK_HEAD.POOLER_TYPE": "ROIAlignV2",
-    "MODEL.RPN.BBOX_REG_LOSS_WEIGHT": 1.0,
     "MODEL.RPN.BOUNDARY_THRESH": -1,
     "MODEL.RPN.CONV_DIMS": [-1],
     "MODEL.RPN.HEAD_NAME": "StandardRPNHead",
     "MODEL.RPN.IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"],
     "MODEL.RPN.IOU_LABELS": [0, -1, 1],
-    "MODEL.RPN.LOSS_WEIGHT": 1.0,
     "SOLVER.CLIP_GRADIENTS.NORM_TYPE": 2.0,
     "SOLVER.OPTIMIZER": "ADAMW",
     "SOLVER.REFERENCE_WORLD_SIZE": 0,
     "SOLVER.WARMUP_METHOD": "linear",
-    "TEST.AUG.ENABLED": False,
     "TEST.PRECISE_BN.ENABLED": False,
 }
 """Settings that this project does not have, with the one value it always behaves as."""
@@ -249,7 +249,7 @@ NOT_TAKEN = {
     "SOLVER.NESTEROV": "of SGD",
     "SOLVER.WEIGHT_DECAY_BIAS": "the original decays every parameter (solver.no_decay_norm_bias)",
     "SOLVER.WEIGHT_DECAY_NORM": "the original decays every parameter (solver.no_decay_norm_bias)",
-    "TEST.AUG": "no test-time augmentation here",
+    "TEST.AUG": "TEST.AUG.ENABLED is False",
     "TEST.EXPECTED_RESULTS": "of detectron2's own tests",
     "TEST.KEYPOINT_OKS_SIGMAS": "of another architecture",
     "TEST.PRECISE_BN": "no recomputed statistics here",

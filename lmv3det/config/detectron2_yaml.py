@@ -54,6 +54,10 @@ _BY_HAND = {ours for ours, theirs in DETECTRON2_KEYS.items() if theirs == "MODEL
     "input.crop",
     "backbone.drop_path",
     "backbone.input_size",
+    "solver.loss_weights",
+    "test.augment.sizes",
+    "test.augment.max_size",
+    "test.augment.flip",
 }
 """Settings of ours that answer to one of theirs, whose value is not copied."""
 
@@ -204,6 +208,8 @@ def convert_config(path: Path) -> Converted:
         elif theirs.get(key) and key != "SEED":
             converted.left_out.append((key, stated, "has no effect here"))
     _mapper(theirs, taken, converted)
+    _test_augmentation(theirs, taken, converted)
+    _loss_weights(path, theirs, taken, converted)
     _sort_rest(theirs, taken, converted)
     _remark(theirs, converted)
     from_dict(converted.values, f"{path} (converted)")
@@ -231,6 +237,58 @@ def _mapper(theirs: dict[str, Any], taken: set[str], converted: Converted) -> No
         kind = theirs.get("INPUT.CROP.TYPE", "relative_range")
         why = "not cropped here: input.crop crops as DETR does, not as detectron2's own mapper"
         converted.conflicts.append(("INPUT.CROP.TYPE", kind, why))
+
+
+def _test_augmentation(theirs: dict[str, Any], taken: set[str], converted: Converted) -> None:
+    """Several sizes and flips at test time, of which detectron2 averages the masks too."""
+    taken.add("TEST.AUG.ENABLED")
+    if not theirs.get("TEST.AUG.ENABLED", False):
+        return
+    for name, (ours, default) in _AUGMENT.items():
+        key = f"TEST.AUG.{name}"
+        taken.add(key)
+        value = theirs.get(key, default)
+        if key not in theirs:
+            converted.silent.append((key, default, f"taken over as {ours}"))
+        _put(converted.values, ours, list(value) if isinstance(value, (list, tuple)) else value)
+    if theirs.get("MODEL.MASK_ON", False):
+        why = "boxes are joined alike; a mask is that of one view here, not the mean of all"
+        converted.changed.append(("TEST.AUG.ENABLED", True, why))
+
+
+_AUGMENT = {
+    "MIN_SIZES": ("test.augment.sizes", list(range(400, 1201, 100))),
+    "MAX_SIZE": ("test.augment.max_size", 4000),
+    "FLIP": ("test.augment.flip", True),
+}
+"""Their setting of TEST.AUG → ours, and their default."""
+
+
+def _loss_weights(
+    path: Path, theirs: dict[str, Any], taken: set[str], converted: Converted
+) -> None:
+    """The weights of the RPN's two losses, and of the boxes' in every stage."""
+    found: dict[str, float] = {}
+    for key in _WEIGHT_KEYS:
+        taken.add(key)
+        value = theirs.get(key, 1.0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"{path}: {key} is {value!r}; it must be a number")
+        found[key] = float(value)
+    rpn, rpn_box, box = found.values()
+    stages = converted.values.get("roi", {}).get("iou_thresholds", _DEFAULT["roi.iou_thresholds"])
+    weights = {"loss_rpn_cls": rpn, "loss_rpn_loc": rpn * rpn_box}
+    weights |= {f"loss_box_reg_stage{number}": box for number in range(len(stages))}
+    weights = {name: weight for name, weight in weights.items() if weight != 1}
+    if weights:
+        _put(converted.values, "solver.loss_weights", weights)
+
+
+_WEIGHT_KEYS = (
+    "MODEL.RPN.LOSS_WEIGHT",
+    "MODEL.RPN.BBOX_REG_LOSS_WEIGHT",
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_WEIGHT",
+)
 
 
 def _sort_rest(theirs: dict[str, Any], taken: set[str], converted: Converted) -> None:
@@ -321,6 +379,19 @@ def to_detectron2_yaml(config: Config) -> str:
     # The example's own mapper neither flips nor crops; detectron2's flips half of the pages.
     _put(theirs, "AUG.DETR", config.input.flip == 0)
     _put(theirs, "INPUT.RANDOM_FLIP", "horizontal" if config.input.flip else "none")
+    weights = config.solver.loss_weights
+    rpn = weights.get("loss_rpn_cls", 1.0)
+    _put(theirs, "MODEL.RPN.LOSS_WEIGHT", rpn)
+    loc = weights.get("loss_rpn_loc", 1.0)
+    _put(theirs, "MODEL.RPN.BBOX_REG_LOSS_WEIGHT", loc / rpn if rpn else 1.0)
+    box = weights.get("loss_box_reg_stage0", 1.0)
+    _put(theirs, "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_WEIGHT", box)
+    augment = config.test.augment
+    _put(theirs, "TEST.AUG.ENABLED", bool(augment.sizes or augment.flip))
+    if augment.sizes or augment.flip:
+        _put(theirs, "TEST.AUG.MIN_SIZES", augment.sizes or [config.input.min_size_test])
+        _put(theirs, "TEST.AUG.MAX_SIZE", augment.max_size or config.input.max_size_test)
+        _put(theirs, "TEST.AUG.FLIP", augment.flip)
     _put(theirs, "DATALOADER.SAMPLER_TRAIN", _SAMPLERS[config.data.repeat_threshold > 0])
     return yaml.safe_dump(theirs, sort_keys=True, default_flow_style=None)
 

@@ -273,6 +273,8 @@ class SolverConfig:
     """Optimizer steps of the run."""
     batch_size: int = 32
     """Pages of an optimizer step, over all processes and accumulated micro-batches."""
+    epochs: float | None = None
+    """Passes through the training pages, in the place of `steps`."""
     grad_accum_steps: int = 1
     """Micro-batches whose gradients are summed into one step."""
     lr: float = 2e-4
@@ -310,6 +312,14 @@ class SolverConfig:
     clip_type: Literal["total_norm", "norm", "value"] = "total_norm"
     """What is clipped: the norm of all gradients together, that of each parameter's, or every
     number by itself."""
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    """Factors on losses by their names, as metrics.jsonl has them: `{loss_rpn_loc: 2}`; others
+    have 1."""
+    freeze: list[str] = field(default_factory=list)
+    """Parameters that are not trained at first, by their names' beginning up to a dot, such as
+    `backbone`; * stands for anything. BatchNorm goes on measuring."""
+    freeze_steps: int | None = None
+    """Steps for which they are not. None: the whole run."""
     ema_decay: float = 0.0
     """Decay of an exponential moving average of the weights, which is then evaluated; 0 is off."""
     non_finite: Literal["stop", "skip"] = "stop"
@@ -318,6 +328,8 @@ class SolverConfig:
     """Steps between logged lines."""
     evaluate_every: int = 2000
     """Steps between evaluations; 0 evaluates only at the end."""
+    patience: int = 0
+    """Evaluations without a better AP after which a run ends; 0 is off."""
     checkpoint_every: int = 2000
     """Steps between checkpoints."""
     keep_last: int = 3
@@ -326,7 +338,7 @@ class SolverConfig:
     def __post_init__(self) -> None:
         for key in ("steps", "batch_size", "grad_accum_steps", "log_every", "checkpoint_every"):
             require(getattr(self, key) >= 1, f"solver.{key}", getattr(self, key), "1 or more")
-        for key in ("evaluate_every", "keep_last", "warmup_steps", "decay_steps"):
+        for key in ("evaluate_every", "keep_last", "warmup_steps", "decay_steps", "patience"):
             require(getattr(self, key) >= 0, f"solver.{key}", getattr(self, key), "0 or more")
         factors = ("backbone_multiplier", "layer_decay", "gamma", "eps")
         for key in ("lr", "weight_decay", "max_grad_norm", *factors):
@@ -339,6 +351,34 @@ class SolverConfig:
         )
         for key in ("ema_decay", "warmup_factor"):
             require_fraction(getattr(self, key), f"solver.{key}")
+        for name, weight in self.loss_weights.items():
+            require(weight >= 0, f"solver.loss_weights.{name}", weight, "0 or more")
+        if self.epochs is not None:
+            require(self.epochs > 0, "solver.epochs", self.epochs, "more than 0")
+        if self.freeze_steps is not None:
+            require(self.freeze_steps >= 0, "solver.freeze_steps", self.freeze_steps, "0 or more")
+            require(
+                bool(self.freeze),
+                "solver.freeze",
+                [],
+                "a list of what solver.freeze_steps is about",
+            )
+
+
+@dataclass(config=STRICT)
+class TestAugmentConfig:
+    sizes: list[int] = field(default_factory=list)
+    """Shortest sides in pixels at which each page is seen; none: `input.min_size_test` alone."""
+    max_size: int | None = None
+    """Longest side allowed, pixels. None: `input.max_size_test`."""
+    flip: bool = False
+    """See each page mirrored left and right too."""
+
+    def __post_init__(self) -> None:
+        limit = 10_000
+        for size in [*self.sizes, *([] if self.max_size is None else [self.max_size])]:
+            require(0 < size <= limit, "test.augment sizes", size, f"from 1 to {limit} pixels")
+        require(len(self.sizes) <= 32, "test.augment.sizes", self.sizes, "32 sizes at most")
 
 
 @dataclass(config=STRICT)
@@ -359,6 +399,9 @@ class TestConfig:
     fit_to_text: bool = False
     """Move the sides of regions onto the text lines within them, by a line's height at most; upper
     and lower sides only where they are a third of it off. For a model that reads text."""
+    augment: TestAugmentConfig = field(default_factory=TestAugmentConfig)
+    """Several views of each page in `evaluate` and prediction, whose detections are joined before
+    another suppression: better scores for as many times the time. Off without sizes and flip."""
 
     def __post_init__(self) -> None:
         for key in ("score_threshold", "nms_threshold", "mask_threshold"):

@@ -26,7 +26,13 @@ from lmv3det.data.coco import CocoDataset
 from lmv3det.data.joined import TrainDataset, page_repeats
 from lmv3det.data.sampler import TrainSampler
 from lmv3det.data.text_noise import TextNoise
-from lmv3det.data.transforms import TestTransform, TrainTransform, shortest_edge_size
+from lmv3det.data.transforms import (
+    TestTransform,
+    TrainTransform,
+    padded,
+    shortest_edge_size,
+    views_at_test,
+)
 from lmv3det.errors import InputError
 from lmv3det.structures import Batch, Sample, Target
 
@@ -88,6 +94,7 @@ class Collate:
             self._images(samples, sizes),
             sizes,
             pages=[sample.page for sample in samples],
+            views=[sample.view for sample in samples],
             pixel_mean=self.pixel_mean,
             pixel_std=self.pixel_std,
         )
@@ -152,7 +159,8 @@ class _Pages(Dataset):
 
     Args:
         dataset: the pages.
-        transform: test or train transform; the latter is given a generator too.
+        transform: test or train transform, or test views; the train transform is given a generator
+            too.
         turn: held while a large page is read and resized, so that the loader's processes hold one
             of them at a time; None where pages are read one after the other anyway.
     """
@@ -160,12 +168,15 @@ class _Pages(Dataset):
     def __init__(
         self,
         dataset: TrainDataset,
-        transform: Callable[..., Sample],
+        transform: Callable[..., Sample | list[Sample]],
         turn: Any = None,
     ) -> None:
         self.dataset, self.transform, self.turn = dataset, transform, turn
 
-    def __getitem__(self, item: int | tuple[int, int]) -> Sample | InputError:
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, item: int | tuple[int, int]) -> Sample | list[Sample] | InputError:
         index, *seeds = item if isinstance(item, tuple) else (item,)
         try:
             with self._turn(index):
@@ -212,21 +223,18 @@ class _CollateBySize(_CollateOrError):
     """Collates pages to a batch for each size that they are padded to: a page's result then does
     not depend on the pages that it is read with."""
 
-    def __call__(self, samples: list[Sample | InputError]) -> Any:
+    def __call__(self, samples: list[Any]) -> Any:
+        """samples: pages, or the views of each page; an InputError is handed on."""
         step = self.collate.size_divisibility
         groups: dict[Any, list[Sample | InputError]] = {}
-        for sample in samples:
-            if isinstance(sample, InputError):
-                return sample
-            groups.setdefault(padded(sample.image.shape, step), []).append(sample)
+        for views in samples:
+            if isinstance(views, InputError):
+                return views
+            for sample in views if isinstance(views, list) else [views]:
+                groups.setdefault(padded(sample.image.shape, step), []).append(sample)
         batches = [super(_CollateBySize, self).__call__(group) for group in groups.values()]
         errors = [batch for batch in batches if isinstance(batch, InputError)]
         return errors[0] if errors else batches
-
-
-def padded(size: Sequence[int], step: int) -> tuple[int, int]:
-    """(height, width) of a page's input: its sides, rounded up to multiples of `step`."""
-    return -(-size[0] // step) * step, -(-size[1] // step) * step
 
 
 class _BatchesBySize:
@@ -365,6 +373,7 @@ def build_test_loader(
     *,
     rank: int = 0,
     world_size: int = 1,
+    augment: bool = False,
 ) -> DataLoader:
     """The pages rank, rank + world_size, … once, without targets.
 
@@ -378,6 +387,7 @@ def build_test_loader(
         page_tokenizer: see `Collate`.
         rank: of this process.
         world_size: number of processes.
+        augment: give the views of each page that `test.augment` names, one after another.
 
     Raises:
         InputError: while iterating, at a page that cannot be read.
@@ -391,10 +401,11 @@ def build_test_loader(
         return padded(resized, given.size_divisibility)
 
     numbers = range(rank, len(dataset), world_size)
+    views = views_at_test(config) if augment else None
     return _Loader(
         _Pages(
             dataset,
-            TestTransform(given.min_size_test, given.max_size_test),
+            views or TestTransform(given.min_size_test, given.max_size_test),
             _large_page_turn(options["num_workers"]),
         ),
         batch_sampler=_BatchesBySize(dataset, numbers, config.test.batch_size, size_of),

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from lmv3det.config import Config
 from lmv3det.data.pixels import resize_image
 from lmv3det.data.text_noise import TextNoise
 from lmv3det.structures import Polygons, Sample
@@ -37,6 +38,11 @@ def shortest_edge_size(size: tuple[int, int], shortest: int, longest: int) -> tu
         scale = longest / max(new_h, new_w)
         new_h, new_w = new_h * scale, new_w * scale
     return max(int(new_h + 0.5), 1), max(int(new_w + 0.5), 1)
+
+
+def padded(size: Sequence[int], step: int) -> tuple[int, int]:
+    """(height, width) of a page's input: its sides, rounded up to multiples of `step`."""
+    return -(-size[0] // step) * step, -(-size[1] // step) * step
 
 
 def resize(sample: Sample, size: tuple[int, int]) -> Sample:
@@ -302,3 +308,40 @@ class TestTransform:
     def __call__(self, sample: Sample) -> Sample:
         size = shortest_edge_size(sample.image.shape[:2], self.min_size, self.max_size)
         return resize(sample, size)
+
+
+class TestViews:
+    """The views of a page for augmentation at test time: several sizes, mirrored or not.
+
+    Args:
+        sizes: shortest sides in pixels, one or more.
+        max_size: longest side allowed, pixels.
+        flip: see each size mirrored left and right too.
+
+    Attributes:
+        flipped: of each view, whether it is mirrored; the first one is not.
+    """
+
+    __test__ = False
+
+    def __init__(self, sizes: Sequence[int], max_size: int, flip: bool = False) -> None:
+        self.transforms = [TestTransform(size, max_size) for size in sizes]
+        self.flip = flip
+        self.flipped = [False, True] * len(sizes) if flip else [False] * len(sizes)
+
+    def __call__(self, sample: Sample) -> list[Sample]:
+        """The views of a page, in their order."""
+        views = []
+        for transform in self.transforms:
+            resized = transform(sample)
+            views += [resized, flip(resized)] if self.flip else [resized]
+        return [replace(view, view=number) for number, view in enumerate(views)]
+
+
+def views_at_test(config: Config) -> TestViews | None:
+    """The views of a page that `test.augment` names; None where it is off."""
+    given = config.test.augment
+    if not given.sizes and not given.flip:
+        return None
+    sizes = given.sizes or [config.input.min_size_test]
+    return TestViews(sizes, given.max_size or config.input.max_size_test, given.flip)

@@ -7,12 +7,14 @@ import copy
 import math
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lmv3det.config import SolverConfig
+from lmv3det.errors import InputError
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 _OF_BACKBONE = ("pyramid.", "fusion.", "fpn.")
@@ -204,7 +206,8 @@ class MovingAverage:
     """Exponential moving average of a model's weights.
 
     The decay of step t is min(decay, (1 + t) / (10 + t)), so that the random start is soon
-    forgotten. Buffers are copied.
+    forgotten. Buffers are copied. (torch's `AveragedModel` counts on the weights' device: a decay
+    that depends on the count would wait for a GPU in each step, and the count be saved too.)
 
     Attributes:
         model: the averaged copy, in evaluation mode.
@@ -255,3 +258,27 @@ def fill_missing_gradients(parameters: Sequence[Tensor]) -> None:
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
+
+
+def named_by(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The names that patterns stand for, in the order of `names`.
+
+    Args:
+        patterns: a name; its beginning up to a dot, such as `backbone`; `*` and `?` stand for
+            anything, as in file names.
+        names: of parameters.
+
+    Raises:
+        InputError: a pattern that no name fits.
+    """
+    chosen: set[str] = set()
+    for pattern in patterns:
+        fits = [n for n in names if fnmatchcase(n, pattern) or fnmatchcase(n, f"{pattern}.*")]
+        if not fits:
+            parts = list(dict.fromkeys(name.partition(".")[0] for name in names))
+            raise InputError(
+                f"solver.freeze names {pattern!r}, but no trained parameter's name begins with "
+                f"it; they begin with {', '.join(parts)}"
+            )
+        chosen.update(fits)
+    return [name for name in names if name in chosen]

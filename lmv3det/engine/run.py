@@ -6,18 +6,34 @@ import contextlib
 import copy
 import logging
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lmv3det import distributed
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.checkpoint.untrusted import named_code
 from lmv3det.config import Config
+from lmv3det.data.loader import build_train_loader
 from lmv3det.distributed import World
-from lmv3det.engine.setup import check_files, shorten_warmup, use_default_model
-from lmv3det.engine.state import LAST, checkpoints, read_resumable
+from lmv3det.engine.callbacks import Callback, EarlyStopping
+from lmv3det.engine.optim import build_optimizer
+from lmv3det.engine.randomness import seed_everything
+from lmv3det.engine.resume import check_same_model, read_resumable
+from lmv3det.engine.run_files import LAST, checkpoints
+from lmv3det.engine.setup import (
+    build_model,
+    check_files,
+    micro_batch_size,
+    read_data,
+    run_page_tokenizer,
+    set_steps,
+    shorten_warmup,
+    use_default_model,
+)
+from lmv3det.engine.step import TrainStep, prepare_model
 from lmv3det.engine.trainer import Trainer
 from lmv3det.errors import InputError
 from lmv3det.files import lock_folder
@@ -28,6 +44,8 @@ log = logging.getLogger(__name__)
 def train(
     config: Config,
     *,
+    model: nn.Module | None = None,
+    callbacks: Sequence[Callback] = (),
     resume: bool | str = False,
     or_start: bool = False,
     trust_code: bool = False,
@@ -37,6 +55,10 @@ def train(
     Args:
         config: the settings; `output_dir`, `data.train.*` and, for evaluation, `data.val.*` name
             the files.
+        model: a detector of your own in the place of the config's, on the CPU: in training mode it
+            maps a `Batch` to losses by name, and its `predict(batch)` gives a page's `Detections`
+            each. It is trained as it is: `model.weights` is not read. None: as the config says.
+        callbacks: are called on the way; see `lmv3det.engine.callbacks.Callback`.
         resume: go on from `output_dir/last.pth`, or from the given checkpoint. Processes on hosts
             that do not have the file are sent it.
         or_start: with `resume`: begin where no host has the file, and take the newest where they
@@ -65,13 +87,19 @@ def train(
             if world.is_main:
                 _check_folder(folder, bool(resume))
                 stack.enter_context(lock_folder(folder, "a training", ["pictures"]))
-                shorten_warmup(config)
-        config.solver.warmup_steps = distributed.from_main(config.solver.warmup_steps, world)
         trusted = trust_code or named_code(config).values()
         checkpoint = find_checkpoint(source, world, trusted, or_start) if resume else None
         try:
-            trainer = Trainer(config, world, checkpoint, source, trust_code=trust_code)
-            checkpoint = None  # the run has its own copy of what it needs
+            trainer = build_trainer(
+                config,
+                world,
+                checkpoint,
+                source,
+                model=model,
+                callbacks=callbacks,
+                trust_code=trust_code,
+            )
+            model = checkpoint = None  # the run has its own copy of what it needs
             return trainer.fit()
         except torch.OutOfMemoryError as error:
             raise InputError(
@@ -79,6 +107,80 @@ def train(
                 "backbone.gradient_checkpointing=true, a larger solver.grad_accum_steps (fewer "
                 "pages at a time), or a smaller input.max_size_train and input.min_size_train"
             ) from None
+
+
+def build_trainer(
+    config: Config,
+    world: World,
+    checkpoint: Checkpoint | None = None,
+    source: Path | None = None,
+    *,
+    model: nn.Module | None = None,
+    callbacks: Sequence[Callback] = (),
+    trust_code: bool = False,
+) -> Trainer:
+    """The trainer that a config describes.
+
+    Args:
+        config: the settings; `model.num_classes` and what depends on the number of pages are filled
+            in.
+        world: this process among all.
+        checkpoint: the run to go on with, or None for a new one.
+        source: the checkpoint's path.
+        model: as for `train`.
+        callbacks: as for `train`.
+        trust_code: let the config that comes with `model.weights` name code.
+
+    Raises:
+        InputError: data, config or checkpoint cannot be used.
+    """
+    source = source or Path(config.output_dir) / LAST
+    pages_per_batch = micro_batch_size(config, world.size)
+    tokenizer = run_page_tokenizer(config, checkpoint)
+    train_data, val_data = read_data(config, quiet=not world.is_main)
+    set_steps(config, len(train_data))
+    shorten_warmup(config, quiet=not world.is_main)
+    categories = train_data.categories
+    if checkpoint is not None:
+        check_same_model(checkpoint, config, categories, source)
+    seed_everything(config.seed)  # every process starts from the same weights
+    if model is None:
+        model = build_model(config, world, categories, checkpoint, source, trust_code=trust_code)
+    elif checkpoint is not None:
+        _load_own(model, checkpoint, source)
+    model = prepare_model(model, world)
+    optimizer = build_optimizer(model, config.solver)
+    training = TrainStep(model, optimizer, config.solver, world, config.precision)
+    pages_seen = 0 if checkpoint is None else checkpoint.training["pages_seen"]
+    loader = build_train_loader(
+        config,
+        train_data,
+        tokenizer,
+        rank=world.rank,
+        world_size=world.size,
+        pages_per_batch=pages_per_batch,
+        start=pages_seen // (pages_per_batch * world.size),
+        with_polygons=config.model.mask_on,
+    )
+    if config.solver.patience:
+        callbacks = [EarlyStopping(config.solver.patience), *callbacks]
+    trainer = Trainer(config, world, training, loader, categories, tokenizer, val_data, callbacks)
+    if checkpoint is None:
+        seed_everything(config.seed + world.rank)
+    else:
+        trainer.resume(checkpoint, source)
+    return trainer
+
+
+def _load_own(model: nn.Module, checkpoint: Checkpoint, source: Path) -> None:
+    """The weights of the run that goes on, in a model of the user's."""
+    try:
+        model.load_state_dict(checkpoint.training["raw_weights"] or checkpoint.weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"{source}: its weights are not those of the model that was given "
+            f"({' '.join(str(error).split())[:200]})"
+        ) from None
 
 
 def _check_folder(folder: Path, resume: bool) -> None:

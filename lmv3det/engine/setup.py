@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,38 @@ from lmv3det.text.tokenization import PageTokenizer, build_page_tokenizer
 log = logging.getLogger(__name__)
 
 
-def shorten_warmup(config: Config) -> None:
+def set_steps(config: Config, pages: int) -> None:
+    """Set `solver.steps` where `solver.epochs` says how long a run is.
+
+    Args:
+        config: changed in place.
+        pages: to train on.
+    """
+    solver = config.solver
+    if solver.epochs is not None:
+        solver.steps = max(1, math.ceil(solver.epochs * pages / solver.batch_size))
+
+
+def shorten_warmup(config: Config, quiet: bool = False) -> None:
     """Make a warm-up that is as long as the run, and would never reach the peak lr, a tenth of
-    it, with a notice; unless `solver.allow_long_warmup`."""
+    it, with a notice; unless `solver.allow_long_warmup`.
+
+    Args:
+        config: changed in place.
+        quiet: without the notice.
+    """
     solver = config.solver
     if solver.warmup_steps < solver.steps or solver.allow_long_warmup:
         return
     shorter = solver.steps // 10
-    log.warning(
-        "solver.warmup_steps is %d and the run has %d steps: the warm-up is shortened to %d "
-        "(solver.allow_long_warmup=true keeps it, and the peak lr is never reached)",
-        solver.warmup_steps,
-        solver.steps,
-        shorter,
-    )
+    if not quiet:
+        log.warning(
+            "solver.warmup_steps is %d and the run has %d steps: the warm-up is shortened to %d "
+            "(solver.allow_long_warmup=true keeps it, and the peak lr is never reached)",
+            solver.warmup_steps,
+            solver.steps,
+            shorter,
+        )
     solver.warmup_steps = shorter
 
 

@@ -6,37 +6,37 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
+from torch.utils.data import DataLoader
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lmv3det import distributed
 from lmv3det.checkpoint.file import Checkpoint
 from lmv3det.config import Config, to_yaml
-from lmv3det.data.loader import build_test_loader, build_train_loader
+from lmv3det.data.categories import Category
+from lmv3det.data.coco import CocoDataset
+from lmv3det.data.loader import build_test_loader
 from lmv3det.device import describe
 from lmv3det.distributed import World
+from lmv3det.engine.callbacks import Callback
 from lmv3det.engine.log import RunLog, memory_gib, read_entries
-from lmv3det.engine.setup import build_model, micro_batch_size, read_data, run_page_tokenizer
-from lmv3det.engine.signals import StopSignals
-from lmv3det.engine.state import (
-    BEST,
-    LAST,
-    changed_settings,
-    check_same_model,
+from lmv3det.engine.randomness import (
     random_state,
     restore_random_state,
     same_randomness,
-    save_best,
-    save_last,
     seed_everything,
 )
-from lmv3det.engine.step import TrainStep
+from lmv3det.engine.resume import changed_settings
+from lmv3det.engine.run_files import BEST, LAST, save_best, save_last
+from lmv3det.engine.signals import StopSignals
+from lmv3det.engine.step import StepResult, TrainStep
 from lmv3det.errors import InputError
 from lmv3det.files import replacing
+from lmv3det.text.tokenization import PageTokenizer
 
 if TYPE_CHECKING:
     from lmv3det.evaluation.coco import Evaluation
@@ -61,78 +61,78 @@ class Interrupted(Exception):
 
 
 class Trainer:
-    """A run: data, model, and the loop over the steps.
+    """A run: the loop over the steps, with its log, evaluations and checkpoints.
+
+    `lmv3det.engine.run.build_trainer` makes one from a config.
 
     Args:
-        config: the settings; `model.num_classes` is filled in.
+        config: the settings of the run.
         world: this process among all.
-        checkpoint: the run to go on with, or None for a new one.
-        source: the checkpoint's path.
-        trust_code: let the config that comes with `model.weights` name code.
+        training: the model with its optimizer.
+        loader: endless batches of training pages, of this process; from the place that a run goes
+            on from.
+        categories: the model's classes in the order of class indices.
+        page_tokenizer: is saved with the model; None for a model without text.
+        val_data: the pages to evaluate on; None evaluates nothing.
+        callbacks: are called on the way, in their order.
 
-    Raises:
-        InputError: data, config or checkpoint cannot be used.
+    Attributes:
+        step: steps done.
+        folder: where the run writes.
+        best: the best AP so far, in the first process; None without one.
     """
 
     def __init__(
         self,
         config: Config,
         world: World,
-        checkpoint: Checkpoint | None,
-        source: Path,
-        *,
-        trust_code: bool = False,
+        training: TrainStep,
+        loader: DataLoader,
+        categories: list[Category],
+        page_tokenizer: PageTokenizer | None = None,
+        val_data: CocoDataset | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.config, self.world, self.device = config, world, world.device
         self.folder = Path(config.output_dir)
-        self.pages_per_batch = micro_batch_size(config, world.size)
-        self.page_tokenizer = run_page_tokenizer(config, checkpoint)
-        self.train_data, self.val_data = read_data(config, quiet=not world.is_main)
-        self.categories = self.train_data.categories
-        if checkpoint is not None:
-            check_same_model(checkpoint, config, self.categories, source)
-        seed_everything(config.seed)  # every process starts from the same weights
-        model = build_model(
-            config, world, self.categories, checkpoint, source, trust_code=trust_code
-        )
-        self.training = TrainStep(model, config.solver, world, config.precision)
+        self.training, self.loader = training, loader
+        self.categories, self.page_tokenizer = categories, page_tokenizer
+        self.val_data, self.callbacks = val_data, list(callbacks)
         self.step, self.skipped, self.pages_seen = 0, 0, 0
-        if checkpoint is None:
-            seed_everything(config.seed + world.rank)
-        else:
-            try:
-                self._resume(checkpoint)
-            except torch.OutOfMemoryError:
-                raise
-            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
-                    RuntimeError) as error:  # fmt: skip
-                raise InputError(
-                    f"{source}: the state of the run in it cannot be used ({type(error).__name__}: "
-                    f"{' '.join(str(error).split())[:160]}): it is damaged; resume from another "
-                    f"checkpoint, or start anew with model.weights={source} and another output_dir"
-                ) from None
-        self.loader = build_train_loader(
-            config,
-            self.train_data,
-            self.page_tokenizer,
-            rank=world.rank,
-            world_size=world.size,
-            pages_per_batch=self.pages_per_batch,
-            start=self.pages_seen // (self.pages_per_batch * world.size),
-            with_polygons=config.model.mask_on,
-        )
         self.signals = StopSignals()
-        self.signals.shield(self.loader)
-        self.signal = 0
+        self.signals.shield(loader)
+        self.signal, self.stopping, self._asked_to_stop = 0, False, False
         self.saved_step = self.step
         self.seconds, self.waited, self.window = 0.0, 0.0, 0
         self.run_log: RunLog | None = None
         self.best: float | None = None
 
-    def _resume(self, checkpoint: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint, source: Path) -> None:
+        """Take over the state of a run; the model has its weights already.
+
+        Args:
+            checkpoint: with the state of a run.
+            source: its path, which messages name.
+
+        Raises:
+            InputError: the state cannot be used.
+        """
+        try:
+            self._take_over(checkpoint)
+        except torch.OutOfMemoryError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError,
+                RuntimeError) as error:  # fmt: skip
+            raise InputError(
+                f"{source}: the state of the run in it cannot be used ({type(error).__name__}: "
+                f"{' '.join(str(error).split())[:160]}): it is damaged; resume from another "
+                f"checkpoint, or start anew with model.weights={source} and another output_dir"
+            ) from None
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
         state, rank = checkpoint.training, self.world.rank
         self.step, self.skipped = checkpoint.step, state["skipped"]
-        self.pages_seen = state["pages_seen"]
+        self.saved_step, self.pages_seen = self.step, state["pages_seen"]
         self.training.load_state(state, checkpoint.weights)
         changed = changed_settings(checkpoint.config, self.config)
         if changed and self.world.is_main:
@@ -150,8 +150,22 @@ class Trainer:
                 self.world.size,
             )
 
+    def stop(self) -> None:
+        """End the run after the step that is under way, or the next one, as after its last one: in
+        all processes, whichever calls this. For callbacks."""
+        self._asked_to_stop = True
+
+    @property
+    def done(self) -> bool:
+        """Whether no step follows."""
+        return self.stopping or self.step >= self.config.solver.steps
+
     def fit(self) -> Path:
-        """Train to the last step, with evaluations and checkpoints on the way."""
+        """Train to the last step, with evaluations and checkpoints on the way.
+
+        Returns:
+            The path of `last.pth`.
+        """
         self._announce()
         with contextlib.ExitStack() as stack:
             stack.enter_context(logging_redirect_tqdm())
@@ -163,14 +177,29 @@ class Trainer:
             stack.callback(self._close_loader, batches)
             if self._evaluation_due() and not self._evaluated():
                 self._evaluate()
-            while self.step < self.config.solver.steps:
+            self._tell("before_run")
+            self._agree_to_stop()
+            while not self.done:
                 try:
-                    self._train_step(batches)
+                    self._tell("before_step")
+                    result = self._train_step(batches)
                 except (InputError, torch.OutOfMemoryError):
                     self._rescue()
                     raise
-                self._after_step()
+                self._tell("after_step", result)
+                self._after_step(result)
+            self._tell("after_run")
         return self.folder / LAST
+
+    def _tell(self, event: str, *about: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *about)
+
+    def _agree_to_stop(self) -> None:
+        """Settle among all processes whether one was asked to stop; every process calls this."""
+        if self.callbacks:
+            asked = distributed.gather(self._asked_to_stop, self.world)
+            self.stopping = self.stopping or any(asked)
 
     def _batches(self, loaded: Iterator[Batch]) -> Generator[Batch, None, None]:
         while True:
@@ -187,10 +216,12 @@ class Trainer:
         batches.close()
         del self.loader
 
-    def _train_step(self, batches: Iterator[Batch]) -> None:
+    def _train_step(self, batches: Iterator[Batch]) -> StepResult:
         began, solver = time.perf_counter(), self.config.solver
         micro_batches = itertools.islice(batches, solver.grad_accum_steps)
-        result = self.training(self.step, micro_batches, lambda: self.signals.received)
+        result = self.training(
+            self.step, micro_batches, lambda: self.signals.received, lambda: self._asked_to_stop
+        )
         self.step += 1
         self.window += 1
         self.pages_seen += solver.batch_size
@@ -198,6 +229,7 @@ class Trainer:
         self.signal = result.signal
         if result.reported:
             self._leave_out(result.causes)
+        return result
 
     def _leave_out(self, causes: list[str]) -> None:
         """Count a step that was left out; stop the run where the config says so."""
@@ -209,13 +241,16 @@ class Trainer:
         if self.world.is_main:
             log.warning("%s: left out (%d so far)", found, self.skipped)
 
-    def _after_step(self) -> None:
-        solver, done = self.config.solver, self.step == self.config.solver.steps
+    def _after_step(self, result: StepResult) -> None:
+        solver = self.config.solver
+        alone = self.world.size == 1
+        self.stopping = result.stop or (alone and self._asked_to_stop)
+        done = self.done
         if self.run_log is not None:
             self.run_log.advance()
         if self.step % solver.log_every == 0 or done:
             self._log()
-        if self.world.size == 1:
+        if alone:
             self.signal = self.signal or self.signals.received
         if self.signal and not done:
             raise Interrupted(self.signal, self.step, self._save(numbered=False))
@@ -234,18 +269,18 @@ class Trainer:
 
     def _log(self) -> None:
         """Mean losses since the last line, over all processes, and the speed."""
-        losses = self.training.take_mean_losses()
+        means = self.training.take_means()
         scaler = self.training.scaler
         if scaler.is_enabled() and scaler.get_scale() < _MIN_LOSS_SCALE:
             self._stop(
                 f"step {self.step}: the gradients are not finite at any loss scale, down to "
                 f"{scaler.get_scale():.1e}; precision=bf16 or fp32 may help"
             )
-        if self.run_log is not None and losses and self.window:
+        if self.run_log is not None and means and self.window:
             values: dict[str, float | int] = {
                 "lr": max(group["lr"] for group in self.training.optimizer.param_groups),
-                **losses,
-                "total": sum(losses.values()),
+                **means,
+                "total": sum(means[name] for name in self.training.names),
                 "pages_per_second": self.window * self.config.solver.batch_size / self.seconds,
                 "data_wait": self.waited / self.seconds,
                 "memory_gib": memory_gib(self.device),
@@ -257,9 +292,9 @@ class Trainer:
         self.seconds, self.waited, self.window = 0.0, 0.0, 0
 
     def _evaluation_due(self) -> bool:
-        every, steps = self.config.solver.evaluate_every, self.config.solver.steps
+        every = self.config.solver.evaluate_every
         regular = every > 0 and self.step > 0 and self.step % every == 0
-        return self.val_data is not None and (regular or self.step == steps)
+        return self.val_data is not None and (regular or self.done)
 
     def _evaluated(self) -> bool:
         """Whether an earlier part of the run has evaluated this step; notes its best AP too."""
@@ -273,6 +308,7 @@ class Trainer:
         from lmv3det.evaluation.detector import evaluate_detector
 
         assert self.val_data is not None
+        self._tell("before_evaluation")
         began = time.perf_counter()
         model = self.training.evaluated
         distributed.broadcast_buffers(model, self.world)
@@ -297,7 +333,9 @@ class Trainer:
             del loader  # its processes end here, not when garbage is collected
         if evaluation is not None:
             self._keep_evaluation(evaluation, time.perf_counter() - began)
+        self._tell("after_evaluation", None if evaluation is None else evaluation.metrics)
         distributed.barrier(self.world)
+        self._agree_to_stop()
 
     def _keep_evaluation(self, evaluation: Evaluation, seconds: float) -> None:
         from lmv3det.visualization.curves import draw_training
@@ -336,10 +374,13 @@ class Trainer:
             "skipped": self.skipped,
         }
         if self.world.is_main:
+            content = self._content(training)
+            self._tell("before_save", content)
             keep = self.config.solver.keep_last
-            save_last(self.folder, self._content(training), keep=keep, number=numbered)
+            save_last(self.folder, content, keep=keep, number=numbered)
         distributed.barrier(self.world)
         self.saved_step = self.step
+        self._tell("after_save", self.folder / LAST)
         return self.folder / LAST
 
     def _rescue(self) -> None:
@@ -356,20 +397,26 @@ class Trainer:
         with replacing(self.folder / "config.yaml") as path:
             path.write_text(to_yaml(self.config), encoding="utf-8")
         solver, training = self.config.solver, self.training
+        parameters = sum(p.numel() for p in training.parameters)
         log.info(
             "%s on %s: %.1f million parameters, %d classes, %d pages; a step has %d pages = "
             "%d process(es) × %d micro-batch(es) × %d",
             f"going on from step {self.step}" if self.step else "a new run",
             describe(self.device, training.precision),
-            sum(p.numel() for p in training.parameters) / 1e6,
+            parameters / 1e6,
             len(self.categories),
-            len(self.train_data),
+            len(self.loader.dataset),  # type: ignore[arg-type]
             solver.batch_size,
             self.world.size,
             solver.grad_accum_steps,
-            self.pages_per_batch,
+            solver.batch_size // (self.world.size * solver.grad_accum_steps),
         )
-        parameters = sum(p.numel() for p in training.parameters)
+        if training.frozen:
+            log.info(
+                "%.1f million more are not trained %s (solver.freeze)",
+                sum(p.numel() for p in training.frozen) / 1e6,
+                "at all" if solver.freeze_steps is None else f"for {solver.freeze_steps} steps",
+            )
         if self.device.type == "cpu" and parameters > _LARGE_ON_CPU:
             log.warning(
                 "%.0f million parameters on a CPU: a step takes minutes and up to 17 GB, and a "

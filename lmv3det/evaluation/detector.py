@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmv3det import distributed
 from lmv3det.device import autocast
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from lmv3det.data.categories import Category
     from lmv3det.data.coco import CocoDataset
-    from lmv3det.structures import Batch, Detections
+    from lmv3det.inference.views import JoinViews
+    from lmv3det.structures import Batch, Detections, Page
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def evaluate_detector(
     precision: str = "auto",
     progress: bool = True,
     classes: ClassMatch | None = None,
+    views: JoinViews | None = None,
 ) -> Evaluation | None:
     """Score a detector on a data set.
 
@@ -82,17 +84,12 @@ def evaluate_detector(
     results: list[Result] = []
     dropped = 0
     with distributed.failing_together(world), bar, _eval_mode(model):
-        for batch in loader:
-            batch = batch.to(device, non_blocking=True)
-            with autocast(device, precision):
-                found = model.predict(batch)  # type: ignore[operator]
-            if batch.line_boxes is not None:
-                found = [fit_to_text(*pair) for pair in zip(found, batch.line_boxes, strict=True)]
-            for detections in in_page_pixels(found, batch.pages):
+        for found, places in _found(model, loader, device, precision, views):
+            for detections in in_page_pixels(found, places):
                 known = page_results(detections, category_ids, mask_threshold)
                 results += known
                 dropped += len(detections) - len(known)
-            bar.update(len(batch))
+            bar.update(len(found))
     gathered = distributed.gather_to_main((results, dropped), world)
     if gathered is None:
         return None
@@ -107,6 +104,40 @@ def evaluate_detector(
     results.sort(key=lambda result: place[result["image_id"]])
     has_masks = getattr(model, "mask_head", None) is not None
     return score(dataset, results, KINDS if has_masks else KINDS[:1], classes)
+
+
+def _found(
+    model: nn.Module,
+    loader: Iterable[Batch],
+    device: torch.device | str,
+    precision: str,
+    views: JoinViews | None,
+) -> Iterator[tuple[list[Detections], list[Page]]]:
+    """What is found on the pages of a loader, fitted to their lines where they have some, in the
+    pixels of the network input (of the first view), and the pages."""
+    waiting: dict[tuple[str, int, int], dict[int, tuple[Detections, Any]]] = {}
+    for batch in loader:
+        batch = batch.to(device, non_blocking=True)
+        with autocast(device, precision):
+            found = model.predict(batch)  # type: ignore[operator]
+        lines: list[Any] = list(batch.line_boxes or [None] * len(batch))
+        pages = batch.pages
+        if views is not None:
+            for one, its_lines, page, view in zip(found, lines, pages, batch.views, strict=True):
+                key = (page.file, page.number, page.image_id)
+                waiting.setdefault(key, {})[view] = one, its_lines
+            complete = [(k, v) for k, v in waiting.items() if len(v) == len(views.flipped)]
+            by_key = {(page.file, page.number, page.image_id): page for page in pages}
+            pages = [by_key[key] for key, _ in complete]
+            found = [views([seen[n][0] for n in sorted(seen)]) for _, seen in complete]
+            lines = [seen[0][1] for _, seen in complete]
+            for key, _ in complete:
+                del waiting[key]
+        fitted = [
+            one if its_lines is None else fit_to_text(one, its_lines)
+            for one, its_lines in zip(found, lines, strict=True)
+        ]
+        yield fitted, pages
 
 
 def page_results(

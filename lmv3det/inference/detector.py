@@ -12,7 +12,7 @@ import numpy as np
 
 from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
 from lmv3det.data.images import PDF_DPI
-from lmv3det.data.transforms import TestTransform
+from lmv3det.data.transforms import TestTransform, TestViews, padded, views_at_test
 from lmv3det.device import autocast, choose_device, choose_precision
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
@@ -23,6 +23,7 @@ from lmv3det.inference.results import in_page_pixels
 from lmv3det.inference.samples import batches_of, page_samples
 from lmv3det.inference.selection import Selection, check_count
 from lmv3det.inference.text_source import choose_text, page_text
+from lmv3det.inference.views import join_by
 from lmv3det.text.ocr_json import OcrPage
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ class Detector:
         self.precision = None
         if not isinstance(model, OnnxModel):
             self.precision = choose_precision(config.precision, device)
+        self.views = views_at_test(config)
         self.transform = TestTransform(config.input.min_size_test, config.input.max_size_test)
+        if self.views is not None:
+            self.transform = self.views.transforms[0]
 
     @functools.cached_property
     def collate(self) -> Collate:
@@ -347,6 +351,11 @@ class Detector:
         self, pages: list[tuple[Sample, Sample]], selection: Selection, masks: bool
     ) -> list[tuple[Sample, PageDetections]]:
         raw = self._find([resized for _, resized in pages], selection.lowest, masks)
+        if self.views is not None:
+            raw = [
+                self._join_views(self.views, sample, first, selection.lowest, masks)
+                for (sample, _), first in zip(pages, raw, strict=True)
+            ]
         if self.uses_text and self.config.test.fit_to_text:
             raw = [
                 fit_to_text(found, resized.line_boxes)
@@ -371,6 +380,20 @@ class Detector:
             )
             found.append((sample, detections[np.flatnonzero(selection.keep(detections))]))
         return found
+
+    def _join_views(
+        self, views: TestViews, sample: Sample, first: Detections, lowest: float, masks: bool
+    ) -> Detections:
+        """What is found on all views of a page, of which `first` is that of the first one."""
+        found = {0: first}
+        step = self.config.input.size_divisibility
+        by_size: dict[tuple[int, int], list[Sample]] = {}
+        for view in views(sample)[1:]:
+            by_size.setdefault(padded(view.image.shape, step), []).append(view)
+        for group in by_size.values():
+            for view, one in zip(group, self._find(group, lowest, masks), strict=True):
+                found[view.view] = one
+        return join_by(self.config, views)([found[n] for n in sorted(found)])
 
     def _find(self, pages: Sequence[Sample], lowest: float, masks: bool) -> list[Detections]:
         """What the model finds on resized pages, in their pixels."""

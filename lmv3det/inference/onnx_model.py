@@ -33,6 +33,7 @@ VERSION = 1
 PREFIX = "lmv3det."
 """Of the keys in `metadata_props`: version, config, categories, thresholds, tokenizer/FILE."""
 FREE_SETTINGS = ("input.min_size_test", "input.max_size_test", "test.batch_size",
+                 "test.augment.sizes", "test.augment.max_size", "test.augment.flip",
                  "test.fit_to_text", "data.workers", "device")  # fmt: skip
 """What can be set when the file is read; all other settings of the detector are in its graph."""
 

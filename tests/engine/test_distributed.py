@@ -20,8 +20,9 @@ from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, write_torch
 from lmv3det.config import Config
 from lmv3det.device import choose_device
 from lmv3det.distributed import World
+from lmv3det.engine.optim import build_optimizer
+from lmv3det.engine.randomness import seed_everything
 from lmv3det.engine.run import find_checkpoint, train
-from lmv3det.engine.state import seed_everything
 from lmv3det.engine.step import TrainStep
 from lmv3det.engine.trainer import Interrupted, Trainer
 from lmv3det.errors import InputError
@@ -81,10 +82,15 @@ def page(number: int) -> Batch:
     )
 
 
+def exact_step(config: Config, world: World) -> TrainStep:
+    model = exact_model(config)
+    return TrainStep(model, build_optimizer(model, config.solver), config.solver, world)
+
+
 def gradients(numbers: list[int], pages: int, world: World) -> dict[str, Tensor]:
     """Gradients of a step over the given pages of this process, in micro-batches of one."""
     config = exact_config(pages, len(numbers))
-    training = TrainStep(exact_model(config), config.solver, world)
+    training = exact_step(config, world)
     training._forward_backward([page(number) for number in numbers])
     return {n: p.grad.clone() for n, p in training.model.named_parameters() if p.grad is not None}
 
@@ -92,7 +98,7 @@ def gradients(numbers: list[int], pages: int, world: World) -> dict[str, Tensor]
 def poisoned_step(world: World, bad_rank: int) -> dict:
     """A step in which one process has a page of NaN, then a good one."""
     config = exact_config(2, 1)
-    training = TrainStep(exact_model(config), config.solver, world)
+    training = exact_step(config, world)
     before = {n: p.detach().clone() for n, p in training.model.named_parameters()}
     batch = page(world.rank)
     if world.rank == bad_rank:
@@ -107,7 +113,7 @@ def poisoned_step(world: World, bad_rank: int) -> dict:
         "same": same_weights,
         "then": after.skipped,
         "weights": {n: p.detach().clone() for n, p in training.model.named_parameters()},
-        "losses": training.take_mean_losses(),
+        "losses": training.take_means(),
     }
 
 
@@ -135,7 +141,7 @@ def work(rank: int, port: int, folder: Path) -> None:
         def with_signal(self, batches):
             if self.step == 1 and rank == 1:
                 os.kill(os.getpid(), signal.SIGTERM)
-            original(self, batches)
+            return original(self, batches)
 
         Trainer._train_step = with_signal  # type: ignore[method-assign]
         try:
@@ -211,7 +217,7 @@ def test_two_processes_have_the_gradients_of_one_that_accumulates(both, name, nu
 def test_pages_without_text_leave_parameters_unused_alone_and_zero_among_two():
     """Why DistributedDataParallel needs `reach_all`: page 1 has no text."""
     config = exact_config(1, 1)
-    training = TrainStep(exact_model(config), config.solver, World(0, 1, CPU))
+    training = exact_step(config, World(0, 1, CPU))
     training._forward_backward([page(1)])
     without = {n for n, p in training.model.named_parameters() if p.grad is None}
     assert without and all(n.startswith("backbone.text_embedding.") for n in without)

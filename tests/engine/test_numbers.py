@@ -16,6 +16,7 @@ from benchmarks.gpu_checks import SMALL, make_batch
 from lmv3det.config import SolverConfig, from_dict, merge
 from lmv3det.device import autocast
 from lmv3det.distributed import World
+from lmv3det.engine.optim import build_optimizer
 from lmv3det.engine.step import TrainStep
 from lmv3det.inference.detector import Detector
 from lmv3det.model.detector import build_detector
@@ -38,12 +39,13 @@ def loss_curve() -> list[dict[str, float]]:
     solver = SolverConfig(
         steps=8, lr=1e-3, warmup_steps=2, grad_accum_steps=2, max_grad_norm=1.0, ema_decay=0.9
     )
-    step = TrainStep(model, solver, ALONE)
+    step = TrainStep(model, build_optimizer(model, solver), solver, ALONE)
     batch = make_batch(1, 96, 64, tokens=6).to(torch.float64)
     curve = []
     for number in range(8):
         assert not step(number, [batch, batch]).skipped
-        curve.append(step.take_mean_losses())
+        means = step.take_means()
+        curve.append({name: means[name] for name in step.names})
     return curve
 
 
@@ -88,7 +90,7 @@ def test_rate_clipping_and_accumulation_are_those_of_a_plain_loop(schedule: str)
     torch.manual_seed(0)
     model = Line()
     weights = {name: p.detach().clone() for name, p in model.named_parameters()}
-    step = TrainStep(model, solver, ALONE, "fp32")
+    step = TrainStep(model, build_optimizer(model, solver), solver, ALONE, "fp32")
 
     def course(number: int) -> float:
         if schedule == "cosine":

@@ -33,18 +33,17 @@ from lmv3det.device import choose_precision
 from lmv3det.engine import setup
 from lmv3det.engine.log import read_entries
 from lmv3det.engine.optim import lr_factor
-from lmv3det.engine.run import train
-from lmv3det.engine.setup import micro_batch_size, shorten_warmup
-from lmv3det.engine.signals import StopSignals
-from lmv3det.engine.state import (
-    changed_settings,
-    numbered,
+from lmv3det.engine.randomness import (
     random_state,
     restore_random_state,
     same_randomness,
-    save_last,
     seed_everything,
 )
+from lmv3det.engine.resume import changed_settings
+from lmv3det.engine.run import train
+from lmv3det.engine.run_files import numbered, save_last
+from lmv3det.engine.setup import micro_batch_size, shorten_warmup
+from lmv3det.engine.signals import StopSignals
 from lmv3det.engine.trainer import Interrupted, Trainer
 from lmv3det.errors import InputError
 from lmv3det.files import LOCK, lock_folder, temporary_path
@@ -71,7 +70,7 @@ def stop_at(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
     def with_signal(self, batches):
         if self.step + 1 == step:
             os.kill(os.getpid(), number)
-        original(self, batches)
+        return original(self, batches)
 
     monkeypatch.setattr(Trainer, "_train_step", with_signal)
 
@@ -398,7 +397,7 @@ def test_a_page_that_cannot_be_read_costs_no_step(tiny_data, tmp_path, monkeypat
         if self.step == 2:
             for path in tiny_data.images.iterdir():
                 path.write_bytes(b"no picture")
-        original(self, batches)
+        return original(self, batches)
 
     monkeypatch.setattr(Trainer, "_train_step", spoil)
     with pytest.raises(InputError, match=r"\.png"):
@@ -809,7 +808,7 @@ def test_a_full_disk_is_one_line_and_costs_no_checkpoint(tiny_data, tmp_path, ca
     def fills(self, batches):
         if self.step == 2:
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
-        original(self, batches)
+        return original(self, batches)
 
     monkeypatch.setattr(Trainer, "_train_step", fills)
     try:

@@ -20,8 +20,8 @@ from lmv3det.checkpoint.folder import save_pretrained
 from lmv3det.cli.convert import run as run_convert
 from lmv3det.convert.conversion import save_as, to_checkpoint
 from lmv3det.convert.sources import read_source
-from lmv3det.engine.state import read_resumable
-from lmv3det.engine.trainer import Trainer
+from lmv3det.engine.resume import read_resumable
+from lmv3det.engine.run import build_trainer
 from lmv3det.inference.detector import Detector
 from lmv3det.text.tokenization import PageTokenizer
 from lmv3det.text.train_tokenizer import train_tokenizer
@@ -107,7 +107,7 @@ def _read_resume(rng: Random, seeds: Any, folder: Path) -> object:
         data={"val": {"annotations": None, "images": None}, "train": {}},
     )  # fmt: skip
     with distributed.start("cpu", 60) as world:
-        return Trainer(config, world, checkpoint, path).fit()
+        return build_trainer(config, world, checkpoint, path).fit()
 
 
 def _prepare_folder(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import torch
 from benchmarks.readings import count_readings
 from lmv3det.config import SolverConfig
 from lmv3det.distributed import World
+from lmv3det.engine.optim import build_optimizer
 from lmv3det.engine.step import TrainStep
 from lmv3det.inference.detector import Detector
 from lmv3det.model import box_grid
@@ -101,9 +102,9 @@ def test_training(detector, pages: int) -> None:
 
 def test_a_step(detector) -> None:
     """The step itself waits once, to see whether all was finite, and adds the losses' places."""
-    step = TrainStep(
-        detector, SolverConfig(steps=4, max_grad_norm=1.0), World(0, 1, torch.device("cpu"))
-    )
+    solver = SolverConfig(steps=4, max_grad_norm=1.0)
+    world = World(0, 1, torch.device("cpu"))
+    step = TrainStep(detector.train(), build_optimizer(detector, solver), solver, world)
     step(0, [make_batch(2)])
     batch = make_batch(2)
     with count_readings() as found:

@@ -21,7 +21,7 @@ from lmv3det.config import Config, from_dict, to_yaml
 from lmv3det.data.categories import Category
 from lmv3det.data.shards import INDEX
 from lmv3det.engine.log import METRICS, read_entries
-from lmv3det.engine.state import LAST
+from lmv3det.engine.run_files import LAST
 from lmv3det.inference.job import JOURNAL, RESULT
 from lmv3det.model.detector import build_detector
 

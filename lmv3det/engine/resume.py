@@ -1,29 +1,18 @@
-"""What makes a run go on exactly where it stopped: random generators, checkpoints, their names."""
+"""What a run needs to go on: a checkpoint with its state, and settings of the same model."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import random
-import re
-import shutil
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
+from lmv3det.checkpoint.file import Checkpoint, load_checkpoint
 from lmv3det.checkpoint.untrusted import check_tensor, check_tensors
 from lmv3det.config import Config, flatten, to_dict
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
-from lmv3det.files import replacing
-
-LAST, BEST = "last.pth", "best.pth"
-_NUMBERED = re.compile(r"step_(\d+)\.pth")
 
 # What may change between the parts of a run: it does not change which parameters there are, nor
 # what they mean. Everything else in these sections is the model.
@@ -51,60 +40,6 @@ _MODEL_KEYS = (
     "roi.fc_dim",
     "roi.head",
 )
-
-
-def seed_everything(seed: int) -> None:
-    """Seed `random`, numpy and torch on all devices."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-def random_state(device: torch.device) -> dict[str, Any]:
-    """The state of this process's random generators, as tensors, numbers and lists."""
-    version, words, gauss = random.getstate()
-    of_numpy: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]
-    inner = of_numpy["state"]
-    state = {
-        "python": [version, list(words), gauss],
-        "numpy": {
-            "name": of_numpy["bit_generator"],
-            "key": torch.from_numpy(inner["key"].astype(np.int64)),
-            "position": int(inner["pos"]),
-            "gauss": [int(of_numpy["has_gauss"]), float(of_numpy["gauss"])],
-        },
-        "torch": torch.get_rng_state(),
-    }
-    if device.type == "cuda":
-        state["device"] = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        state["device"] = torch.mps.get_rng_state()
-    return state
-
-
-def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Take over what `random_state` gave; a state from another kind of device leaves that
-    device's generator as it is."""
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
-    saved = state["numpy"]
-    key = saved["key"].numpy().astype(np.uint32)
-    np.random.set_state((saved["name"], key, saved["position"], *saved["gauss"]))
-    torch.set_rng_state(state["torch"])
-    if "device" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["device"], device)
-    elif "device" in state and device.type == "mps":
-        torch.mps.set_rng_state(state["device"])
-
-
-@contextmanager
-def same_randomness(device: torch.device) -> Iterator[None]:
-    """Whatever is drawn within leaves the random generators as they were."""
-    state = random_state(device)
-    try:
-        yield
-    finally:
-        restore_random_state(state, device)
 
 
 def changed_settings(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
@@ -139,48 +74,6 @@ def check_same_model(
             f"the same data.train.annotations, or start anew with model.weights={path} and another "
             "output_dir"
         )
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run: last, best and numbered, as far as they exist."""
-    named = [folder / name for name in (LAST, BEST) if (folder / name).is_file()]
-    return named + [path for _, path in numbered(folder)]
-
-
-def numbered(folder: Path) -> list[tuple[int, Path]]:
-    """Steps and paths of the numbered checkpoints, oldest first."""
-    if not folder.is_dir():
-        return []
-    found = [(m, path) for path in folder.iterdir() if (m := _NUMBERED.fullmatch(path.name))]
-    return sorted((int(match[1]), path) for match, path in found)
-
-
-def save_last(folder: Path, checkpoint: Checkpoint, *, keep: int, number: bool) -> Path:
-    """Write `last.pth`; with `number`, as `step_N.pth` too, of which the newest `keep` remain.
-
-    The two are one file under two names where the file system can do that, else a copy.
-    """
-    last = folder / LAST
-    if not (number and keep):
-        save_checkpoint(last, checkpoint)
-        return last
-    path = folder / f"step_{checkpoint.step}.pth"
-    save_checkpoint(path, checkpoint)
-    for _, old in numbered(folder)[:-keep]:  # now: a job killed below may have no more to save
-        if old != path:
-            old.unlink()
-    with replacing(last) as temporary:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(path, temporary)
-        except OSError:
-            shutil.copyfile(path, temporary)
-    return last
-
-
-def save_best(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `best.pth`, without the state of the run."""
-    save_checkpoint(folder / BEST, dataclasses.replace(checkpoint, training={}))
 
 
 def read_resumable(path: Path, trust_code: bool | Collection[str] = False) -> Checkpoint:
