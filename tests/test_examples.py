@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lmv3det.checkpoint.file import Checkpoint, save_checkpoint
+from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
 from lmv3det.checkpoint.folder import from_pretrained
 from lmv3det.config import load_config
 from lmv3det.convert import load_initial_weights
+from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
 from lmv3det.model.backbone import SentenceEncoder
@@ -49,12 +50,21 @@ def make_page() -> Batch:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("custom_fusion", "FiLMFusion on levels (4, 5)"), ("custom_head", "ConvHead, ConvHead")],
+    [
+        ("custom_fusion", "FiLMFusion on levels (4, 5)"),
+        ("custom_head", "ConvHead, ConvHead"),
+        ("resnet_detector", "loss_box_reg_stage2"),
+    ],
 )
 def test_the_file_runs(name: str, said: str) -> None:
+    run = run_example(name)
+    assert said in run.stdout and "detections" in run.stdout
+
+
+def run_example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / f"{name}.py")],
+        [sys.executable, str(ROOT / "examples" / f"{name}.py"), *arguments],
         capture_output=True,
         text=True,
         env=environment,
@@ -62,7 +72,7 @@ def test_the_file_runs(name: str, said: str) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert said in run.stdout and "detections" in run.stdout
+    return run
 
 
 def test_fusion_from_a_config(examples, tmp_path: Path) -> None:
@@ -97,6 +107,51 @@ def test_head_from_a_config(examples, tmp_path: Path) -> None:
     sum(detector.train().losses(make_page()).values()).backward()
     for head in detector.cascade.heads:
         assert all(p.grad is not None and p.grad.abs().max() > 0 for p in head.parameters())
+
+
+def test_losses_from_a_config(examples, tmp_path: Path) -> None:
+    """The example's own losses are lower; what they do not touch is equal to the bit."""
+    lines = [line.split() for line in run_example("custom_loss").stdout.splitlines()]
+    found = {line[0]: (float(line[1]), float(line[3])) for line in lines}
+    for name, (usual, own) in found.items():
+        if name.startswith("loss_cls"):
+            assert own < usual
+        elif name == "loss_rpn_cls":
+            assert own != usual
+        else:
+            assert own == usual
+    path = tmp_path / "loss.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    words = ["roi.predictor=custom_loss:FocalPredictor", "roi.predictor_options={gamma: 3.0}"]
+    detector = build_detector(load_config(path, words))
+    assert [p.gamma for p in detector.cascade.predictors] == [3.0] * 3
+    assert detector.cascade.predictors[1].box_weights == (20.0, 20.0, 10.0, 10.0)
+    with pytest.raises(InputError, match=r"roi\.predictor .* unexpected keyword .* 'gama'"):
+        build_detector(load_config(path, [words[0], "roi.predictor_options={gama: 3.0}"]))
+    with pytest.raises(InputError, match="does not derive from RPN"):
+        build_detector(load_config(path, ["rpn.kind=custom_loss:FocalPredictor"]))
+    with pytest.raises(InputError, match=r"roi\.predictor_options is .* empty without"):
+        load_config(path, words[1:])
+    torch.manual_seed(0)
+    config = load_config(path, ["rpn.kind=custom_loss:SmoothRPN", *words])
+    checkpoint = tmp_path / "own.pth"
+    model = build_detector(config)
+    save_checkpoint(checkpoint, Checkpoint(model.state_dict(), config, [Category(1, "Text")] * 3))
+    for code in ("roi.predictor", "rpn.kind"):
+        usual = [f"{code}=null"]
+        usual += [f"{'roi.predictor_options' if 'roi' in code else 'rpn.options'}={{}}"]
+        with pytest.raises(InputError, match="trust-code"):
+            load_initial_weights(model, str(checkpoint), load_config(path, usual))
+
+
+def test_the_resnet_trains_by_its_command(examples, tiny_data, tmp_path: Path) -> None:
+    tiny_data.save()
+    words = ["input.min_size_train=[64]", "input.max_size_train=96", "input.min_size_test=64",
+             "input.max_size_test=96", "solver.steps=1", "solver.batch_size=1", "data.workers=0",
+             "device=cpu", f"output_dir={tmp_path}/run"]  # fmt: skip
+    run_example("resnet_detector", str(tiny_data.annotations), str(tiny_data.images), *words)
+    weights = load_checkpoint(tmp_path / "run" / "last.pth").weights
+    assert "backbone.body.conv1.weight" in weights and "rpn.head.conv.weight" in weights
 
 
 def test_head_at_the_tiny_configs_width(examples) -> None:

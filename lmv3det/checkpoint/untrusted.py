@@ -30,6 +30,7 @@ def named_code(config: Config) -> dict[str, str]:
     """The settings that name a class (`module:Class`), which building the model imports."""
     fusion, head, sentence = config.fusion.kind, config.roi.head, config.text.sentence_encoder
     named = {"fusion.kind": fusion if ":" in fusion else None, "roi.head": head,
+             "roi.predictor": config.roi.predictor, "rpn.kind": config.rpn.kind,
              "text.sentence_encoder": sentence}  # fmt: skip
     return {key: name for key, name in named.items() if name is not None}
 
@@ -39,6 +40,8 @@ def code_in(values: Mapping[str, Any]) -> set[str]:
     found = [
         values.get("fusion", {}).get("kind"),
         values.get("roi", {}).get("head"),
+        values.get("roi", {}).get("predictor"),
+        values.get("rpn", {}).get("kind"),
         values.get("text", {}).get("sentence_encoder"),
     ]
     return {name for name in found if isinstance(name, str) and ":" in name}

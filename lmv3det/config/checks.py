@@ -39,3 +39,9 @@ def require(holds: bool, key: str, value: Any, wanted: str) -> None:
 
 def require_fraction(value: float, key: str) -> None:
     require(0 <= value <= 1, key, value, "from 0 to 1")
+
+
+def require_class(name: str | None, key: str, options: dict[str, Any], options_key: str) -> None:
+    """See that a setting names a class, `module:Class`, and that options are not for none."""
+    require(name is None or ":" in name, key, name, "module:Class")
+    require(name is not None or not options, options_key, options, f"empty without {key}")

@@ -13,6 +13,7 @@ from lmv3det.config.checks import (
     nearest,
     require,
     require_between,
+    require_class,
     require_fraction,
     require_positive,
 )
@@ -209,8 +210,13 @@ class RPNConfig:
     """Where smooth L1 turns from square to linear; 0 is L1."""
     box_weights: list[float] = field(default_factory=lambda: [1.0, 1.0, 1.0, 1.0])
     """Weights of dx, dy, dw, dh."""
+    kind: str | None = None
+    """An RPN of your own with its losses, `module:Class`, derived from RPN."""
+    options: dict[str, bool | int | float | str | list[float]] = field(default_factory=dict)
+    """Further arguments of its constructor."""
 
     def __post_init__(self) -> None:
+        require_class(self.kind, "rpn.kind", self.options, "rpn.options")
         require(len(self.anchor_sizes) == 5, "rpn.anchor_sizes", self.anchor_sizes, "5 sizes")
         require(
             len(self.box_weights) == 4 and min(self.box_weights) > 0,
@@ -282,8 +288,17 @@ class ROIConfig:
     """Where smooth L1 turns from square to linear; 0 is L1."""
     head: str | None = None
     """A box head of your own, `module:Class`, called with (in_channels, pool_size, fc_dim)."""
+    predictor: str | None = None
+    """A predictor of your own with its losses, `module:Class`, derived from BoxPredictor."""
+    predictor_options: dict[str, bool | int | float | str | list[float]] = field(
+        default_factory=dict
+    )
+    """Further arguments of its constructor."""
 
     def __post_init__(self) -> None:
+        require_class(
+            self.predictor, "roi.predictor", self.predictor_options, "roi.predictor_options"
+        )
         require(
             len(self.iou_thresholds) == len(self.box_weights) >= 1,
             "roi.box_weights",

@@ -39,6 +39,8 @@ _MODEL_KEYS = (
     "roi.pool_size",
     "roi.fc_dim",
     "roi.head",
+    "roi.predictor",
+    "rpn.kind",
 )
 
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -259,7 +260,11 @@ def build_detector(config: Config | None = None) -> LayoutDetector:
 
 def _build_rpn(config: Config) -> RPN:
     rpn = config.rpn
-    return RPN(
+    build: Callable[..., Any] = RPN
+    if rpn.kind is not None:
+        kind = load_class(rpn.kind, "rpn.kind", RPN)
+        build = functools.partial(_build_own, kind, rpn.kind, "rpn.kind", **rpn.options)
+    return build(
         config.neck.out_channels,
         rpn.anchor_sizes,
         rpn.aspect_ratios,
@@ -294,6 +299,12 @@ def _build_cascade(config: Config, num_classes: int) -> CascadeHeads:
             for level in config.fusion.levels
         ]
         text_pooler = ROITextPooler(poolers, config.backbone.hidden_size, dim)
+    predictor: Callable[..., Any] = BoxPredictor
+    if roi.predictor is not None:
+        own = load_class(roi.predictor, "roi.predictor", BoxPredictor)
+        predictor = functools.partial(
+            _build_own, own, roi.predictor, "roi.predictor", **roi.predictor_options
+        )
     relation = None
     if config.relation.enabled:
         relation = RelationModule(
@@ -303,7 +314,7 @@ def _build_cascade(config: Config, num_classes: int) -> CascadeHeads:
         ROIPooler(roi.pool_size, sampling_ratio=roi.sampling_ratio),
         heads,
         [
-            BoxPredictor(
+            predictor(
                 dim,
                 num_classes,
                 dim if text_pooler else 0,

@@ -365,3 +365,34 @@ def test_strict_ends_with_1_and_writes_nothing(their, tmp_path, capsys):
     assert "INPUT.FORMAT" in printed[-1] and "1 settings cannot be had" in printed[-1]
     assert not out.exists()
     assert main(["convert-config", str(path), "--out", str(out)]) == 0
+
+
+def test_augmentation_at_test_time(their):
+    """Off where it is not enabled; detectron2's sizes where it is; ours there and back."""
+    text = YAML.replace("TEST: {", "TEST: {AUG: {MIN_SIZES: [500, 700], FLIP: False}, ")
+    augment = config_of(their(text)).test.augment
+    assert (augment.sizes, augment.flip) == ([], False)
+    converted = convert_config(their(text.replace("AUG: {MIN", "AUG: {ENABLED: True, MIN")))
+    augment = from_dict(converted.values).test.augment
+    assert (augment.sizes, augment.max_size, augment.flip) == ([500, 700], 4000, False)
+    assert "TEST.AUG.MAX_SIZE" in told(converted.silent) and not converted.conflicts
+    bare = convert_config(their("MODEL: {MASK_ON: True}\nTEST: {AUG: {ENABLED: True}}"))
+    augment = from_dict(bare.values).test.augment
+    assert augment.flip and augment.sizes == [400, 500, 600, 700, 800, 900, 1000, 1100, 1200]
+    assert "mask" in told(bare.changed)["TEST.AUG.ENABLED"]
+    config = from_dict({"test": {"augment": {"sizes": [640], "max_size": 900, "flip": True}}})
+    assert config_of(their(to_detectron2_yaml(config))).test.augment == config.test.augment
+
+
+def test_weights_of_losses(their):
+    head = "MODEL: {MASK_ON: True, RPN: {LOSS_WEIGHT: 2.0, BBOX_REG_LOSS_WEIGHT: 0.25}}"
+    assert config_of(their(YAML)).solver.loss_weights == {}
+    weights = config_of(their(head)).solver.loss_weights
+    assert weights == {"loss_rpn_cls": 2.0, "loss_rpn_loc": 0.5}
+    box = config_of(their("MODEL: {ROI_BOX_HEAD: {BBOX_REG_LOSS_WEIGHT: 3}}")).solver.loss_weights
+    assert box == {f"loss_box_reg_stage{n}": 3.0 for n in range(3)}
+    for ours in (weights, box):
+        config = from_dict({"solver": {"loss_weights": ours}})
+        assert config_of(their(to_detectron2_yaml(config))).solver.loss_weights == ours
+    with pytest.raises(InputError, match=r"MODEL\.RPN\.LOSS_WEIGHT is .* must be a number"):
+        convert_config(their("MODEL: {RPN: {LOSS_WEIGHT: much}}"))
