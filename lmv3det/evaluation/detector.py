@@ -115,29 +115,46 @@ def _found(
 ) -> Iterator[tuple[list[Detections], list[Page]]]:
     """What is found on the pages of a loader, fitted to their lines where they have some, in the
     pixels of the network input (of the first view), and the pages."""
-    waiting: dict[tuple[str, int, int], dict[int, tuple[Detections, Any]]] = {}
+    waiting = _Waiting(views) if views is not None else None
     for batch in loader:
         batch = batch.to(device, non_blocking=True)
         with autocast(device, precision):
             found = model.predict(batch)  # type: ignore[operator]
-        lines: list[Any] = list(batch.line_boxes or [None] * len(batch))
+        lines: Sequence[Any] = [None] * len(batch)
+        if batch.line_boxes is not None:
+            lines = batch.line_boxes
         pages = batch.pages
-        if views is not None:
-            for one, its_lines, page, view in zip(found, lines, pages, batch.views, strict=True):
-                key = (page.file, page.number, page.image_id)
-                waiting.setdefault(key, {})[view] = one, its_lines
-            complete = [(k, v) for k, v in waiting.items() if len(v) == len(views.flipped)]
-            by_key = {(page.file, page.number, page.image_id): page for page in pages}
-            pages = [by_key[key] for key, _ in complete]
-            found = [views([seen[n][0] for n in sorted(seen)]) for _, seen in complete]
-            lines = [seen[0][1] for _, seen in complete]
-            for key, _ in complete:
-                del waiting[key]
+        if waiting is not None:
+            found, lines, pages = waiting.complete(found, lines, batch)
         fitted = [
             one if its_lines is None else fit_to_text(one, its_lines)
             for one, its_lines in zip(found, lines, strict=True)
         ]
         yield fitted, pages
+
+
+class _Waiting:
+    """What was found on views of pages of which other views are still to come."""
+
+    def __init__(self, join: JoinViews) -> None:
+        self.join = join
+        self.seen: dict[int, dict[int, tuple[Detections, Any]]] = {}  # by image id and view
+
+    def complete(
+        self, found: Sequence[Detections], lines: Sequence[Any], batch: Batch
+    ) -> tuple[list[Detections], list[Any], list[Page]]:
+        """The pages of which all views are there with this batch: their joined detections, the
+        lines of the first view, and where they come from."""
+        joined, of_first, pages = [], [], []
+        for one, its_lines, page, view in zip(found, lines, batch.pages, batch.views, strict=True):
+            seen = self.seen.setdefault(page.image_id, {})
+            seen[view] = one, its_lines
+            if len(seen) == len(self.join.flipped):
+                joined.append(self.join([seen[number][0] for number in sorted(seen)]))
+                of_first.append(seen[0][1])
+                pages.append(page)
+                del self.seen[page.image_id]
+        return joined, of_first, pages
 
 
 def page_results(
