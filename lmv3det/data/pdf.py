@@ -78,6 +78,34 @@ def flat_page(document: Any, number: int) -> Any:
     return page
 
 
+def turned_page(document: Any, number: int, quarters: int) -> Any:
+    """A page with its content turned clockwise by quarters of a circle, and no rotation of its own.
+
+    Raises:
+        pypdfium2.PdfiumError: it cannot be turned.
+    """
+    import pypdfium2
+    import pypdfium2.raw as pdfium
+
+    page = document[number]
+    left, bottom, right, top = page.get_bbox()
+    width, height = right - left, top - bottom
+    if quarters % 4:
+        matrix = (
+            (0, -1, 1, 0, -bottom, right),
+            (-1, 0, 0, -1, right, top),
+            (0, 1, -1, 0, top, -left),
+        )[quarters % 4 - 1]
+        if not pdfium.FPDFPage_TransFormWithClip(page, pdfium.FS_MATRIX(*matrix), None):
+            raise pypdfium2.PdfiumError(f"page {number + 1} cannot be turned")
+        size = (width, height) if quarters % 2 == 0 else (height, width)
+        page.set_mediabox(0, 0, *size)
+        page.set_cropbox(0, 0, *size)
+    page.set_rotation(0)
+    page.close()
+    return document[number]
+
+
 def _shows_annotations(page: Any) -> bool:
     import pypdfium2.raw as pdfium
 

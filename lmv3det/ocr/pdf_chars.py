@@ -205,6 +205,17 @@ def read_chars(page: Any, textpage: Any) -> Chars:
     return found
 
 
+def text_quarters(chars: Chars) -> int:
+    """The direction in which most characters of a page run in its file: quarters of a circle
+    from its x axis, counterclockwise."""
+    if not len(chars.angles):
+        return 0
+    on_page = np.degrees(np.arctan2(*chars.to_shown[::-1, 0]))  # where the file's x axis points
+    quarters = np.round((on_page - chars.angles) / 90).astype(np.int64) % 4
+    counts = np.bincount(chars.runs[(chars.runs >= 0) & ~chars.blank], minlength=len(quarters))
+    return int(np.bincount(quarters, weights=counts, minlength=4).argmax())
+
+
 def _origins(textpage: Any, chars: Chars, places: list[int]) -> np.ndarray:
     """Where characters stand: of those that lean, as PDFium says; the lower left of others'
     boxes."""

@@ -36,6 +36,11 @@ _STRIP, _STRIP_SPACE = 0.3, 1.0
 """Line heights: a narrower strip that all neighbours leave free is the space between words; where
 the file has a space."""
 
+_CLOSE, _NEXT = 0.15, 0.35
+"""Line heights between two characters of a word, and between two words, at most."""
+_OVERLAP = 0.6
+"""Line heights by which characters of one line may overlap, as in a fraction."""
+
 
 @dataclass
 class Line:
@@ -152,13 +157,14 @@ def _split(chars: Chars, group: list[int], number: int) -> list[_Piece]:
     if not inked:
         return []
     angles = {run: _angle(chars.angles[run]) for run in set(chars.runs[inked].tolist()) if run >= 0}
-    downwards = _runs_down(chars, inked)
+    base = angles.get(int(chars.runs[inked[0]]), 0.0)
+    downwards = _runs_down(chars, inked, base)
     direction, current = {}, 0.0
     for k in group:
         if not chars.blank[k]:
             current = angles.get(int(chars.runs[k]), current)
-            if downwards and current == 0.0:
-                direction[k] = 90.0
+            if downwards and current == base:
+                direction[k] = _angle(base + 90)
                 continue
         direction[k] = current
     right_to_left = any(
@@ -180,12 +186,14 @@ def _split(chars: Chars, group: list[int], number: int) -> list[_Piece]:
     return pieces
 
 
-def _runs_down(chars: Chars, inked: list[int]) -> bool:
-    """Whether upright characters stand below one another."""
-    if len(inked) < 2:
+def _runs_down(chars: Chars, inked: list[int], angle: float) -> bool:
+    """Whether characters stand below one another, as seen along the base line of each."""
+    if len(inked) < 2 or angle % 90:
         return False
     boxes = chars.boxes[inked]
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    turn = np.radians(angle)
+    along = np.array([np.cos(turn), np.sin(turn)])
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ np.stack([along, [-along[1], along[0]]], axis=1)
     sizes = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), 1e-6)
     size = np.maximum(sizes[:-1], sizes[1:])
     step = np.diff(centres, axis=0)
@@ -297,8 +305,27 @@ def _joined(chars: Chars, pieces: list[_Piece]) -> list[_Piece]:
                     before.v1 = max(before.v1, piece.v1)
                     before.last = piece.last
                     continue
+        elif before and _follows(before, piece):
+            before.members += [SPACE] * (piece.u0 - before.u1 > _CLOSE * before.height)
+            before.members += piece.members
+            before.u1 = max(before.u1, piece.u1)
+            before.v0, before.v1 = min(before.v0, piece.v0), max(before.v1, piece.v1)
+            before.group, before.last = piece.group, piece.last
+            continue
         joined.append(piece)
     return joined
+
+
+def _follows(before: _Piece, piece: _Piece) -> bool:
+    """Whether a piece goes on right behind another one, though PDFium ends a line there."""
+    height = min(before.height, piece.height)
+    return (
+        before.angle == piece.angle
+        and before.members[-1] >= 0
+        and before.level_with(piece.v0, piece.v1)
+        and -_OVERLAP * height <= piece.u0 - before.u1 <= _NEXT * height
+        and min(before.v1, piece.v1) - max(before.v0, piece.v0) >= 0.5 * height
+    )
 
 
 def _is_space(chars: Chars, index: int) -> bool:
@@ -364,17 +391,18 @@ def _stacks(chars: Chars, pieces: list[_Piece]) -> list[_Piece]:
     def done() -> None:
         if len(stack) >= 3:
             members = [k for piece in stack for k in piece.members]
-            boxes = np.array([chars.boxes[k] for k in members if not chars.blank[k]])
-            found.append(
-                _Piece(stack[0].group, 90.0, members, boxes[:, 1].min(), boxes[:, 3].max(),
-                       -boxes[:, 2].max(), -boxes[:, 0].min(), boxes[-1, 1])
-            )  # fmt: skip
+            angle = _angle(stack[0].angle + 90)
+            places = _extents(chars, [k for k in members if not chars.blank[k]], angle)
+            u0, v0 = places[:, [0, 2]].min(axis=0).tolist()
+            u1, v1 = places[:, [1, 3]].max(axis=0).tolist()
+            last = float(places[-1, 0])
+            found.append(_Piece(stack[0].group, angle, members, u0, u1, v0, v1, last))
         else:
             found.extend(stack)
         stack.clear()
 
     for piece in pieces:
-        single = piece.angle == 0.0 and _is_one_wide(chars, piece)
+        single = piece.angle % 90 == 0 and _is_one_wide(chars, piece)
         if stack and not (single and _stands_below(stack[-1], piece)):
             done()
         if single:
@@ -393,6 +421,8 @@ def _is_one_wide(chars: Chars, piece: _Piece) -> bool:
 
 
 def _stands_below(first: _Piece, second: _Piece) -> bool:
+    if first.angle != second.angle:
+        return False
     size = max(first.u1 - first.u0, second.u1 - second.u0, first.height, second.height)
     off = abs((first.u0 + first.u1) - (second.u0 + second.u1)) / 2
     return off <= 0.35 * size and -0.3 * size <= second.v0 - first.v1 <= 0.7 * size

@@ -7,10 +7,10 @@ import os
 
 import numpy as np
 
-from lmv3det.data.pdf import PDFIUM, flat_page, open_pdf
+from lmv3det.data.pdf import PDFIUM, flat_page, open_pdf, turned_page
 from lmv3det.errors import InputError
 from lmv3det.ocr.engine import Engine, enclosing_lines
-from lmv3det.ocr.pdf_chars import read_chars
+from lmv3det.ocr.pdf_chars import read_chars, text_quarters
 from lmv3det.ocr.pdf_lines import assemble
 from lmv3det.ocr.pdf_shown import shown_chars, survey
 from lmv3det.ocr.pdf_trust import doubt, is_known, mark_unknown
@@ -60,6 +60,15 @@ class PdfText(Engine):
                     raise InputError(f"{path}: page {number + 1} has no size")
                 textpage = page.get_textpage()
                 chars = read_chars(page, textpage)
+                rotation, quarters = page.get_rotation() // 90, text_quarters(chars)
+                if len(chars) and (rotation or quarters):
+                    # PDFium's order and ends of lines are best of text along the file's x axis.
+                    textpage.close()
+                    page.close()
+                    page = turned_page(document, number, quarters)
+                    textpage = page.get_textpage()
+                    page.set_rotation(90 * ((rotation - quarters) % 4))
+                    chars = read_chars(page, textpage)
                 layout = survey(page, chars)
                 shown = shown_chars(page, chars, layout)
                 textpage.close()

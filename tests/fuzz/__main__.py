@@ -35,7 +35,7 @@ def main() -> int:
         for name in names:
             bar.set_description(name)
             began = time.perf_counter()
-            tally = run_target(name, args.seed, args.first, args.inputs, args.keep, bar)
+            tally = run_target(name, args.seed, args.first, args.inputs, args.keep.absolute(), bar)
             tallies[name] = tally
             for number, outcome, detail in tally.findings[:20]:
                 last = detail.strip().splitlines()[-1:] or [""]

@@ -14,6 +14,7 @@ from lmv3det.ocr.engines import Auto
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.text.ocr_json import OcrPage
 from tests.hand_made_pdf import words, write_pdf
+from tests.turned_pdf import turn_pdf
 
 CASES = Path(__file__).parents[1] / "cases"
 KEEPER = 7
@@ -61,6 +62,55 @@ def test_columns_and_gaps_of_rotated_pages(tmp_path, degrees):
     by_text = dict(zip(plain.lines, plain.boxes, strict=True))
     for line, found in zip(rotated.lines, rotated.boxes, strict=True):
         np.testing.assert_allclose(found, by_text[line], atol=0.6)
+
+
+UPRIGHT = sorted(
+    path.relative_to(CASES).with_suffix("").as_posix()
+    for folder in (
+        "divided_words", "double_struck", "hidden_layer", "hidden_text", "odd_unicode",
+        "right_to_left", "sideways_text", "vertical_writing",
+    )
+    for path in (CASES / folder).glob("*.pdf")
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+@pytest.mark.parametrize("case", UPRIGHT)
+def test_the_rotation_of_a_page_changes_no_line(tmp_path, case, degrees):
+    plain = read(CASES / f"{case}.pdf")
+    rotated = read(turn_pdf(CASES / f"{case}.pdf", 0, degrees, tmp_path / "a.pdf"))
+    assert rotated.lines == plain.lines
+    np.testing.assert_allclose(rotated.boxes, plain.boxes, atol=1.0)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_the_rotation_of_real_pages_changes_no_line(tmp_path, degrees, lmv3det_data):
+    for path in sorted((lmv3det_data / "pdf").glob("*.pdf")):
+        plain = read(path)
+        rotated = read(turn_pdf(path, 0, degrees, tmp_path / "a.pdf"))
+        assert rotated.lines == plain.lines, path
+        np.testing.assert_allclose(rotated.boxes, plain.boxes, atol=1.0)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+@pytest.mark.parametrize("case", [case for case in UPRIGHT if "sideways" not in case])
+def test_a_page_of_sideways_text_has_the_lines_of_the_upright_one(tmp_path, case, degrees):
+    plain = read(CASES / f"{case}.pdf")
+    turned_page = turn_pdf(CASES / f"{case}.pdf", 0, degrees, tmp_path / "a.pdf", rotate=False)
+    assert read(turned_page).lines == plain.lines
+
+
+def test_a_line_that_the_file_ends_within_a_word(tmp_path):
+    """PDFium ends a line at a numerator that stands high."""
+    content = (
+        words(40, 300, "from 1", 12)
+        + words(76, 304, "3", 7)
+        + words(79, 301, "/", 10)
+        + words(82, 299, "4 inch on")
+        + words(40, 280, "another line of it")
+    )
+    lines = read(write_pdf(tmp_path / "a.pdf", content)).lines
+    assert [line.replace(" ", "") for line in lines] == ["from13/4inchon", "anotherlineofit"]
 
 
 def test_text_on_its_side_is_a_line():
