@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from lmv3det.classes import plain_name
 from lmv3det.data.coco import CocoDataset
+from lmv3det.documents.reading import region_order
 from lmv3det.inference.detector import Detector
-from lmv3det.inference.reading import region_order
 from lmv3det.structures import as_array
 
 FLOW = ("text", "title", "reference", "equation")
