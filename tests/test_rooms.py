@@ -21,7 +21,7 @@ LAYERS = (
     ("text",),
     ("data", "model"),
     ("visualization", "ocr"),
-    ("checkpoint",),
+    ("checkpoint", "documents"),
     ("convert", "inference", "harvest"),
     ("evaluation", "serve"),
     ("engine", "batch", "doctor"),

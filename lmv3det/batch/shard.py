@@ -12,6 +12,7 @@ from typing import Any
 from lmv3det import __version__
 from lmv3det.batch.documents import Document, check_document, open_document, readable
 from lmv3det.data.images import PDF_DPI, iter_pages
+from lmv3det.documents.text import count_words
 from lmv3det.errors import InputError, explain
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
@@ -97,6 +98,8 @@ def schema(names: Sequence[str] = ()) -> Any:
         ("scores", pa.list_(pa.float32())),
         ("text", pa.list_(pa.string())),
         ("order", pa.list_(pa.int32())),
+        ("words", pa.int32()),
+        ("words_outside", pa.int32()),
         pa.field("seconds", pa.float32(), nullable=False),
         ("error", pa.string()),
     ]
@@ -254,7 +257,8 @@ class _Shard:
 
 
 def columns_of(detections: PageDetections, document_score: float) -> dict[str, Any]:
-    """`boxes`, `classes`, `scores`, `text` and `order` of a page's regions, by falling score.
+    """`boxes`, `classes`, `scores`, `text` and `order` of a page's regions, by falling score; the
+    `words` of the page's text lines, and those that are in none of the texts.
 
     Args:
         detections: of the page.
@@ -263,10 +267,15 @@ def columns_of(detections: PageDetections, document_score: float) -> dict[str, A
     """
     entries = detections.to_dict(document_score=document_score)["detections"]
     boxes = detections.boxes.cpu().double().numpy().round(BOX_DECIMALS)
+    lines = [] if detections.lines is None else detections.lines.lines
+    words = sum(map(count_words, lines))
+    inside = sum(count_words(line) for entry in entries for line in entry.get("lines", ()))
     return {
         "boxes": boxes.tolist(),
         "classes": [readable(entry["category"]) for entry in entries],
         "scores": [entry["score"] for entry in entries],
         "text": [readable("\n".join(entry.get("lines", []))) for entry in entries],
         "order": [entry.get("order") for entry in entries],
+        "words": words,
+        "words_outside": words - inside,
     }

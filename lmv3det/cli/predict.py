@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pages", metavar="1-3,5", help="pages of each file, from 1 (default: all); 4-: from the "
         "fourth on")  # fmt: skip
     add("--format", action="append", default=[], metavar="NAME[,NAME]",
-        help="also write coco, markdown, html, labelme, label-studio or cvat; detections.json is "
-        "always written")  # fmt: skip
+        help="also write coco, markdown, html, chunks, labelme, label-studio or cvat; "
+        "detections.json is always written")  # fmt: skip
 
     text = parser.add_argument_group("text, for a model that reads it")
     text.add_argument(
@@ -178,6 +178,9 @@ def _predict(args: argparse.Namespace, out: Path, formats: list[str], given: Pat
             "pages": report.done,
             "resumed": report.resumed,
             "regions": dict(report.regions.most_common()),
+            "words": report.words,
+            "words_left_out": report.left_out,
+            "words_missing": report.missing,
             "failed": report.failures,
             "files": [str(path) for path in (out / RESULT, *report.files)],
         }
@@ -190,6 +193,9 @@ def _predict(args: argparse.Namespace, out: Path, formats: list[str], given: Pat
         total = count_of(sum(report.regions.values()), "region")
         print(f"{total} of score {args.draw_score:g} or more{': ' if classes else ''}"
               f"{printable(classes)}")  # fmt: skip
+        if report.words:
+            print(f"{count_of(report.words, 'word')} of text: {report.left_out} in headers and "
+                  f"footers left out, {report.missing} missing")  # fmt: skip
         if len(report.files) <= LISTED_FILES:
             for path in report.files:
                 print(printable(str(path)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmv3det.data.images import PDF_DPI, iter_pages
+from lmv3det.data.pdf import is_pdf
+from lmv3det.documents.lines import Line, plain_lines
+from lmv3det.documents.markdown import markdown
+from lmv3det.documents.page import PageContent, Region, page_content
+from lmv3det.documents.pdf_page import PdfPage, read_pdf_page
+from lmv3det.documents.reading import lines_of_regions, region_order
+from lmv3det.documents.whole import build_document
 from lmv3det.errors import InputError, printable
 from lmv3det.files import replacing, write_json
 from lmv3det.inference.entries import PageEntry
-from lmv3det.inference.reading import lines_of_regions, region_order
 from lmv3det.inference.results import boxes_xywh, encode_masks, page_entries
 from lmv3det.inference.selection import Selection
 from lmv3det.structures import Detections, as_array
@@ -145,6 +152,59 @@ class PageDetections(Detections):
             "height": height,
             "detections": entries,
         }
+
+    def content(self, document_score: float = 0.3, read_file: bool = True) -> PageContent:
+        """What documents of the page are made of: its blocks in reading order, to which every text
+        line belongs.
+
+        Of a PDF whose text layer gave the lines, the file says more: how letters are set, ruling
+        lines, pictures and links.
+
+        Args:
+            document_score: as in `document`.
+            read_file: whether the PDF is read for these; its lines are known without it.
+        """
+        regions, places = self.document(document_score)
+        found = [
+            Region(regions.names[c], (box[0], box[1], box[2], box[3]), place)
+            for c, box, place in zip(
+                regions.classes.tolist(), as_array(regions.boxes).tolist(), places, strict=True
+            )
+        ]
+        height, width = self.image_size
+        lines = [] if self.lines is None else plain_lines(self.lines.boxes, self.lines.lines)
+        number = self.page.number if self.page else 0
+        layer = self._layer(lines) if read_file else PdfPage(lines)
+        return page_content(
+            number + 1, (width, height), found, layer.lines, layer.rules, layer.pictures
+        )
+
+    def _layer(self, lines: list[Line]) -> PdfPage:
+        """What a PDF says of the page, where its lines are those of the text layer; else the lines
+        alone."""
+        if self.page is None or not self.page.file or not is_pdf(self.page.file):
+            return PdfPage(lines)
+        height, width = self.image_size
+        layer = read_pdf_page(self.page.file, self.page.number, width, height, self.password)
+        known = Counter(line.text for line in layer.lines)
+        if Counter(line.text for line in lines) - known:
+            return PdfPage(lines, layer.rules, layer.pictures)
+        asked = Counter(line.text for line in lines)
+        kept = []
+        for line in layer.lines:  # garbled ones are not among those that the model was given
+            if asked[line.text] > 0:
+                asked[line.text] -= 1
+                kept.append(line)
+        return PdfPage(kept, layer.rules, layer.pictures)
+
+    def to_markdown(self, document_score: float = 0.3) -> str:
+        """The page as Markdown: all of its text but header and footer, without pictures.
+
+        Args:
+            document_score: as in `document`.
+        """
+        content = self.content(document_score)
+        return markdown(build_document([content]), page_marks=False)
 
     def to_json(self, path: str | os.PathLike | None = None, **options: Any) -> str:
         """`to_dict` (which takes the options) as JSON text, written to `path` if one is given."""

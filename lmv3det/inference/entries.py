@@ -49,6 +49,8 @@ class PageEntry(_Page, total=False):
         drawing: the drawing of it, relative to the folder that is written to.
         image: its image, likewise.
         picture: its image as a `data:` URL.
+        content: what documents are made of (`lmv3det.documents.page.content_to_json`); it is not in
+            detections.json.
         text_lines: `bbox` (x, y, w, h) and `text` of its text lines.
         error: what was wrong with a page that could not be read, which has no more than this.
     """
@@ -58,6 +60,7 @@ class PageEntry(_Page, total=False):
     drawing: str
     image: str
     picture: str
+    content: dict[str, Any]
     text_lines: list[dict[str, Any]]
     error: str
     detections: list[RegionEntry]

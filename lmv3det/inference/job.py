@@ -18,12 +18,14 @@ from tqdm import tqdm
 from lmv3det.data.images import PDF_DPI, count_pages, find_pages, iter_pages
 from lmv3det.data.pdf import is_pdf
 from lmv3det.device import describe
+from lmv3det.documents.page import content_to_json
 from lmv3det.errors import InputError, count_of, explain
 from lmv3det.files import content_hash, lock_folder
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.entries import detections_last
-from lmv3det.inference.formats import Format, load_format
+from lmv3det.inference.formats import Format, Pages, load_format
+from lmv3det.inference.formats.content import document_of, documents
 from lmv3det.inference.journal import Journal, Key, count_entries
 from lmv3det.inference.pictures import save_page_image, save_region_pictures
 from lmv3det.inference.samples import make_sample
@@ -38,7 +40,7 @@ from lmv3det.structures import Page, Sample
 log = logging.getLogger(__name__)
 
 RESULT = "detections.json"
-SUFFIXES = {"markdown": ".md", "html": ".html"}
+SUFFIXES = {"markdown": ".md", "html": ".html", "chunks": ".jsonl"}
 """Of the formats with a file a document."""
 JOURNAL = "detections.partial.jsonl"
 _FOLDER_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -55,6 +57,9 @@ class JobReport:
         failures: a line for each page or file that failed.
         regions: class → regions of the draw score or more, in all pages of the result.
         files: what was written for the asked formats, beside `detections.json`.
+        words: of the text lines of all pages, where a format writes documents; 0 elsewhere.
+        left_out: of these, the words of headers and footers, which documents leave out.
+        missing: of these, the words that are in no document.
     """
 
     done: int = 0
@@ -62,6 +67,9 @@ class JobReport:
     failures: list[str] = field(default_factory=list)
     regions: Counter[str] = field(default_factory=Counter)
     files: list[Path] = field(default_factory=list)
+    words: int = 0
+    left_out: int = 0
+    missing: int = 0
 
 
 def predict_files(
@@ -277,6 +285,7 @@ class _Job:
                     if region["score"] >= self.settings["draw_score"]
                 )
             self.report.done = sum(key in journal.places for key in keys)
+            self._count_words(lambda: journal.entries(keys))
             for chosen in self.formats:
                 self.report.files += chosen.write(
                     lambda: journal.entries(keys), self.out, self.detector.names
@@ -296,6 +305,15 @@ class _Job:
         for path in self.ledger.prune():
             log.warning("%s: of an earlier run, and changed since: it stays", path)
         return self.report
+
+    def _count_words(self, pages: Pages) -> None:
+        """Count the words that documents have, and those that they have not."""
+        if any(chosen.needs_content for chosen in self.formats):
+            for _, own in documents(pages):
+                document = document_of(own)
+                self.report.words += document.words
+                self.report.left_out += document.left_out
+                self.report.missing += document.missing
 
     def _targets(self, paths: Sequence[Path]) -> Iterator[Path]:
         """The files that are going to be written, as far as their names are known before."""
@@ -382,12 +400,15 @@ class _Job:
         settings, key = self.settings, (sample.page.file, sample.page.number + 1)
         stem = self.stems[key]
         detections.image, detections.dpi = sample.image, self.dpi
+        detections.password = self.password
         try:
             threshold = self.detector.config.test.mask_threshold if settings["masks"] else None
             entry = detections.to_dict(threshold, settings["draw_score"])
             if settings["drawings"]:
                 entry = {**entry, "drawing": f"{stem}.png"}
                 detections.plot(self.out / entry["drawing"], settings["draw_score"])
+            if any(chosen.needs_content for chosen in self.formats):
+                entry["content"] = content_to_json(detections.content(settings["draw_score"]))
             if any(chosen.needs_pictures for chosen in self.formats):
                 save_region_pictures(sample.image, entry, self.out, stem)
             if any(chosen.needs_images for chosen in self.formats):

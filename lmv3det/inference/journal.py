@@ -86,10 +86,8 @@ class Journal:
         return True
 
     def _write(self, content: Mapping[str, Any]) -> None:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False)
-        # A lone surrogate, of a file name that is not UTF-8, becomes the JSON escape of it.
         with naming(self.path):
-            self.stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
+            self.stream.write(_as_line(content) + b"\n")
             self.stream.flush()
 
     def add_input(self, file: str, sha256: str) -> None:
@@ -119,14 +117,15 @@ class Journal:
                 yield json.loads(self.stream.readline())
 
     def finish(self, result: Path, keys: Iterable[Key]) -> None:
-        """Write the entries of the keys, in their order, as the JSON list `result`; then remove
-        the journal."""
+        """Write the entries of the keys, in their order, as the JSON list `result`, without what
+        documents alone are made of; then remove the journal."""
         with replacing(result) as temporary, open(temporary, "wb") as target:
             separator = b"[\n"
             for key in keys:
                 if key in self.places:
                     self.stream.seek(self.places[key])
-                    target.write(separator + self.stream.readline().rstrip(b"\n"))
+                    line = self.stream.readline().rstrip(b"\n")
+                    target.write(separator + _without_content(line))
                     separator = b",\n"
             target.write(b"[\n]\n" if separator == b"[\n" else b"\n]\n")
         self.close()
@@ -135,6 +134,21 @@ class Journal:
     def close(self) -> None:
         """Close the file, which stays."""
         self.stream.close()
+
+
+def _without_content(line: bytes) -> bytes:
+    """A line without the content of documents, as it is written where it has none."""
+    if b'"content": {' not in line:
+        return line
+    entry = json.loads(line)
+    entry.pop("content", None)
+    return _as_line(entry)
+
+
+def _as_line(content: Mapping[str, Any]) -> bytes:
+    # A lone surrogate, of a file name that is not UTF-8, becomes the JSON escape of it.
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _key(line: bytes) -> Key | None:

@@ -10,11 +10,11 @@ from PIL import Image
 
 from lmv3det.data.images import read_orientation
 from lmv3det.data.pdf import is_pdf
+from lmv3det.documents.roles import is_picture
 from lmv3det.files import replacing
 from lmv3det.inference.detections import crop
 from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.formats import in_order
-from lmv3det.inference.formats.roles import is_picture
 
 COPIED = {".png", ".jpg", ".jpeg"}
 """Files that are copied as they are: every tool reads them."""
@@ -24,7 +24,8 @@ PADDING = 4
 
 def save_region_pictures(image: np.ndarray, page: PageEntry, out: Path, stem: str) -> None:
     """Write the regions that a document shows as pictures; their entries get `picture`, the path
-    relative to the folder.
+    relative to the folder. Where the page's content is known, a figure is cut out with all of its
+    letters and pictures.
 
     Args:
         image: H×W×3 uint8 RGB, the page.
@@ -32,10 +33,14 @@ def save_region_pictures(image: np.ndarray, page: PageEntry, out: Path, stem: st
         out: folder; the pictures are `pictures/<stem>_<number>.png` in it.
         stem: of the page.
     """
+    content = page.get("content") or {"blocks": []}
+    grown = {block["region"]: block["box"] for block in content["blocks"]}
     for region in in_order(page):
-        if is_picture(region):
+        if is_picture(region["category"], bool(region.get("lines"))):
             x, y, w, h = region["bbox"]
-            (cut,) = crop(image, np.array([[x, y, x + w, y + h]]), PADDING)
+            index = next(k for k, one in enumerate(page["detections"]) if one is region)
+            box = grown.get(index, [x, y, x + w, y + h])
+            (cut,) = crop(image, np.array([box]), PADDING)
             region["picture"] = f"pictures/{stem}_{region['order'] + 1}.png"
             with replacing(out / region["picture"]) as temporary:
                 Image.fromarray(cut).save(temporary)

@@ -17,9 +17,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from lmv3det import __version__
 from lmv3det.data.images import PDF_DPI
+from lmv3det.documents.roles import role
 from lmv3det.files import scratch_folder
 from lmv3det.inference.detector import Detector
-from lmv3det.inference.formats.roles import role
 from lmv3det.serve.assets import FILES, docs_page, read_asset
 from lmv3det.serve.guard import Guard
 from lmv3det.serve.limits import CLOSE, Limits, Refusal

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from lmv3det.documents.page import content_to_json
+from lmv3det.documents.text import join_lines
 from lmv3det.errors import InputError
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.entries import PageEntry, detections_last
 from lmv3det.inference.formats import load_format
-from lmv3det.inference.formats.blocks import join_lines
 from lmv3det.inference.pictures import save_page_image, save_region_pictures
 from lmv3det.inference.text_source import CHOICES, LAYER, NONE, choose_text
 from lmv3det.ocr import Engine
@@ -132,6 +133,12 @@ class Work:
         return detections_last(entry)
 
 
+def _content(detections: PageDetections, options: Options) -> dict[str, Any]:
+    """What documents are made of: of the lines alone, as the readers gave them. The file itself is
+    not opened in this process, which a damaged one could end."""
+    return content_to_json(detections.content(options.document_score, read_file=False))
+
+
 def _entry(detections: PageDetections, sample: Sample, options: Options, out: Path) -> PageEntry:
     """What `PageDetections.to_dict` gives, with what is asked for beside it."""
     if options.score is not None:
@@ -148,10 +155,14 @@ def _entry(detections: PageDetections, sample: Sample, options: Options, out: Pa
             for box, text in zip(boxes.round(2).tolist(), detections.lines.lines, strict=True)
         ]
     if options.format in SINGLE and not options.archive:
+        if load_format(options.format).needs_content:
+            entry["content"] = _content(detections, options)
         return entry
     if options.format not in ("json", "jsonl"):
         chosen = load_format(options.format)
         stem = f"page_{entry['page']}"
+        if chosen.needs_content:
+            entry["content"] = _content(detections, options)
         if chosen.needs_pictures:
             save_region_pictures(sample.image, entry, out, stem)
         if chosen.needs_images:

@@ -85,6 +85,20 @@ def reading_order(
     raise ValueError(f"reading order is {mode!r}; it must be as_is, two_column or auto")
 
 
+def row_order(boxes: np.ndarray, direction: Direction = "right") -> np.ndarray:
+    """Indices that put lines into the order of rows, whatever columns they show.
+
+    Args:
+        boxes: L×4 lines, x0 y0 x1 y1.
+        direction: how the script runs.
+
+    Returns:
+        A permutation of 0 … L-1, int64 L.
+    """
+    boxes = in_direction(boxes, direction)
+    return _rows(boxes, np.zeros(len(boxes))) if len(boxes) else np.zeros(0, dtype=np.int64)
+
+
 def in_direction(boxes: np.ndarray, direction: Direction) -> np.ndarray:
     """Boxes turned or mirrored so that what is read first lies at the upper left.
 

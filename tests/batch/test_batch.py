@@ -127,6 +127,10 @@ def test_text_and_order_of_regions():
     page.lines = lines
     values = columns_of(page, 0.3)
     assert values["text"] == ["first\nsec\\udcffond", "", ""] and values["order"] == [0, None, 1]
+    assert (values["words"], values["words_outside"]) == (2, 0)
+    page.lines = OcrPage(np.array([[10.0, 10, 50, 20], [10, 62, 50, 68]]), ["in it", "not in"])
+    values = columns_of(page, 0.3)
+    assert (values["words"], values["words_outside"]) == (4, 2)
     assert values["classes"] == ["Text", "Table", "Text"]
     assert values["boxes"][2] == [0, 70, 100, 100.13]
 

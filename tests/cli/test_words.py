@@ -167,7 +167,8 @@ def test_a_summary(checkpoint, pages, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert sum(facts.pop("regions").values()) == len(regions)
     assert facts == {
-        "out": "json", "pages": 2, "resumed": 0, "failed": [], "files": ["json/detections.json"]
+        "out": "json", "pages": 2, "resumed": 0, "failed": [], "files": ["json/detections.json"],
+        "words": 0, "words_left_out": 0, "words_missing": 0,
     }  # fmt: skip
     assert predict(checkpoint, *words, "-o", "quiet", "-q") == 0
     assert capsys.readouterr() == ("", "")

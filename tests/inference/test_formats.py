@@ -18,10 +18,6 @@ from lmv3det.errors import InputError
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.formats import FORMATS, load_format
-from lmv3det.inference.formats.blocks import join_lines, list_items, page_blocks
-from lmv3det.inference.formats.markdown import escape
-from lmv3det.inference.formats.markdown import text as markdown
-from lmv3det.inference.formats.roles import role
 from lmv3det.inference.job import predict_files
 
 
@@ -169,88 +165,6 @@ def test_documents_show_pictures_that_are_there(out):
         assert text.count("![") == count and all(source in text for source in parser.found)
     with Image.open(out / "pictures/scan_1.png") as picture:
         assert picture.size == (46 + 8, 30 + 8 - 0)
-
-
-def region(category: str, box: list[float], order: int, *lines: str, picture: str = "") -> dict:
-    entry = {"category": category, "bbox": box, "score": 0.9, "order": order}
-    if lines:
-        entry["lines"] = list(lines)
-    if picture:
-        entry["picture"] = picture
-    return entry
-
-
-def test_a_page_in_markdown():
-    page = {
-        "file": "paper.pdf", "page": 1, "width": 600, "height": 800,
-        "detections": [
-            region("Header", [0, 0, 600, 10], 0, "Journal of Layout"),
-            region("Title", [100, 20, 400, 30], 1, "A *star* is", "born"),
-            region("Title", [50, 60, 200, 20], 2, "1. Introduction"),
-            region("Text", [50, 90, 200, 100], 3, "A line that is di-", "vided, and X-", "Ray."),
-            region("Table caption", [300, 90, 200, 10], 4, "Table 1: Numbers"),
-            region("Figure", [300, 110, 200, 100], 5, picture="pictures/a b_6.png"),
-            region("Table", [300, 110, 200, 100], 6, "1 2", picture="pictures/t_7.png"),
-            region("Figure caption", [300, 215, 200, 10], 7, "Figure 1: A house"),
-            region("Text", [50, 200, 200, 50], 8, "#hashtags and <b>tags</b>"),
-            region("Text", [50, 250, 200, 50], 8, "• one", "line", "• two"),
-            region("Footer", [0, 790, 600, 10], 9, "7"),
-            {"category": "Text", "bbox": [0, 0, 1, 1], "score": 0.1},
-        ],
-    }  # fmt: skip
-    assert markdown([page]) == (
-        "# A \\*star\\* is born\n\n"
-        "## 1\\. Introduction\n\n"
-        "A line that is divided, and X- Ray.\n\n"
-        "![Figure](pictures/a%20b_6.png)\n\n"
-        "*Figure 1: A house*\n\n"
-        "![Table](pictures/t_7.png)\n\n"
-        "*Table 1: Numbers*\n\n"
-        "#hashtags and \\<b\\>tags\\</b\\>\n\n"
-        "- one line\n- two\n"
-    )
-
-
-def test_captions_that_belong_to_nothing_stay():
-    page = {
-        "height": 800,
-        "detections": [
-            region("Figure", [0, 0, 100, 100], 0, picture="f.png"),
-            region("Figure caption", [200, 10, 100, 10], 1, "in another column"),
-            region("Figure caption", [0, 300, 100, 10], 2, "too far"),
-            region("Table caption", [0, 105, 100, 10], 3, "of a table"),
-        ],
-    }
-    blocks = page_blocks(page)
-    assert [block.text for block in blocks[1:]] == ["in another column", "too far", "of a table"]
-    assert blocks[0].captions == []
-
-
-def test_lines_are_joined_as_their_script_is_written():
-    assert join_lines(["版面", "分析 of", "pages"]) == "版面分析 of pages"
-    assert join_lines(["infor-", "mation", "", "X-", "ray"]) == "information X- ray"
-    assert join_lines([]) == ""
-    assert list_items(["• one", "two", "• three", "1. four"]) == ["one two", "three", "four"]
-
-
-@pytest.mark.parametrize("line", ["# no heading", "- no item", "1. no item", "*a* _b_ `c` [d]"])
-def test_markup_in_the_text_is_text(line):
-    assert escape(line) != line and escape(line).replace("\\", "") == line
-
-
-def test_roles_of_common_data_sets():
-    for names, expected in (
-        ("Title title Section-header paragraph_title", "heading"),
-        ("Figure Picture image", "picture"),
-        ("Table table", "table"),
-        ("Figure_caption Table_caption Caption", "caption"),
-        ("Header Footer Page-header Page-footer", "furniture"),
-        ("Equation Formula", "formula"),
-        ("List List-item", "list"),
-        ("Text Reference Footnote paragraph 正文", "text"),
-    ):
-        assert {role(name) for name in names.split()} == {expected}
-    assert role("Figure caption") == "caption"
 
 
 def test_formats_that_are_not_there():

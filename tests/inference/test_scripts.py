@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lmv3det.inference.formats.blocks import join_lines
-from lmv3det.inference.reading import lines_of_regions, region_order
+from lmv3det.documents.reading import lines_of_regions, region_order
+from lmv3det.documents.text import join_lines
 from lmv3det.ocr.pdf_text import PdfText
 from lmv3det.text.reading_order import reading_order, text_direction
 
@@ -71,8 +71,8 @@ def test_lines_of_a_page_on_its_side():
         (["Küsten-", "gewässer"], "Küstengewässer"),
         (["μεταβο-", "λή"], "μεταβολή"),
         (["re\u0301-", "cents"], "re\u0301cents"),
-        (["Paris-", "Lyon"], "Paris- Lyon"),
-        (["pages 3-", "4"], "pages 3- 4"),
+        (["Paris-", "Lyon"], "Paris-Lyon"),
+        (["pages 3-", "4"], "pages 3-4"),
         (["תל-", "אביב"], "תל- אביב"),
         (["well -", "known"], "well - known"),
     ],

@@ -182,7 +182,7 @@ def test_convert(live, png):
         region("Figure", picture=picture, order=1),
     )
     markdown = convert(live, {"pages": [page]}).body.decode()
-    assert markdown == f"A & B\n\n![Figure]({picture})\n".replace("A & B", "# A & B")
+    assert markdown == f"<!-- page 1 -->\n\n# A & B\n\n![Figure]({picture})\n"
     html = convert(live, {"pages": [page], "file": "a.png"}, "format=html")
     assert f'<img src="{picture}" alt="Figure">' in html.body.decode()
     assert 'filename="a.html"' in html.headers["content-disposition"]

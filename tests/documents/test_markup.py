@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmv3det.inference.formats.html import language_of
-from lmv3det.inference.formats.html import text as html_text
-from lmv3det.inference.formats.markdown import escape
+from lmv3det.documents.html import html, language_of
+from lmv3det.documents.markdown import escape
+from lmv3det.inference.formats.content import document_of
 
 markdown_it = pytest.importorskip("markdown_it")
 
@@ -68,5 +68,6 @@ def test_any_text_is_read_back(text):
 def test_a_document_says_its_language(text, language):
     region = {"bbox": [1, 2, 3, 4], "score": 1, "category": "Text", "order": 0, "lines": [text]}
     pages = [{"page": 1, "width": 10, "height": 10, "detections": [region]}]
-    assert language_of(pages) == language
-    assert re.search(r'<html lang="([^"]+)">', html_text(pages, "x"))[1] == language
+    document = document_of(pages)
+    assert language_of(document) == language
+    assert re.search(r'<html lang="([^"]+)">', html(document, "x"))[1] == language

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from lmv3det.inference.entries import RegionEntry
-
 Role = Literal[
-    "title", "heading", "text", "list", "picture", "table", "formula", "caption", "furniture"
-]
+    "title", "heading", "text", "list", "picture", "table", "formula", "caption", "furniture",
+    "code", "footnote", "reference", "contents",
+]  # fmt: skip
 
 _ROLES: dict[str, Role] = {
     "doctitle": "title",
@@ -39,6 +38,16 @@ _ROLES: dict[str, Role] = {
     "figuretitle": "caption",
     "tabletitle": "caption",
     "charttitle": "caption",
+    "code": "code",
+    "algorithm": "code",
+    "listing": "code",
+    "footnote": "footnote",
+    "reference": "reference",
+    "references": "reference",
+    "bibliography": "reference",
+    "tableofcontents": "contents",
+    "contents": "contents",
+    "documentindex": "contents",
     "header": "furniture",
     "pageheader": "furniture",
     "footer": "furniture",
@@ -57,10 +66,17 @@ def role(name: str) -> Role:
     return _ROLES.get(re.sub(r"[^a-z]", "", name.casefold()), "text")
 
 
-def is_picture(region: RegionEntry) -> bool:
+PICTURES = ("picture", "table", "formula")
+"""Roles of regions that are shown as pictures."""
+
+
+def is_picture(category: str, has_text: bool) -> bool:
     """Whether a document shows a region as a picture: for what it is, or because no text of it is
-    known."""
-    kind = role(region["category"])
-    return kind in ("picture", "table", "formula") or (
-        kind != "furniture" and not region.get("lines")
-    )
+    known.
+
+    Args:
+        category: class name.
+        has_text: whether there is text in it.
+    """
+    kind = role(category)
+    return kind in PICTURES or (kind != "furniture" and not has_text)

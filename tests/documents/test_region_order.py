@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmv3det.inference.reading import lines_of_regions, region_order
+from lmv3det.documents.reading import lines_of_regions, region_order
 
 TWO_COLUMNS = [
     [50, 20, 550, 60],  # title over both

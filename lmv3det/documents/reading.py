@@ -14,14 +14,20 @@ import numpy as np
 
 from lmv3det.text.reading_order import (
     Direction,
+    find_gutter,
     in_direction,
     reading_order,
+    row_order,
     text_direction,
 )
 
 SLACK, MAX_SLACK = 0.075, 0.015
 """Detected boxes overlap a little: where cuts are looked for, each side is moved inwards by the
 first fraction of the box, but at most by the second fraction of what all boxes cover."""
+
+FULL, RAGGED = 0.85, 0.4
+"""In two columns of a region, a line is full that takes the first fraction of its column; where
+less than the second fraction of the lines are, rows are read across."""
 
 
 def region_order(boxes: np.ndarray, direction: Direction = "right") -> np.ndarray:
@@ -120,6 +126,24 @@ def lines_of_regions(
         if texts is not None:
             direction = text_direction([texts[k] for k in members.tolist()], own)
         width = float(regions[region, 2] - regions[region, 0])
-        order = reading_order(own, width, direction=direction)
+        if _is_ragged(own, direction):
+            order = row_order(own, direction)
+        else:
+            order = reading_order(own, width, direction=direction)
         found.append(members[order].tolist())
     return found
+
+
+def _is_ragged(lines: np.ndarray, direction: Direction) -> bool:
+    """Whether what looks like two columns are terms with what they mean, row by row: lines of
+    running text would fill the first column."""
+    turned = in_direction(lines, direction)
+    gutter = find_gutter(turned) if len(turned) else None
+    if gutter is None:
+        return False
+    first = turned[(turned[:, 0] + turned[:, 2]) / 2 < gutter]
+    if not len(first):
+        return False
+    left, right = first[:, 0].min(), first[:, 2].max()
+    full = first[:, 2] - left >= FULL * (right - left)
+    return bool(full.mean() < RAGGED)
