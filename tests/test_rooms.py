@@ -16,7 +16,7 @@ PACKAGE = "lmv3det"
 
 # Each layer may import the layers before it, and a room its own modules.
 LAYERS = (
-    ("structures", "errors", "files", "ledger", "device", "distributed", "classes"),
+    ("structures", "errors", "files", "ledger", "device", "distributed", "classes", "turn"),
     ("config",),
     ("text",),
     ("data", "model"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -20,27 +23,65 @@ from lmv3det.documents.markdown import markdown
 from lmv3det.documents.page import PageContent, Region, page_content
 from lmv3det.documents.pdf_page import PdfPage, read_pdf_page
 from lmv3det.documents.reading import lines_of_regions, region_order
+from lmv3det.documents.text import join_lines
 from lmv3det.documents.whole import build_document
-from lmv3det.errors import InputError, printable
+from lmv3det.errors import InputError, count_of, explain, printable
 from lmv3det.files import replacing, write_json
 from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.results import boxes_xywh, encode_masks, page_entries
 from lmv3det.inference.selection import Selection
+from lmv3det.inference.upright import turn_masks_back
 from lmv3det.structures import Detections, as_array
 from lmv3det.text.reading_order import Direction, text_direction
+from lmv3det.turn import Turn
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from lmv3det.text.ocr_json import OcrPage
 
 DOCUMENT_OVERLAP = 0.5
 """IoU above which one of two regions is left out of a document: its text would come twice."""
+SHOWN_SIDE = 1000
+"""Pixels of the longer side of a page in a notebook."""
+SHOWN_LETTERS = 200
+"""Of a region's text in a notebook's table."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class FoundRegion:
+    """One region of a page.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels of the page.
+        category: class name.
+        score: 0 to 1.
+        lines: the text lines in it, in reading order; empty where the page's text is not known.
+        outline: the corners (x, y) on a page that was turned upright, from the upper left of its
+            text on, clockwise; None elsewhere.
+        mask: 28×28 float probabilities within the box, or None.
+    """
+
+    box: tuple[float, float, float, float]
+    category: str
+    score: float
+    lines: list[str] = field(default_factory=list)
+    outline: tuple[tuple[float, float], ...] | None = None
+    mask: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The lines as one text: divided words are joined."""
+        return join_lines(self.lines)
+
+
+@dataclass(eq=False, repr=False)
 class PageDetections(Detections):
     """The regions of a page, by falling score, boxes in pixels of the page.
+
+    `for region in page` and `page[0]` give a `FoundRegion`; an index (M int64, N bool, a slice)
+    gives the page with the regions that it selects. A notebook shows the page.
 
     Attributes:
         lines: the text lines that the model was given, boxes in pixels of the page; None where it
@@ -48,12 +89,94 @@ class PageDetections(Detections):
         image: H×W×3 uint8 RGB, for pages that came as images; pages of files are read again.
         dpi: resolution at which a PDF page was drawn.
         password: of an encrypted PDF.
+        turn: how the page was turned upright; None where it was not. Boxes are those around the
+            `outlines`.
     """
 
     lines: OcrPage | None = None
     image: np.ndarray | None = None
     dpi: int = PDF_DPI
     password: str | None = None
+    turn: Turn | None = None
+
+    def turned_back(self, turn: Turn) -> PageDetections:
+        """Detections of a page that was turned upright, on the page as it came.
+
+        Args:
+            turn: how the page was turned; boxes, lines and masks are of the upright page.
+        """
+        upright = as_array(self.boxes)
+        boxes: Any = turn.boxes_back(upright)
+        masks = self.masks
+        if masks is not None:
+            masks = turn_masks_back(masks, upright, boxes, turn)
+        if not isinstance(self.boxes, np.ndarray):
+            boxes = self.boxes.new_tensor(boxes)
+        else:
+            boxes = boxes.astype(self.boxes.dtype)
+        lines, (height, width) = self.lines, turn.size
+        if lines is not None:
+            around = turn.boxes_back(lines.boxes)
+            lines = dataclasses.replace(lines, boxes=around, width=width, height=height)
+        return dataclasses.replace(
+            self, boxes=boxes, masks=masks, lines=lines, image_size=turn.size, turn=turn
+        )
+
+    @property
+    def outlines(self) -> np.ndarray | None:
+        """N×4×2 (x, y) pixels of a page that was turned upright: the corners of the regions, from
+        the upper left of their text on, clockwise. None where it was not turned."""
+        if self.turn is None:
+            return None
+        return self.turn.quadrilaterals(self._upright(as_array(self.boxes)))
+
+    def _upright(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes of the page on the upright page, N×4."""
+        return boxes if self.turn is None else self.turn.boxes_upright(boxes)
+
+    def __repr__(self) -> str:
+        """One line: whose page, its size, how many regions of which class."""
+        height, width = self.image_size
+        where = ""
+        if self.page is not None and self.page.file:
+            number = f", page {self.page.number + 1}" if self.page.number else ""
+            where = f"{printable(self.page.file)}{number}: "
+        counts = Counter(self.names[k] for k in self.classes.tolist())
+        found = ", ".join(f"{number} {printable(name)}" for name, number in counts.most_common())
+        return (
+            f"<{where}{width}×{height}, {count_of(len(self), 'region')}{': ' * bool(found)}{found}>"
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> FoundRegion: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __getitem__(self, index: Tensor | np.ndarray | slice) -> PageDetections: ...
+
+    def __getitem__(self, index: int | Tensor | np.ndarray | slice) -> FoundRegion | PageDetections:
+        """A region, by its number; the page with some of them, by M int64, N bool, or a slice."""
+        if isinstance(index, (int, np.integer)):
+            return self._region(range(len(self))[index], self.region_lines())
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[FoundRegion]:
+        """The regions by falling score."""
+        lines = self.region_lines()
+        return (self._region(k, lines) for k in range(len(self)))
+
+    def _region(self, number: int, lines: Sequence[list[str]]) -> FoundRegion:
+        x0, y0, x1, y1 = as_array(self.boxes)[number].tolist()
+        outline = None
+        if self.outlines is not None:
+            outline = tuple((x, y) for x, y in self.outlines[number].tolist())
+        return FoundRegion(
+            (x0, y0, x1, y1),
+            self.names[int(self.classes[number])],
+            float(self.scores[number]),
+            lines[number],
+            outline,
+            None if self.masks is None else as_array(self.masks[number]),
+        )
 
     def page_image(self) -> np.ndarray:
         """The page, H×W×3 uint8 RGB.
@@ -90,26 +213,55 @@ class PageDetections(Detections):
                 picture.save(temporary)
         return picture
 
+    def _repr_png_(self) -> bytes | None:
+        """The drawn page, for a console that shows pictures; None where it cannot be read."""
+        try:
+            return _encoded(self.plot(), "PNG")
+        except InputError:
+            return None
+
+    def _repr_html_(self) -> str:
+        """The drawn page, for a notebook, and its regions in a table below."""
+        try:
+            data = base64.b64encode(_encoded(self.plot(), "JPEG")).decode()
+            picture = f'<img style="max-width: 100%" src="data:image/jpeg;base64,{data}">'
+        except InputError as error:
+            picture = f"<p>{escape(explain(error))}</p>"
+        rows = "".join(
+            f"<tr><td>{escape(printable(region.category))}<td>{region.score:.2f}"
+            f'<td style="text-align: left">{escape(printable(region.text[:SHOWN_LETTERS]))}'
+            for region in self
+        )
+        return (
+            f"<figure>{picture}<figcaption>{escape(repr(self)[1:-1])}</figcaption></figure>"
+            f"<details><summary>Regions</summary><table>"
+            f"<tr><th>category<th>score<th>text{rows}</table></details>"
+        )
+
     def crop(self, padding: int = 0) -> list[np.ndarray]:
-        """The N regions cut out of the page, h×w×3 uint8 RGB.
+        """The N regions cut out of the page, h×w×3 uint8 RGB, the right way up.
 
         Args:
             padding: pixels round each region, as far as the page goes.
         """
-        return crop(self.page_image(), as_array(self.boxes), padding)
+        image = self.page_image()
+        if self.turn is not None:
+            image = self.turn.turn(image)
+        return crop(image, self._upright(as_array(self.boxes)), padding)
 
     def reading_order(self) -> list[int]:
         """Indices that put the regions into reading order."""
         direction: Direction = "right"
         if self.lines is not None:
-            direction = text_direction(self.lines.lines, self.lines.boxes)
-        return region_order(as_array(self.boxes), direction).tolist()
+            direction = text_direction(self.lines.lines, self._upright(self.lines.boxes))
+        return region_order(self._upright(as_array(self.boxes)), direction).tolist()
 
     def region_lines(self) -> list[list[str]]:
         """The text lines in each of the N regions, in reading order."""
         if self.lines is None:
             return [[] for _ in range(len(self))]
-        found = lines_of_regions(as_array(self.boxes), self.lines.boxes, self.lines.lines)
+        boxes, lines = self._upright(as_array(self.boxes)), self._upright(self.lines.boxes)
+        found = lines_of_regions(boxes, lines, self.lines.lines)
         return [[self.lines.lines[k] for k in region] for region in found]
 
     def document(self, score_threshold: float = 0.3) -> tuple[PageDetections, list[int]]:
@@ -134,9 +286,13 @@ class PageDetections(Detections):
 
         Returns:
             file, page (from 1), width, height, and detections by falling score, each with `bbox`
-            [x, y, w, h], `score`, `category`.
+            [x, y, w, h], `score`, `category`, and `polygon` where the page was turned.
         """
         entries = page_entries(self, mask_threshold)
+        outlines = self.outlines
+        if outlines is not None:
+            for entry, outline in zip(entries, outlines.round(2).tolist(), strict=True):
+                entry["polygon"] = outline
         regions, places = self.document(document_score)
         for number, region in enumerate(regions.reading_order()):
             entries[places[region]]["order"] = number
@@ -145,17 +301,20 @@ class PageDetections(Detections):
                 if lines:
                     entries[place]["lines"] = lines
         height, width = self.image_size
-        return {
+        page: PageEntry = {
             "file": self.page.file if self.page else "",
             "page": self.page.number + 1 if self.page else 1,
             "width": width,
             "height": height,
-            "detections": entries,
         }
+        if self.turn is not None:
+            page["turned"] = {"quarters": self.turn.quarters, "skew": self.turn.skew}
+        page["detections"] = entries
+        return page
 
     def content(self, document_score: float = 0.3, read_file: bool = True) -> PageContent:
         """What documents of the page are made of: its blocks in reading order, to which every text
-        line belongs.
+        line belongs. Boxes are of the upright page.
 
         Of a PDF whose text layer gave the lines, the file says more: how letters are set, ruling
         lines, pictures and links.
@@ -168,11 +327,16 @@ class PageDetections(Detections):
         found = [
             Region(regions.names[c], (box[0], box[1], box[2], box[3]), place)
             for c, box, place in zip(
-                regions.classes.tolist(), as_array(regions.boxes).tolist(), places, strict=True
+                regions.classes.tolist(),
+                self._upright(as_array(regions.boxes)).tolist(),
+                places,
+                strict=True,
             )
         ]
-        height, width = self.image_size
-        lines = [] if self.lines is None else plain_lines(self.lines.boxes, self.lines.lines)
+        height, width = self.image_size if self.turn is None else self.turn.upright_size
+        lines = []
+        if self.lines is not None:
+            lines = plain_lines(self._upright(self.lines.boxes), self.lines.lines)
         number = self.page.number if self.page else 0
         layer = self._layer(lines) if read_file else PdfPage(lines)
         return page_content(
@@ -251,6 +415,34 @@ class PageDetections(Detections):
             results.append(result)
         return results
 
+    def to_dataframe(self) -> Any:
+        """The regions as a `pandas.DataFrame`, a row a region by falling score.
+
+        Columns: file, page (from 1), category, score, x0, y0, x1, y1 (pixels of the page), order
+        (number in reading order, from 0), text.
+
+        Raises:
+            InputError: the package pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError("the package pandas is not installed: `pip install pandas`") from None
+        boxes = as_array(self.boxes).reshape(-1, 4)
+        order = np.empty(len(self), dtype=np.int64)
+        order[self.reading_order()] = np.arange(len(self))
+        return pandas.DataFrame(
+            {
+                "file": [self.page.file if self.page else ""] * len(self),
+                "page": np.full(len(self), self.page.number + 1 if self.page else 1),
+                "category": [region.category for region in self],
+                "score": as_array(self.scores),
+                **{name: boxes[:, k] for k, name in enumerate(("x0", "y0", "x1", "y1"))},
+                "order": order,
+                "text": [region.text for region in self],
+            }
+        )
+
     def to_supervision(self) -> Any:
         """The regions as `supervision.Detections`, class names under `data["class_name"]`.
 
@@ -270,6 +462,14 @@ class PageDetections(Detections):
             class_id=classes,
             data={"class_name": np.array([self.names[k] for k in classes.tolist()], dtype=str)},
         )
+
+
+def _encoded(picture: Image.Image, kind: str) -> bytes:
+    """A picture's file, no larger than a notebook shows it."""
+    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    stream = io.BytesIO()
+    picture.save(stream, kind)
+    return stream.getvalue()
 
 
 def crop(image: np.ndarray, boxes: np.ndarray, padding: int = 0) -> list[np.ndarray]:

@@ -18,6 +18,8 @@ class RegionEntry(_Region, total=False):
         bbox: x, y, w, h in pixels of the page.
         score: 0 to 1.
         category: class name.
+        polygon: four corners [x, y] on a page that was turned upright, from the upper left of the
+            region as it is read, clockwise; `bbox` is the box around them.
         segmentation: its mask, COCO run lengths.
         order: its number in reading order, from 0; a region without one belongs to no document.
         lines: the text lines in it.
@@ -25,6 +27,7 @@ class RegionEntry(_Region, total=False):
         picture: its picture, relative to the folder that is written to.
     """
 
+    polygon: list[list[float]]
     segmentation: dict[str, Any]
     order: int
     lines: list[str]
@@ -46,6 +49,8 @@ class PageEntry(_Page, total=False):
         width: pixels.
         height: pixels.
         detections: its regions by falling score.
+        turned: how it was turned upright: `quarters` times 90°, then by `skew` degrees, both
+            anticlockwise; not there where it was not.
         drawing: the drawing of it, relative to the folder that is written to.
         image: its image, likewise.
         picture: its image as a `data:` URL.
@@ -57,6 +62,7 @@ class PageEntry(_Page, total=False):
 
     width: int
     height: int
+    turned: dict[str, float]
     drawing: str
     image: str
     picture: str

@@ -25,7 +25,7 @@ PADDING = 4
 def save_region_pictures(image: np.ndarray, page: PageEntry, out: Path, stem: str) -> None:
     """Write the regions that a document shows as pictures; their entries get `picture`, the path
     relative to the folder. Where the page's content is known, a figure is cut out with all of its
-    letters and pictures.
+    letters and pictures. Pictures have the quarter turn of the upright page.
 
     Args:
         image: H×W×3 uint8 RGB, the page.
@@ -35,12 +35,16 @@ def save_region_pictures(image: np.ndarray, page: PageEntry, out: Path, stem: st
     """
     content = page.get("content") or {"blocks": []}
     grown = {block["region"]: block["box"] for block in content["blocks"]}
+    quarters = int(page["turned"]["quarters"]) if "turned" in page else 0
+    if "turned" in page:  # the content's boxes are of the upright page
+        grown = {}
     for region in in_order(page):
         if is_picture(region["category"], bool(region.get("lines"))):
             x, y, w, h = region["bbox"]
             index = next(k for k, one in enumerate(page["detections"]) if one is region)
             box = grown.get(index, [x, y, x + w, y + h])
             (cut,) = crop(image, np.array([box]), PADDING)
+            cut = np.rot90(cut, quarters)
             region["picture"] = f"pictures/{stem}_{region['order'] + 1}.png"
             with replacing(out / region["picture"]) as temporary:
                 Image.fromarray(cut).save(temporary)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from lmv3det.data.images import PDF_DPI, count_pages, find_pages, iter_pages, to_array
+from lmv3det.data.images import count_pages, find_pages, iter_pages, to_array
+from lmv3det.data.pdf import is_pdf
 from lmv3det.errors import InputError
-from lmv3det.inference.text_source import PageText
+from lmv3det.inference.options import PredictOptions
+from lmv3det.inference.text_source import EngineText, PageText
+from lmv3det.inference.upright import find_turn
 from lmv3det.structures import Page, Sample
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def page_samples(
-    pages: Any, text: PageText | None, *, dpi: int = PDF_DPI, password: str | None = None
+    pages: Any, text: PageText | None, options: PredictOptions | None = None
 ) -> Iterator[Sample]:
     """Samples of pages, one at a time.
 
@@ -27,8 +31,7 @@ def page_samples(
             0 to 1), or a list, tuple or iterator of these. A folder stands for its images and PDF
             files, a PDF for its pages.
         text: gives the text lines; None: no text.
-        dpi: resolution at which PDF pages are drawn.
-        password: of encrypted PDF files.
+        options: its `dpi` and `password` are those of PDF pages; None: the defaults.
 
     Raises:
         InputError: a page or its text that cannot be read; a URL; something that is no page.
@@ -44,10 +47,7 @@ def page_samples(
                     "the file"
                 )
             for path in find_pages([item]):
-                count = count_pages(path, password)
-                for number, image in iter_pages(path, dpi, password=password):
-                    page = Page(str(path), image.shape[1], image.shape[0], number=number)
-                    yield make_sample(image, page, count, text)
+                yield from read_samples(path, text, options)
         elif hasattr(item, "read"):
             raise InputError(
                 f"an open file ({getattr(item, 'name', type(item).__name__)}) is no page; give its "
@@ -56,10 +56,54 @@ def page_samples(
         else:
             image = to_array(item)
             page = Page(str(getattr(item, "filename", "")), image.shape[1], image.shape[0])
-            yield make_sample(image, page, 1, text)
+            yield make_sample(image, page, 1, text, upright=(options or PredictOptions()).upright)
 
 
-def make_sample(image: np.ndarray, page: Page, pages: int, text: PageText | None) -> Sample:
+def read_samples(
+    path: str | os.PathLike,
+    text: PageText | None,
+    options: PredictOptions | None = None,
+    *,
+    pages: int | None = None,
+    numbers: Sequence[int] | None = None,
+    image_id: int = -1,
+    failed: Callable[[int, Exception], None] | None = None,
+) -> Iterator[Sample]:
+    """The pages of an image or PDF, one at a time.
+
+    Args:
+        path: of the file.
+        text: gives the text lines; None: no text.
+        options: its `dpi` and `password` are those of PDF pages; None: the defaults.
+        pages: that the file has; None: they are counted.
+        numbers: of the pages that are read, from 0; None: all.
+        image_id: of the samples.
+        failed: callback for a page (from 0) that cannot be read, or whose text cannot; it is left
+            out. None raises there.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    chosen = options or PredictOptions()
+    count = count_pages(path, chosen.password) if pages is None else pages
+    read = iter_pages(path, chosen.dpi, numbers=numbers, failed=failed, password=chosen.password)
+    for number, image in read:
+        height, width = image.shape[:2]
+        page = Page(os.fspath(path), width, height, image_id, number)
+        try:
+            upright = chosen.upright and not is_pdf(page.file)
+            sample = make_sample(image, page, count, text, upright=upright)
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(number, error)
+        else:
+            yield sample
+
+
+def make_sample(
+    image: np.ndarray, page: Page, pages: int, text: PageText | None, *, upright: bool = False
+) -> Sample:
     """A page to predict on.
 
     Args:
@@ -67,23 +111,39 @@ def make_sample(image: np.ndarray, page: Page, pages: int, text: PageText | None
         page: its origin and size.
         pages: how many its file has.
         text: gives the text lines, whose boxes are fitted to the image; None: no text.
+        upright: turn the page the right way up first.
 
     Raises:
         InputError: the text cannot be read.
     """
     sample = Sample(image, page)
+    if upright and (turn := find_turn(image)):
+        sample = Sample(turn.turn(image), page, turn=turn, given=image)
     if text is not None:
-        lines = text(image, page, pages)
-        sample.lines = list(lines.lines)
-        if len(lines.boxes):
-            if not (lines.width > 0 and lines.height > 0):
-                raise InputError(
-                    f"{page.file or 'page'}: its text is of a page of {lines.width}×{lines.height} "
-                    "pixels; give OcrPage the page's width and height"
-                )
-            scale = np.array([page.width / lines.width, page.height / lines.height])
-            sample.line_boxes = lines.boxes * np.tile(scale, 2)
+        _add_text(sample, pages, text)
     return sample
+
+
+def _add_text(sample: Sample, pages: int, text: PageText) -> None:
+    """Give a sample its text lines, their boxes on its image."""
+    turn, page = sample.turn, sample.page
+    shown = page
+    if turn is not None and isinstance(text, EngineText):  # it reads the turned picture
+        height, width = turn.upright_size
+        shown, turn = dataclasses.replace(page, width=width, height=height), None
+    image = sample.image if turn is None else sample.page_image
+    lines = text(image, shown, pages)
+    sample.lines = list(lines.lines)
+    if not len(lines.boxes):
+        return
+    if not (lines.width > 0 and lines.height > 0):
+        raise InputError(
+            f"{page.file or 'page'}: its text is of a page of {lines.width}×{lines.height} "
+            "pixels; give OcrPage the page's width and height"
+        )
+    scale = np.array([shown.width / lines.width, shown.height / lines.height])
+    boxes = lines.boxes * np.tile(scale, 2)
+    sample.line_boxes = boxes if turn is None else turn.boxes_upright(boxes)
 
 
 def batches_of(

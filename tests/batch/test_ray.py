@@ -21,8 +21,9 @@ from lmv3det.batch import ray_engine
 from lmv3det.batch.documents import Document
 from lmv3det.batch.job import run_batch
 from lmv3det.batch.ray_engine import Cluster
-from lmv3det.batch.shard import Options, Result
+from lmv3det.batch.shard import BatchOptions, Result
 from lmv3det.errors import InputError
+from lmv3det.inference.options import DetectorOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,7 +115,7 @@ def test_documents_that_workers_die_at_are_looked_for(monkeypatch):
 
     monkeypatch.setattr(ray_engine, "_map", some)
     deadly = {documents[1], documents[3]}
-    result = ray_engine._try_again(7, documents, Options(), Cluster(), 2)
+    result = ray_engine._try_again(7, documents, BatchOptions(), Cluster(), 2)
     assert (result.number, result.documents) == (7, 4) and len(asked) == 2
     assert asked[-1] == ([(7, documents)], [1, 3])
 
@@ -123,7 +124,7 @@ def test_documents_that_workers_die_at_are_looked_for(monkeypatch):
 
     monkeypatch.setattr(ray_engine, "_map", none)
     with pytest.raises(InputError, match=r"^0\.png: a worker dies at the shard of 4 documents"):
-        ray_engine._try_again(7, documents, Options(), Cluster(), 2)
+        ray_engine._try_again(7, documents, BatchOptions(), Cluster(), 2)
 
 
 ABORTS = """
@@ -158,8 +159,12 @@ def test_what_a_worker_of_ray_cannot_do_is_one_line(corpus, tmp_path):
     bad = tmp_path / "bad.pth"
     bad.write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match=r"bad\.pth"):
-        run_batch([corpus], tmp_path / "out", Options(ckpt=str(bad)), engine="ray")
+        run_batch([corpus], tmp_path / "out", BatchOptions(DetectorOptions(str(bad))), engine="ray")
     with pytest.raises(InputError, match="no room for a worker of 999 CPUs"):
         run_batch(
-            [corpus], tmp_path / "o", Options(), engine="ray", cluster=Cluster("local", cpus=999)
+            [corpus],
+            tmp_path / "o",
+            BatchOptions(),
+            engine="ray",
+            cluster=Cluster("local", cpus=999),
         )

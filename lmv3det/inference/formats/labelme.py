@@ -13,20 +13,22 @@ NEEDS_IMAGES = True
 
 
 def write(pages: Pages, out: Path, names: Sequence[str]) -> list[Path]:
-    """Write `images/<page>.json`, a rectangle a region; `labelme OUT/images` opens them, and
+    """Write `images/<page>.json`, a rectangle a region (a polygon on a
+    page that was turned upright); `labelme OUT/images` opens them, and
     `labelme OUT/images --labels OUT/labels.txt` offers the model's classes."""
     for page in pages():
         image = Path(page["image"])
         shapes: list[dict[str, Any]] = []
         for region in in_order(page):
             x, y, w, h = region["bbox"]
+            corners = [[x, y], [x + w, y + h]]
             shapes.append(
                 {
                     "label": region["category"],
-                    "points": [[x, y], [x + w, y + h]],
+                    "points": region.get("polygon", corners),
                     "group_id": None,
                     "description": " ".join(region.get("lines", [])),
-                    "shape_type": "rectangle",
+                    "shape_type": "polygon" if "polygon" in region else "rectangle",
                     "flags": {},
                 }
             )
