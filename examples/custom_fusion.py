@@ -5,6 +5,7 @@ Python can import the file:
 
     fusion:
       kind: custom_fusion:FiLMFusion
+      options: {with_scale: false}
 
     PYTHONPATH=examples python train.py --config my.yaml
 
@@ -12,6 +13,8 @@ This file run by itself builds a small detector with it and takes one training s
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +32,18 @@ class FiLMFusion(Fusion):
     B×C×H×W, and returns the fused map. Override `out_channels` too if its channels are not C.
     """
 
-    def __init__(self, channels: int, **options) -> None:
-        """options: levels, reduce and only_where_text, which the base class takes from the config's
-        fusion section."""
-        super().__init__(channels, **options)
+    def __init__(
+        self,
+        channels: int,
+        levels: Sequence[int],
+        reduce: str,
+        only_where_text: bool,
+        with_scale: bool = True,
+    ) -> None:
+        """The first four come from the config, for the base class; with_scale from fusion.options:
+        without it the text only shifts the map."""
+        super().__init__(channels, levels, reduce, only_where_text)
+        self.with_scale = with_scale
         self.film = nn.ModuleDict(
             {f"p{level}": nn.Conv2d(channels, 2 * channels, 1) for level in self.levels}
         )
@@ -43,7 +54,7 @@ class FiLMFusion(Fusion):
 
     def fuse(self, visual: Tensor, text: Tensor, level: int) -> Tensor:
         scale, shift = self.film[f"p{level}"](text).chunk(2, dim=1)  # B×C×H×W each
-        return visual * (1 + scale) + shift
+        return visual * (1 + scale) + shift if self.with_scale else visual + shift
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A box head of your own: two convolutions with GroupNorm before one fully connected layer.
+"""A box head of your own: convolutions with GroupNorm before one fully connected layer.
 
 A head takes the pooled regions N×D×P×P and returns N×F features, for the classifier and the box
 regression of its stage; the cascade builds one a stage. Name the class in a config and run where
@@ -6,6 +6,7 @@ Python can import the file:
 
     roi:
       head: custom_head:ConvHead
+      head_options: {convolutions: 3}
 
     PYTHONPATH=examples python train.py --config my.yaml
 
@@ -27,12 +28,14 @@ from lmv3det.structures import Batch, Target
 class ConvHead(nn.Module):
     """Convolutions look at neighbouring cells of a region before they are mixed."""
 
-    def __init__(self, in_channels: int, pool_size: int, fc_dim: int) -> None:
-        """The three numbers come from the config: neck.out_channels (D), roi.pool_size (P) and
-        roi.fc_dim (F), which is what the predictors expect."""
+    def __init__(
+        self, in_channels: int, pool_size: int, fc_dim: int, convolutions: int = 2
+    ) -> None:
+        """The first three come from the config: neck.out_channels (D), roi.pool_size (P) and
+        roi.fc_dim (F), which is what the predictors expect; the last one from roi.head_options."""
         super().__init__()
         self.convolutions = nn.Sequential()
-        for _ in range(2):
+        for _ in range(convolutions):
             self.convolutions.append(nn.Conv2d(in_channels, in_channels, 3, padding=1, bias=False))
             groups = math.gcd(32, in_channels)  # must divide the channels
             self.convolutions.append(nn.GroupNorm(groups, in_channels))
@@ -59,7 +62,12 @@ def main() -> None:
                 "shape_size": 4,
             },
             "neck": {"out_channels": 32},
-            "roi": {"fc_dim": 48, "sampling_ratio": 2, "head": f"{__name__}:ConvHead"},
+            "roi": {
+                "fc_dim": 48,
+                "sampling_ratio": 2,
+                "head": f"{__name__}:ConvHead",
+                "head_options": {"convolutions": 1},
+            },
         }
     )
     detector = build_detector(config)

@@ -7,16 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from training_helpers import tiny_config as training_config
 
 from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, save_checkpoint
 from lmv3det.checkpoint.folder import from_pretrained
-from lmv3det.config import load_config
+from lmv3det.cli import main
+from lmv3det.config import from_dict, load_config, merge, to_dict, to_yaml
 from lmv3det.convert import load_initial_weights
 from lmv3det.data.categories import Category
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
+from lmv3det.inference.detector import Detector
+from lmv3det.inference.export.onnx_file import export_onnx
 from lmv3det.model.backbone import SentenceEncoder
 from lmv3det.model.detector import build_detector
 from lmv3det.structures import Batch, Target
@@ -53,6 +58,7 @@ def make_page() -> Batch:
     [
         ("custom_fusion", "FiLMFusion on levels (4, 5)"),
         ("custom_head", "ConvHead, ConvHead"),
+        ("custom_encoder", "ConvEncoder with strides [4, 8, 16, 32]"),
         ("resnet_detector", "loss_box_reg_stage2"),
     ],
 )
@@ -105,6 +111,11 @@ def test_head_from_a_config(examples, tmp_path: Path) -> None:
     detector = build_detector(load_config(path, ["roi.head=custom_head:ConvHead"]))
     assert [type(head).__name__ for head in detector.cascade.heads] == ["ConvHead"] * 3
     sum(detector.train().losses(make_page()).values()).backward()
+    path.write_text(
+        SMALL.replace("sampling_ratio: 2", "sampling_ratio: 2, head_options: {convolutions: 3}")
+    )
+    deeper = build_detector(load_config(path, ["roi.head=custom_head:ConvHead"]))
+    assert len(deeper.cascade.heads[0].convolutions) == 3 * 3  # convolution, norm, ReLU each
     for head in detector.cascade.heads:
         assert all(p.grad is not None and p.grad.abs().max() > 0 for p in head.parameters())
 
@@ -248,3 +259,22 @@ def test_what_does_not_fit_names_the_command_that_mends_it(tmp_path) -> None:
     config = load_config("finetune", ["model.num_classes=10", "neck.out_channels=32"])
     with pytest.raises(InputError, match=r"lmv3det convert .* --allow-missing"):
         load_initial_weights(build_detector(config), str(default_model_folder()), config)
+
+
+def test_an_encoder_of_ones_own_is_trained_loaded_and_exported(
+    examples, tiny_data, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    backbone = {"kind": "custom_encoder:ConvEncoder", "options": {"width": 8}}
+    config = training_config(tiny_data.root, tmp_path / "out", solver={"steps": 2})
+    values = merge(to_dict(config), {"backbone": backbone, "solver": {"layer_decay": 0.9}})
+    (tmp_path / "own.yaml").write_text(to_yaml(from_dict(values)), encoding="utf-8")
+    assert main(["train", "--config", str(tmp_path / "own.yaml")]) == 0
+    last = tmp_path / "out" / "last.pth"
+    with pytest.raises(InputError, match=r"backbone\.kind is 'custom_encoder:ConvEncoder'.*trust"):
+        Detector.load(last, "cpu")
+    detector = Detector.load(last, "cpu", trust_code=True)
+    assert type(detector.model.backbone).__name__ == "ConvEncoder"
+    assert len(detector.predict([np.full((64, 80, 3), 200, np.uint8)])) == 1
+    exported = export_onnx(last, tmp_path / "own.onnx", trust_code=True)
+    assert all(one.within == one.compared for one in exported.differences)

@@ -53,7 +53,7 @@ _OF_THE_SYSTEM = {
         "tokenizer",
         "sentence_encoder",
     ),
-    "fusion": ("kind", "reduce", "gate_relu", "only_where_text"),
+    "fusion": ("kind", "options", "reduce", "gate_relu", "only_where_text"),
     "relation": ("enabled",),
 }
 """What makes a system: a size leaves it alone."""

@@ -45,12 +45,13 @@ def load_detector(
         InputError: a checkpoint that cannot be used or whose config names code, weights that are
             not finite, a setting that is wrong or does not fit the weights.
     """
-    from lmv3det.checkpoint.untrusted import code_in, refuse_code
+    from lmv3det.checkpoint.untrusted import refuse_code
     from lmv3det.config import lay_over
+    from lmv3det.config.parts import code_in
 
     checkpoint = read_checkpoint(path)
     config = _override(checkpoint.config, overrides, path)
-    refuse_code(config, path, trust_code or code_in(lay_over({}, overrides)))
+    refuse_code(config, path, trust_code or code_in(lay_over({}, overrides)).values())
     if config.model.num_classes != len(checkpoint.categories):
         raise InputError(
             f"{path}: model.num_classes is {config.model.num_classes}, but the checkpoint names "
@@ -117,8 +118,9 @@ def build_with_weights(
     """The detector of a config with the given weights, which it copies.
 
     Nothing is initialised at random: the model is built without memory, and each tensor is copied
-    once, to its place on `device` and in the model's dtype. Only a config that names classes
-    (`module:Class`), which may compute with their parameters, is built on the CPU first.
+    once, to its place on `device` and in the model's dtype. Only a config with an encoder of timm's
+    or with classes (`module:Class`), which may compute with their parameters, is built on the CPU
+    first.
 
     Raises:
         InputError: the weights do not fit, or are not finite; `source` and `fix` are in the
@@ -129,7 +131,8 @@ def build_with_weights(
     from lmv3det.checkpoint.untrusted import check_finite, named_code
     from lmv3det.model.detector import build_detector
 
-    with torch.device("cpu" if named_code(config) else "meta"):
+    others = config.backbone.kind != "layoutlmv3" or named_code(config)
+    with torch.device("cpu" if others else "meta"):
         model = build_detector(config)
     own = check_fit(model, weights, source, fix)
     check_finite(weights, source)

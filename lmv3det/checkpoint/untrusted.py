@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lmv3det.config import Config, flatten, to_dict
+from lmv3det.config.parts import code_in
 from lmv3det.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,23 +29,7 @@ MAX_LENGTH = 64
 
 def named_code(config: Config) -> dict[str, str]:
     """The settings that name a class (`module:Class`), which building the model imports."""
-    fusion, head, sentence = config.fusion.kind, config.roi.head, config.text.sentence_encoder
-    named = {"fusion.kind": fusion if ":" in fusion else None, "roi.head": head,
-             "roi.predictor": config.roi.predictor, "rpn.kind": config.rpn.kind,
-             "text.sentence_encoder": sentence}  # fmt: skip
-    return {key: name for key, name in named.items() if name is not None}
-
-
-def code_in(values: Mapping[str, Any]) -> set[str]:
-    """The classes (`module:Class`) that nested settings name."""
-    found = [
-        values.get("fusion", {}).get("kind"),
-        values.get("roi", {}).get("head"),
-        values.get("roi", {}).get("predictor"),
-        values.get("rpn", {}).get("kind"),
-        values.get("text", {}).get("sentence_encoder"),
-    ]
-    return {name for name in found if isinstance(name, str) and ":" in name}
+    return code_in(to_dict(config))
 
 
 def refuse_code(config: Config, source: object, trust_code: bool | Collection[str]) -> None:

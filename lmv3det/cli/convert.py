@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`lmv3det convert`: read, translate, check, write; the report goes to standard output."""
-    from lmv3det.checkpoint.untrusted import code_in
     from lmv3det.config import lay_over, merge, read_yaml
+    from lmv3det.config.parts import code_in
     from lmv3det.convert.conversion import read_classes, save_as, to_checkpoint
     from lmv3det.convert.sources import read_source
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--half goes with --to pretrained, not with --to {args.to}")
     rename = [_pair(text) for text in args.rename]
     given = merge(read_yaml(args.config) if args.config else {}, lay_over({}, args.overrides))
-    trusted = args.trust_code or code_in(given)
+    trusted = args.trust_code or code_in(given).values()
     source = read_source(args.source, rename, trust_code=trusted)
     checkpoint, report = to_checkpoint(
         source,

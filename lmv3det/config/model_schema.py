@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -40,6 +40,16 @@ class ModelConfig:
 
 @dataclass(config=STRICT)
 class BackboneConfig:
+    kind: str = "layoutlmv3"
+    """layoutlmv3; timm, an encoder of timm's, which reads no text; or a class of yours that derives
+    from `Backbone`: `module:Class`. The settings below that are not about tokens are those of
+    layoutlmv3."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of another kind's constructor; for timm `name`, such as
+    `{name: convnext_tiny}`, and what `timm.create_model` takes."""
+    weights: str | None = None
+    """Pre-trained weights of timm's encoder alone, with which a training starts: a file, `hub:` for
+    those that timm names, or `hub:owner/name`, which need the network."""
     hidden_size: int = 768
     """Width C of the encoder."""
     layers: int = 12
@@ -102,6 +112,30 @@ class BackboneConfig:
     """Residual blocks of the conv stem at each of these strides."""
 
     def __post_init__(self) -> None:
+        kinds = ("layoutlmv3", "timm")
+        if self.kind not in kinds and ":" not in self.kind:
+            raise ValueError(
+                f"backbone.kind is {self.kind!r}; it must be one of {', '.join(kinds)} or "
+                f"module:Class{nearest(self.kind, kinds)}"
+            )
+        own = self.kind != "layoutlmv3"
+        require(
+            own or not self.options,
+            "backbone.options",
+            self.options,
+            "empty for layoutlmv3, whose settings are those of this section",
+        )
+        require(
+            own or self.weights is None,
+            "backbone.weights",
+            self.weights,
+            "null for layoutlmv3, which takes its weights from model.weights",
+        )
+        if self.kind == "timm" and not isinstance(self.options.get("name"), str):
+            raise ValueError(
+                "backbone.kind is 'timm', but backbone.options names no encoder: set "
+                "backbone.options='{name: convnext_tiny}'"
+            )
         require_between(
             self,
             "backbone",
@@ -287,7 +321,10 @@ class ROIConfig:
     smooth_l1_beta: float = 0.0
     """Where smooth L1 turns from square to linear; 0 is L1."""
     head: str | None = None
-    """A box head of your own, `module:Class`, called with (in_channels, pool_size, fc_dim)."""
+    """A box head of your own, `module:Class`, built with (in_channels, pool_size, fc_dim). None:
+    two fully connected layers."""
+    head_options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of its constructor."""
     predictor: str | None = None
     """A predictor of your own with its losses, `module:Class`, derived from BoxPredictor."""
     predictor_options: dict[str, bool | int | float | str | list[float]] = field(
@@ -322,6 +359,12 @@ class ROIConfig:
             require_fraction(iou, "roi.iou_thresholds and roi.positive_fraction")
         require_positive(self, "roi", ("batch_size_per_image",))
         require(self.smooth_l1_beta >= 0, "roi.smooth_l1_beta", self.smooth_l1_beta, "0 or more")
+        require(
+            self.head is not None or not self.head_options,
+            "roi.head_options",
+            self.head_options,
+            "empty without roi.head",
+        )
         require_between(
             self, "roi", pool_size=(1, 256), fc_dim=(1, MAX_WIDTH), sampling_ratio=(0, 256)
         )
@@ -353,6 +396,8 @@ class MaskConfig:
 class FusionConfig:
     kind: str = "none"
     """none, additive (AF1), gated (AF2), vsr, concat, roi, or a class of yours: `module:Class`."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of its constructor, beside those that the settings below give."""
     levels: list[int] = field(default_factory=lambda: [5])
     """Pyramid levels (2 … 5) whose visual map is fused with the text map."""
     reduce: Literal["sum", "mean"] = "sum"
@@ -369,6 +414,12 @@ class FusionConfig:
                 f"fusion.kind is {self.kind!r}; it must be one of {', '.join(kinds)} or "
                 f"module:Class{nearest(self.kind, kinds)}"
             )
+        require(
+            self.kind != "none" or not self.options,
+            "fusion.options",
+            self.options,
+            "empty without a fusion, whose arguments they are",
+        )
         require(
             bool(self.levels) and set(self.levels) <= {2, 3, 4, 5},
             "fusion.levels",

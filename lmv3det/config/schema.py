@@ -429,7 +429,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     """The detector as a whole."""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    """The LayoutLMv3 encoder."""
+    """The encoder."""
     neck: NeckConfig = field(default_factory=NeckConfig)
     """ViT to feature pyramid."""
     rpn: RPNConfig = field(default_factory=RPNConfig)

@@ -132,9 +132,16 @@ def save_as(
         half: the folder `pretrained` in float16.
 
     Raises:
-        InputError: there is something at `out` already.
+        InputError: there is something at `out` already, or the format has no place for the
+            detector's encoder.
         OSError: it cannot be written.
     """
+    kind = checkpoint.config.backbone.kind
+    if kind != "layoutlmv3" and to in ("detectron2", "huggingface"):
+        raise InputError(
+            f"the encoder is {kind}, which {to} has no place for: only LayoutLMv3 is written as "
+            "that; --to lmv3det and --to pretrained take any encoder"
+        )
     if to == "lmv3det":
         save_checkpoint(out, checkpoint)
     elif to == "pretrained":

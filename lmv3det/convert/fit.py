@@ -168,8 +168,20 @@ def check_sizes(source: Source, config: Config) -> None:
     Raises:
         InputError: they differ; the message names the settings to change.
     """
-    theirs = {**source.settings, **backbone_settings(source.weights)}
     ours = config.backbone
+    kind, options = "layoutlmv3", {}
+    if source.checkpoint is not None:
+        kind = source.checkpoint.config.backbone.kind
+        options = source.checkpoint.config.backbone.options
+    if (kind, options) != (ours.kind, ours.options):
+        raise InputError(
+            f"{source.description}: its encoder is {kind} {options or ''}, the config's "
+            f"{ours.kind} {ours.options or ''}: set backbone.kind and backbone.options to those "
+            "of the weights"
+        )
+    if kind != "layoutlmv3":
+        return  # of another size, its weights do not fit
+    theirs = {**source.settings, **backbone_settings(source.weights)}
     wanted = [*_VISUAL_SETTINGS, "layer_norm_eps"]
     has_text = any(name.startswith("backbone.text_embedding.") for name in source.weights)
     if config.text.selection != "none" and has_text:

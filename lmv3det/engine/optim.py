@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import copy
 import math
-import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -15,13 +14,13 @@ from torch import Tensor, nn
 
 from lmv3det.config import SolverConfig
 from lmv3det.errors import InputError
+from lmv3det.model.backbone_base import Backbone
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
-_OF_BACKBONE = ("pyramid.", "fusion.", "fpn.")
-_LAYER = re.compile(r"backbone\.layers\.(\d+)\.")
+_OF_BACKBONE = ("backbone.", "pyramid.", "text_states.", "fusion.", "fpn.")
 
 
-def lr_scale(name: str, layers: int, backbone_multiplier: float, layer_decay: float) -> float:
+def lr_scale(name: str, depth: int, backbone_multiplier: float, layer_decay: float) -> float:
     """The factor on the learning rate of one parameter.
 
     `backbone_multiplier` reaches what it reached in the original, every parameter whose name there
@@ -33,13 +32,23 @@ def lr_scale(name: str, layers: int, backbone_multiplier: float, layer_decay: fl
 
     Args:
         name: the parameter's name in the detector.
-        layers: number of encoder layers.
+        depth: how often it is decayed, of `layer_depths`.
     """
-    if not name.startswith("backbone."):
-        return backbone_multiplier if name.startswith(_OF_BACKBONE) else 1.0
-    layer = _LAYER.match(name)
-    depth = layers - int(layer[1]) if layer else layers + 1
-    return backbone_multiplier * layer_decay**depth
+    scale = backbone_multiplier if name.startswith(_OF_BACKBONE) else 1.0
+    return scale * layer_decay**depth
+
+
+def layer_depths(model: nn.Module) -> dict[str, int]:
+    """How many factors of `layer_decay` each parameter of the encoder has, by its name in the
+    detector: 1 in the last layer that the encoder names (`Backbone.layer_of`), one more in each
+    layer below. Parameters that it gives no layer are left out."""
+    backbone = getattr(model, "backbone", None)
+    if not isinstance(backbone, Backbone):
+        return {}
+    layers = {name: backbone.layer_of(name) for name, _ in backbone.named_parameters()}
+    named = {name: layer for name, layer in layers.items() if layer is not None}
+    above = max(named.values(), default=0) + 1
+    return {f"backbone.{name}": above - layer for name, layer in named.items()}
 
 
 def parameter_groups(
@@ -61,8 +70,16 @@ def parameter_groups(
 
     Returns:
         Groups with `params`, `names`, `peak_lr`, `lr` and `weight_decay`.
+
+    Raises:
+        InputError: a layer-wise decay for an encoder that names no layers.
     """
-    layers = len({m[1] for n, _ in model.named_parameters() if (m := _LAYER.match(n))})
+    depths = layer_depths(model)
+    if layer_decay != 1 and not depths:
+        raise InputError(
+            f"solver.layer_decay is {layer_decay:g}, but the encoder does not name its layers "
+            "(layer_of): set solver.layer_decay=1"
+        )
     exempt: set[int] = set()
     if no_decay_norm_bias:
         for module in model.modules():
@@ -73,7 +90,7 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        own_lr = lr * lr_scale(name, layers, backbone_multiplier, layer_decay)
+        own_lr = lr * lr_scale(name, depths.get(name, 0), backbone_multiplier, layer_decay)
         decay = 0.0 if id(parameter) in exempt else weight_decay
         group = groups.setdefault(
             (own_lr, decay),

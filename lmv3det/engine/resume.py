@@ -18,6 +18,7 @@ from lmv3det.errors import InputError
 # what they mean. Everything else in these sections is the model.
 _MODEL_SECTIONS = ("backbone", "neck", "text", "fusion", "relation", "mask")
 _FREE = {
+    "backbone.weights",
     "backbone.dropout",
     "backbone.attention_dropout",
     "backbone.drop_path",
@@ -39,6 +40,7 @@ _MODEL_KEYS = (
     "roi.pool_size",
     "roi.fc_dim",
     "roi.head",
+    "roi.head_options",
     "roi.predictor",
     "rpn.kind",
 )

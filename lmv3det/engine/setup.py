@@ -20,6 +20,7 @@ from lmv3det.data.transforms import CROP_SHORT_SIDES
 from lmv3det.distributed import World
 from lmv3det.errors import InputError
 from lmv3det.inference.default_model import default_model_folder
+from lmv3det.model.backbone_base import Backbone
 from lmv3det.model.detector import LayoutDetector, build_detector
 from lmv3det.text.tokenization import PageTokenizer, build_page_tokenizer
 
@@ -259,6 +260,9 @@ def build_model(
         fix = "use the config.yaml beside the checkpoint"
         return build_with_weights(config, weights, str(source), fix)
     model = build_detector(config)
+    if config.backbone.weights is not None:
+        assert isinstance(model.backbone, Backbone)
+        model.backbone.load_weights(config.backbone.weights)
     if config.model.weights is not None:
         from lmv3det.convert import load_initial_weights
 

@@ -9,6 +9,7 @@ h heads, d = C/h, L = T + 1 + P the length of the joint sequence [text, class to
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import torch
@@ -18,10 +19,12 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
 from lmv3det.model.attention import Attention, RelativeBias
+from lmv3det.model.backbone_base import Backbone, Features
 from lmv3det.model.stem import ConvStem
 
 PATCH_SIZE = 16
 """Side of a patch in pixels; the strides of the pyramid follow from it."""
+_LAYER = re.compile(r"layers\.(\d+)\.")
 
 
 class SentenceEncoder(nn.Module):
@@ -143,7 +146,7 @@ class EncoderLayer(nn.Module):
         return self.output(F.gelu(hidden))
 
 
-class LayoutLMv3(nn.Module):
+class LayoutLMv3(Backbone):
     """The encoder: text and patches in, the hidden states of four layers out.
 
     With `use_text=False` there are no text tables and only images are taken.
@@ -185,6 +188,10 @@ class LayoutLMv3(nn.Module):
     ) -> None:
         super().__init__()
         self.out_indices = tuple(out_indices)
+        self.out_channels, self.strides = [hidden_size] * 4, [PATCH_SIZE] * 4
+        if stem == "conv":
+            self.out_channels[:2], self.strides[:2] = stem_channels[:2], (4, 8)
+        self.text_channels = hidden_size if use_text else 0
         self.gradient_checkpointing = gradient_checkpointing
         self.mask_padding = mask_padding
         self.size_divisibility = size_divisibility
@@ -231,7 +238,7 @@ class LayoutLMv3(nn.Module):
         )
         self.spatial_bias_x = RelativeBias(*spatial) if spatial_bias else None
         self.spatial_bias_y = RelativeBias(*spatial) if spatial_bias else None
-        self.apply(_initialise)
+        self.apply(initialise)
         if self.text_embedding is not None and sentence_encoder is not None:
             self.text_embedding.sentence = sentence_encoder  # keeps its own initial values
         if stem == "conv":
@@ -246,7 +253,7 @@ class LayoutLMv3(nn.Module):
         text_boxes: Tensor | None = None,
         text_mask: Tensor | None = None,
         image_sizes: Sequence[tuple[int, int]] | None = None,
-    ) -> tuple[list[Tensor], list[Tensor] | None]:
+    ) -> Features:
         """Encode a batch.
 
         Args:
@@ -275,7 +282,15 @@ class LayoutLMv3(nn.Module):
                 visual.append(patches.reshape(*patches.shape[:2], *grid))  # B×C×Hp×Wp
                 text.append(x[:, :text_length])  # B×T×C
         visual[: len(fine)] = fine
-        return visual, text if text_length else None
+        return Features(visual, text if text_length else None)
+
+    def layer_of(self, name: str) -> int:
+        """0 for what is embedded, then the transformer layers from 1."""
+        layer = _LAYER.match(name)
+        return int(layer[1]) + 1 if layer else 0
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        self.gradient_checkpointing = enabled
 
     def patches(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The patches B×C×Hp×Wp, and a convolutional stem's maps of strides 4 and 8."""
@@ -399,7 +414,8 @@ def visual_boxes(grid: tuple[int, int], device: torch.device | None = None) -> T
     return torch.cat([cls, patches])
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Initial values of a layer, as BERT's."""
     if isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from lmv3det.config import Config, load_config
+from lmv3det.config.parts import build_part
 from lmv3det.errors import InputError
-from lmv3det.model.backbone import LayoutLMv3, SentenceEncoder
+from lmv3det.model.backbone import LayoutLMv3, SentenceEncoder, TextEmbedding
+from lmv3det.model.backbone_base import Backbone, check_backbone
 from lmv3det.model.cascade import BoxHead, BoxPredictor, CascadeHeads
-from lmv3det.model.fusion import FUSIONS, Fusion, ROITextPooler
+from lmv3det.model.fusion import FUSIONS, Fusion, ROITextPooler, TextStates
 from lmv3det.model.mask_head import MaskHead
-from lmv3det.model.neck import FPN, StemPyramid, ViTPyramid
+from lmv3det.model.neck import FPN, build_pyramid
 from lmv3det.model.relation import RelationModule
 from lmv3det.model.roi_pool import ROIPooler
 from lmv3det.model.rpn import RPN
@@ -42,7 +43,19 @@ class LayoutDetector(nn.Module):
         cascade: CascadeHeads,
         mask_head: MaskHead | None = None,
         fusion: nn.Module | None = None,
+        text_states: nn.Module | None = None,
     ) -> None:
+        """
+        Args:
+            backbone: a `Backbone`: images and tokens → four maps, and text states or None.
+            pyramid: its maps → strides 4, 8, 16, 32.
+            fpn: these → p2 … p6.
+            rpn: p2 … p6 → proposals, and its losses.
+            cascade: proposals → detections, and its losses.
+            mask_head: detections → their masks.
+            fusion: joins text states with the maps of the pyramid.
+            text_states: makes the text states for the fusion where the backbone makes none.
+        """
         super().__init__()
         self.backbone = backbone
         self.pyramid = pyramid
@@ -51,6 +64,7 @@ class LayoutDetector(nn.Module):
         self.rpn = rpn
         self.cascade = cascade
         self.mask_head = mask_head
+        self.text_states = text_states
 
     def forward(self, batch: Batch) -> dict[str, Tensor] | list[Detections]:
         """`losses` in training mode, else `predict` (one entry, because DDP needs it)."""
@@ -99,6 +113,8 @@ class LayoutDetector(nn.Module):
         visual, text = self.backbone(
             batch.images, batch.input_ids, batch.text_boxes, batch.text_mask, batch.image_sizes
         )
+        if self.text_states is not None and batch.input_ids is not None and batch.input_ids.numel():
+            text = self.text_states(batch.input_ids, batch.text_boxes)
         maps, text_maps = self.pyramid(visual), None
         if self.fusion is not None:
             boxes, valid = canvas_boxes(batch)
@@ -157,68 +173,98 @@ def canvas_boxes(batch: Batch) -> tuple[Tensor, Tensor]:
     return boxes, valid
 
 
-def load_class(name: str, key: str, base: type) -> type:
-    """The class that a setting names as `module:Class`.
+def build_backbone(config: Config) -> Backbone:
+    """The encoder that the config names.
 
     Raises:
-        InputError: it cannot be imported, or does not derive from `base`.
+        InputError: a class that cannot be used, or does not keep the contract of `Backbone`; a
+            padding that is too small for it.
     """
-    module_name, _, class_name = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # the module is someone's own code and may raise anything
+    settings, padding = config.backbone, config.input.size_divisibility
+    if settings.kind == "layoutlmv3":
+        sizes = {k: v for k, v in dataclasses.asdict(settings).items() if k not in _OF_ANY_KIND}  # type: ignore[call-overload]
+        return LayoutLMv3(
+            **sizes,
+            use_text=config.text.selection != "none",
+            sentence_encoder=_sentence_encoder(config),
+            size_divisibility=padding,
+        )
+    built_in: dict[str, type] = {}
+    if settings.kind == "timm":
+        from lmv3det.model.timm_backbone import TimmBackbone
+
+        built_in["timm"] = TimmBackbone
+    key = "backbone.kind"
+    backbone = build_part(settings.kind, key, Backbone, options=settings.options, built_in=built_in)
+    check_backbone(backbone, key, settings.kind)
+    if padding % backbone.size_divisibility:
         raise InputError(
-            f"{key} is {name!r}, which cannot be imported ({type(error).__name__}: {error}); write "
-            "module:Class and run where the module can be found (PYTHONPATH)"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise InputError(f"{key} is {name!r}, which does not derive from {base.__name__}")
-    return found
+            f"input.size_divisibility is {padding}, but {settings.kind} needs pages of a multiple "
+            f"of {backbone.size_divisibility} pixels: set it to that"
+        )
+    if (
+        config.text.selection != "none"
+        and config.fusion.kind == "none"
+        and (not backbone.text_channels)
+    ):
+        raise InputError(
+            f"text.selection is {config.text.selection!r}, but the encoder {settings.kind} reads "
+            "no text and fusion.kind is 'none': set text.selection=none, or a fusion"
+        )
+    backbone.set_gradient_checkpointing(settings.gradient_checkpointing)
+    return backbone
 
 
-def _build_own(kind: type, name: str, key: str, *args: Any, **options: Any) -> Any:
-    """An object of a class that a setting names.
+_OF_ANY_KIND = ("kind", "options", "weights")
 
-    Raises:
-        InputError: its constructor fails.
+
+def _text_states(config: Config, channels: int) -> TextStates:
+    """The tokens' embeddings for an encoder that reads no text, of the sizes of `backbone`."""
+    sizes = {name: getattr(config.backbone, name) for name in _OF_TOKENS}
+    embedding = TextEmbedding(**sizes)
+    embedding.sentence = _sentence_encoder(config) or embedding.sentence
+    return TextStates(embedding, channels)
+
+
+_OF_TOKENS = (
+    "hidden_size", "vocab_size", "max_positions", "max_2d_positions", "coordinate_size",
+    "shape_size", "type_vocab_size", "pad_token_id", "layer_norm_eps", "dropout",
+)  # fmt: skip
+
+
+def build_fusion(config: Config, channels: int | None = None) -> Fusion | None:
+    """The fusion that the config names; None without one.
+
+    Args:
+        channels: of the maps and of the text states; None: `backbone.hidden_size`.
     """
-    try:
-        return kind(*args, **options)
-    except Exception as error:  # someone's own code
-        given = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in options.items())])
-        raise InputError(
-            f"{key} is {name!r}, which cannot be built by {kind.__name__}({given}) "
-            f"({type(error).__name__}: {error})"
-        ) from error
-
-
-def build_fusion(config: Config) -> Fusion | None:
-    """The fusion that the config names; None without one."""
     settings = config.fusion
     if settings.kind == "none":
         return None
-    options: dict[str, Any] = {
+    given: dict[str, Any] = {
         "levels": settings.levels,
         "reduce": settings.reduce,
         "only_where_text": settings.only_where_text,
     }
-    hidden = config.backbone.hidden_size
-    if settings.kind not in FUSIONS:
-        kind = load_class(settings.kind, "fusion.kind", Fusion)
-        return _build_own(kind, settings.kind, "fusion.kind", hidden, **options)
     if settings.kind == "gated":
-        options["gate_relu"] = settings.gate_relu
-    return FUSIONS[settings.kind](hidden, **options)
+        given["gate_relu"] = settings.gate_relu
+    return build_part(
+        settings.kind,
+        "fusion.kind",
+        Fusion,
+        channels or config.backbone.hidden_size,
+        options=settings.options,
+        built_in=FUSIONS,
+        **given,
+    )
 
 
 def _sentence_encoder(config: Config) -> SentenceEncoder | None:
     name = config.text.sentence_encoder
     if name is None:
         return None
-    key = "text.sentence_encoder"
-    return _build_own(
-        load_class(name, key, SentenceEncoder), name, key, config.backbone.hidden_size
-    )
+    hidden = config.backbone.hidden_size
+    return build_part(name, "text.sentence_encoder", SentenceEncoder, hidden)
 
 
 def build_detector(config: Config | None = None) -> LayoutDetector:
@@ -232,29 +278,34 @@ def build_detector(config: Config | None = None) -> LayoutDetector:
     """
     config = config or load_config()
     num_classes = config.model.num_classes or DEFAULT_NUM_CLASSES
-    fusion = build_fusion(config)
-    hidden = config.backbone.hidden_size
-    pyramid: ViTPyramid | StemPyramid = ViTPyramid(hidden, config.neck.norm)
-    if config.backbone.stem == "conv":
-        pyramid = StemPyramid(hidden, config.backbone.stem_channels)
+    backbone = build_backbone(config)
+    # Of text states and of the maps that they are fused with.
+    fused = backbone.text_channels or (
+        backbone.out_channels[3] if backbone.strides[3] == 16 else config.backbone.hidden_size
+    )
+    fusion = build_fusion(config, fused)
+    pyramid = build_pyramid(
+        backbone.out_channels, backbone.strides, config.neck.norm, fused if fusion else None
+    )
     channels = list(pyramid.out_channels)
     if fusion is not None:
         for level in fusion.levels:
+            if channels[level - 2] != fused:
+                raise InputError(
+                    f"fusion.levels is {list(fusion.levels)}, but the map of level {level} has "
+                    f"{channels[level - 2]} channels and the text {fused}: fuse at another level"
+                )
             channels[level - 2] = fusion.out_channels()[level - 2]
-    backbone = LayoutLMv3(
-        **dataclasses.asdict(config.backbone),  # type: ignore[call-overload]
-        use_text=config.text.selection != "none",
-        sentence_encoder=_sentence_encoder(config),
-        size_divisibility=config.input.size_divisibility,
-    )
+    embeds = fusion is not None and not backbone.text_channels
     return LayoutDetector(
         backbone=backbone,
         pyramid=pyramid,
         fpn=FPN(channels, config.neck.out_channels),
         rpn=_build_rpn(config),
-        cascade=_build_cascade(config, num_classes),
+        cascade=_build_cascade(config, num_classes, fused),
         mask_head=_build_mask_head(config, num_classes) if config.model.mask_on else None,
         fusion=fusion,
+        text_states=_text_states(config, fused) if embeds else None,
     )
 
 
@@ -262,8 +313,7 @@ def _build_rpn(config: Config) -> RPN:
     rpn = config.rpn
     build: Callable[..., Any] = RPN
     if rpn.kind is not None:
-        kind = load_class(rpn.kind, "rpn.kind", RPN)
-        build = functools.partial(_build_own, kind, rpn.kind, "rpn.kind", **rpn.options)
+        build = functools.partial(build_part, rpn.kind, "rpn.kind", RPN, options=rpn.options)
     return build(
         config.neck.out_channels,
         rpn.anchor_sizes,
@@ -281,29 +331,31 @@ def _build_rpn(config: Config) -> RPN:
     )
 
 
-def _build_cascade(config: Config, num_classes: int) -> CascadeHeads:
+def _build_cascade(config: Config, num_classes: int, text_channels: int) -> CascadeHeads:
     roi, dim = config.roi, config.roi.fc_dim
     channels = config.neck.out_channels
-    if roi.head is None:
-        heads = [BoxHead(channels, roi.pool_size, dim) for _ in roi.iou_thresholds]
-    else:
-        kind = load_class(roi.head, "roi.head", nn.Module)
-        heads = [
-            _build_own(kind, roi.head, "roi.head", channels, roi.pool_size, dim)
-            for _ in roi.iou_thresholds
-        ]
+    sizes = (channels, roi.pool_size, dim)
+    heads: list[nn.Module] = [
+        BoxHead(*sizes)
+        if roi.head is None
+        else build_part(roi.head, "roi.head", nn.Module, *sizes, options=roi.head_options)
+        for _ in roi.iou_thresholds
+    ]
     text_pooler = None
     if config.fusion.kind == "roi":
         poolers = [
             ROIPooler(roi.pool_size, (2**level,), roi.sampling_ratio)
             for level in config.fusion.levels
         ]
-        text_pooler = ROITextPooler(poolers, config.backbone.hidden_size, dim)
+        text_pooler = ROITextPooler(poolers, text_channels, dim)
     predictor: Callable[..., Any] = BoxPredictor
     if roi.predictor is not None:
-        own = load_class(roi.predictor, "roi.predictor", BoxPredictor)
         predictor = functools.partial(
-            _build_own, own, roi.predictor, "roi.predictor", **roi.predictor_options
+            build_part,
+            roi.predictor,
+            "roi.predictor",
+            BoxPredictor,
+            options=roi.predictor_options,
         )
     relation = None
     if config.relation.enabled:

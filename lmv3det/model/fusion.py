@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lmv3det.model.backbone import TextEmbedding, initialise
 from lmv3det.model.box_grid import count_boxes, scatter
 
 
@@ -20,7 +21,8 @@ class Fusion(nn.Module):
     """Base of all fusions: paints the text on the chosen levels and joins it with the visual map.
 
     A fusion of your own overrides `fuse`, and `out_channels` where it changes the channels. It is
-    built with (channels, levels, reduce, only_where_text) and keyword options.
+    built with channels and, as keyword arguments, levels, reduce, only_where_text and what
+    `fusion.options` holds.
     """
 
     def __init__(
@@ -117,8 +119,15 @@ class GatedFusion(Fusion):
     The ReLU keeps g at ½ or more, so that vision dominates; `gate_relu=False` frees it.
     """
 
-    def __init__(self, *args, gate_relu: bool = True, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        channels: int,
+        levels: Sequence[int] = (5,),
+        reduce: str = "sum",
+        only_where_text: bool = False,
+        gate_relu: bool = True,
+    ) -> None:
+        super().__init__(channels, levels, reduce, only_where_text)
         self.gate_relu = gate_relu
         self.gate = nn.ModuleDict(
             {f"p{level}": _even(nn.Conv2d(self.channels, 1, 3, padding=1)) for level in self.levels}
@@ -133,8 +142,14 @@ class GatedFusion(Fusion):
 class VSRFusion(Fusion):
     """Adaptive aggregation: a·V + (1 - a)·S, a = σ(conv([V; S])), one weight a cell and channel."""
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        channels: int,
+        levels: Sequence[int] = (5,),
+        reduce: str = "sum",
+        only_where_text: bool = False,
+    ) -> None:
+        super().__init__(channels, levels, reduce, only_where_text)
         self.attention = nn.ModuleDict(
             {
                 f"p{level}": _even(nn.Conv2d(2 * self.channels, self.channels, 3, padding=1))
@@ -175,6 +190,24 @@ FUSIONS: dict[str, type[Fusion]] = {
     "concat": ConcatFusion,
     "roi": ROIFusion,
 }
+
+
+class TextStates(nn.Module):
+    """The tokens' embeddings, in the place of the text states of an encoder that reads no text."""
+
+    def __init__(self, embedding: TextEmbedding, channels: int) -> None:
+        """channels: C of the visual maps, to which a linear layer brings the embeddings."""
+        super().__init__()
+        self.embedding = embedding
+        self.projection = nn.Linear(embedding.word.embedding_dim, channels)
+        sentence = embedding.sentence
+        self.apply(initialise)
+        embedding.sentence = sentence
+
+    def forward(self, input_ids: Tensor, text_boxes: Tensor | None) -> list[Tensor]:
+        """input_ids: B×T or B×T×K; text_boxes: B×T×4 → B×T×C, once for each of the four maps."""
+        states = self.projection(self.embedding(input_ids, text_boxes))
+        return [states] * 4
 
 
 class ROITextPooler(nn.Module):

@@ -57,6 +57,41 @@ class StemPyramid(nn.Module):
         return [first, self.lateral(second), third, self.down2(fourth)]
 
 
+class MapPyramid(nn.Module):
+    """The maps of a hierarchical encoder, of strides 4, 8, 16, 32, as they are."""
+
+    def __init__(self, in_channels: Sequence[int], channels: int | None = None) -> None:
+        """channels: bring every map to as many by a 1×1 convolution, so that text can be fused with
+        it; None leaves the maps alone."""
+        super().__init__()
+        self.out_channels = [channels or number for number in in_channels]
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(number, channels, 1) if channels else nn.Identity() for number in in_channels
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """maps: strides 4, 8, 16, 32 → the same."""
+        return [lateral(one) for lateral, one in zip(self.lateral, maps, strict=True)]
+
+
+def build_pyramid(
+    channels: Sequence[int], strides: Sequence[int], norm: str = "batch", fused: int | None = None
+) -> ViTPyramid | StemPyramid | MapPyramid:
+    """The pyramid of strides 4, 8, 16, 32 for an encoder's maps.
+
+    Args:
+        channels: of the four maps.
+        strides: of the four maps, one of `backbone_base.STRIDES`.
+        norm: as for `ViTPyramid`.
+        fused: channels that maps which are fused with text must have, where they differ.
+    """
+    if tuple(strides) == (16, 16, 16, 16):
+        return ViTPyramid(channels[0], norm)
+    if tuple(strides) == (4, 8, 16, 16):
+        return StemPyramid(channels[3], channels[:2])
+    return MapPyramid(channels, fused)
+
+
 class FPN(nn.Module):
     """Lateral 1×1 and output 3×3 convolutions with a top-down path; p6 is p5 at every second
     cell."""

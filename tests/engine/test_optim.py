@@ -18,6 +18,7 @@ from lmv3det.engine.optim import (
     build_optimizer,
     clip_gradients,
     fill_missing_gradients,
+    layer_depths,
     load_optimizer_state,
     lr_factor,
     lr_scale,
@@ -26,6 +27,8 @@ from lmv3det.engine.optim import (
     reach_all,
     set_rate,
 )
+from lmv3det.errors import InputError
+from lmv3det.model.backbone_base import Backbone
 from lmv3det.model.detector import build_detector
 
 FIXTURE = Path(__file__).parents[1] / "parity" / "components.npz"
@@ -137,14 +140,32 @@ def test_no_decay_spares_norms_and_biases_alone(detector):
     ],
 )
 def test_rate_scale(name, expected):
-    assert lr_scale(name, 12, backbone_multiplier=0.1, layer_decay=0.5) == expected
+    with torch.device("meta"):
+        depths = layer_depths(build_detector(from_dict({"text": {"selection": "all"}})))
+    assert lr_scale(name, depths.get(name, 0), backbone_multiplier=0.1, layer_decay=0.5) == expected
+
+
+class NoLayers(Backbone):
+    """An encoder that does not say which layer a parameter is of."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+
+
+def test_a_layer_wise_decay_needs_layers():
+    model = nn.Module()
+    model.backbone = NoLayers()
+    assert len(parameter_groups(model, lr=1.0, weight_decay=0.0)) == 1
+    with pytest.raises(InputError, match="layer_of"):
+        parameter_groups(model, lr=1.0, weight_decay=0.0, layer_decay=0.5)
 
 
 def test_the_backbone_multiplier_reaches_every_name_with_backbone_in_the_original(detector):
     for name, _ in detector.named_parameters():
         theirs = detectron2_name(name)
         assert theirs is not None
-        factor = lr_scale(name, 12, backbone_multiplier=0.1, layer_decay=1.0)
+        factor = lr_scale(name, 3, backbone_multiplier=0.1, layer_decay=1.0)
         assert factor == (0.1 if "backbone" in theirs else 1.0), name
 
 

@@ -12,9 +12,10 @@ from tiny_detector import tiny_config
 from torch import Tensor, nn
 
 from lmv3det.config import from_dict, load_config
+from lmv3det.config.parts import find_part
 from lmv3det.convert.parameter_names import from_detectron2, to_detectron2
 from lmv3det.errors import InputError
-from lmv3det.model.detector import LayoutDetector, build_detector, canvas_boxes, load_class
+from lmv3det.model.detector import LayoutDetector, build_detector, canvas_boxes
 from lmv3det.model.fusion import AdditiveFusion
 from lmv3det.structures import Batch, Target
 
@@ -283,6 +284,24 @@ class OwnHead(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+class HeadOfBlocks(OwnHead):
+    """With an option."""
+
+    def __init__(self, in_channels: int, pool_size: int, fc_dim: int, block: int = 1) -> None:
+        super().__init__(in_channels, pool_size, fc_dim)
+        if block < 1:
+            raise ValueError(f"block is {block}")
+        self.block = block
+
+
+class WeighedFusion(AdditiveFusion):
+    """With an option, by way of `**kwargs`."""
+
+    def __init__(self, channels: int, weight: float = 1.0, **kwargs) -> None:
+        super().__init__(channels, **kwargs)
+        self.weight = weight
+
+
 class TestCustomParts:
     @pytest.fixture(autouse=True)
     def importable(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,8 +335,43 @@ class TestCustomParts:
         with pytest.raises(InputError, match="did you mean 'additive'"):
             tiny_config(text={"selection": "all"}, fusion={"kind": "aditive"})
 
-    def test_load_class(self) -> None:
-        assert load_class("own_parts:OwnHead", "roi.head", nn.Module) is OwnHead
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"blocks": 3}, r"roi\.head_options has 'blocks'.*mean 'block'.*its options are block"),
+            ({"fc_dim": 3}, r"roi\.head_options has 'fc_dim', which a setting of its own gives"),
+            ({"block": 0}, r"roi\.head is 'own_parts:HeadOfBlocks'.*ValueError: block"),
+        ],
+    )
+    def test_options_that_cannot_be_used(self, options: dict, said: str) -> None:
+        roi = {"head": "own_parts:HeadOfBlocks", "head_options": options}
+        with pytest.raises(InputError, match=said):
+            build_detector(tiny_config(roi=roi))
+
+    def test_options_of_a_head_and_a_fusion(self) -> None:
+        model = build_detector(
+            tiny_config(
+                roi={"head": "own_parts:HeadOfBlocks", "head_options": {"block": 3}},
+                text={"selection": "all"},
+                fusion={"kind": "own_parts:WeighedFusion", "options": {"weight": 0.25}},
+            )
+        )
+        assert [head.block for head in model.cascade.heads] == [3, 3, 3]
+        assert model.fusion.weight == 0.25
+
+    def test_a_built_in_fusion_takes_no_other_options(self) -> None:
+        config = tiny_config(
+            text={"selection": "all"}, fusion={"kind": "vsr", "options": {"gain": 2}}
+        )
+        with pytest.raises(InputError, match=r"fusion\.options has 'gain'.*it has no options"):
+            build_detector(config)
+
+    def test_a_setting_that_is_not_listed_names_no_code(self) -> None:
+        with pytest.raises(ValueError, match="CODE_SETTINGS"):
+            find_part("own_parts:OwnHead", "mask.head", nn.Module)
+
+    def test_find_part(self) -> None:
+        assert find_part("own_parts:OwnHead", "roi.head", nn.Module) is OwnHead
 
 
 def listed(file: str) -> dict[str, tuple[int, ...]]:

@@ -76,6 +76,9 @@ class DetectorGraph(nn.Module):
         model = self.model
         # A page padded to a multiple of the divisor has no padded patch to mask.
         visual, text = model.backbone(images, input_ids, text_boxes, text_mask)
+        if model.text_states is not None:
+            assert input_ids is not None
+            text = model.text_states(input_ids, text_boxes)
         maps, text_maps = model.pyramid(visual), None
         if model.fusion is not None:
             assert text_boxes is not None

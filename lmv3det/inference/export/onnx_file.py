@@ -35,6 +35,8 @@ from lmv3det.model.detector import LayoutDetector
 from lmv3det.structures import Batch, Detections, as_array
 
 OPSET = 17
+OPSET_OF_ANTIALIAS = 18
+"""From which ONNX has the smooth resize by which timm's ViTs fit their position table to a page."""
 BOUNDS = {"fp32": (0.1, 1e-3), "fp16": (1.0, 0.01), "int8": (5.0, 0.05)}
 """Precision → differences from the detector, in pixels and score, within which detections lie."""
 SHARES = {"fp32": 1.0, "fp16": 0.98, "int8": 0.9}
@@ -221,6 +223,12 @@ def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> No
         axes["input_ids"][2] = "pieces"
     # A copy: the exporter fuses batch norms into the weights of what it is given.
     graph = DetectorGraph(copy.deepcopy(model)).eval()
+    opset = OPSET
+    if checkpoint.config.backbone.kind != "layoutlmv3":
+        opset = OPSET_OF_ANTIALIAS
+        torch.onnx.register_custom_op_symbolic(
+            "aten::_upsample_bicubic2d_aa", _smooth_resize, opset
+        )
     try:
         with warnings.catch_warnings(), _plain_attention(), torch.no_grad():
             warnings.simplefilter("ignore")  # of sizes that tracing fixes: the comparison tells
@@ -228,13 +236,14 @@ def write_graph(model: LayoutDetector, checkpoint: Checkpoint, path: Path) -> No
                 graph,
                 tuple(torch.from_numpy(arrays[name]) for name in names),
                 os.fspath(path),
-                opset_version=OPSET,
+                opset_version=opset,
                 dynamo=False,
                 input_names=names,
                 output_names=outputs,
                 dynamic_axes=axes,
             )
-    except (torch.onnx.errors.OnnxExporterError, TypeError, AttributeError) as error:
+    except (torch.onnx.errors.OnnxExporterError, TypeError, AttributeError,
+            AssertionError) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"the detector cannot be written as ONNX ({reason})") from error
     written = onnx.load(os.fspath(path))
@@ -254,6 +263,26 @@ def write_small(model: LayoutDetector, checkpoint: Checkpoint, path: Path, bits:
         written = onnx.load(os.fspath(exact))
     shrink_weights(written, bits)
     onnx.save(written, os.fspath(path))
+
+
+def _smooth_resize(g: Any, table: Any, size: Any, align_corners: Any, *scales: Any) -> Any:
+    """ONNX's node for torch's bicubic resize with antialias, whose coefficient is PIL's -0.5."""
+    from torch.onnx import symbolic_helper
+
+    empty = g.op("Constant", value_t=torch.tensor([], dtype=torch.float32))
+    if symbolic_helper._is_packed_list(size):
+        parts = symbolic_helper._unpack_list(size)
+        size = g.op(
+            "Concat", *(symbolic_helper._unsqueeze_helper(g, p, [0]) for p in parts), axis_i=0
+        )
+    size = g.op("Cast", size, to_i=7)  # int64
+    whole = g.op("Shape", table)
+    first = g.op("Slice", whole, *(g.op("Constant", value_t=torch.tensor([n])) for n in (0, 2)))
+    return g.op(
+        "Resize", table, empty, empty, g.op("Concat", first, size, axis_i=0), mode_s="cubic",
+        antialias_i=1, cubic_coeff_a_f=-0.5, exclude_outside_i=1,
+        coordinate_transformation_mode_s="half_pixel",
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
