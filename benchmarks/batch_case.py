@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lmv3det.batch.job import run_batch
-from lmv3det.batch.shard import Options
+from lmv3det.batch.shard import BatchOptions
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import DetectorOptions
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "pages"
 
@@ -28,7 +29,12 @@ def batch_pages(side: str, pages: int) -> Callable[[], None]:
 
     def ours() -> None:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-            report = run_batch([folder], folder / "out", Options(device="cpu"), overwrite=True)
+            report = run_batch(
+                [folder],
+                folder / "out",
+                BatchOptions(DetectorOptions(device="cpu")),
+                overwrite=True,
+            )
         assert report.pages == pages and not report.failed
 
     def loop() -> None:

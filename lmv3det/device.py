@@ -36,7 +36,9 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         raise InputError(f"device is {name!r}; it must be auto, cpu, cuda, cuda:N or mps")
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise InputError(f"device is {name!r}, but torch sees no CUDA GPU; set device=cpu")
+            raise InputError(
+                f"device is {name!r}, but torch sees no CUDA GPU", setting="device=cpu"
+            )
         index = local_rank if device.index is None else device.index
         if index >= torch.cuda.device_count():
             raise InputError(
@@ -46,7 +48,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
             )
         return torch.device("cuda", index)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError("device is 'mps', which this machine does not have; set device=cpu")
+        raise InputError("device is 'mps', which this machine does not have", setting="device=cpu")
     return device
 
 

@@ -91,7 +91,7 @@ def start(device_name: str, timeout: float = 30.0) -> Iterator[World]:
         yield world
         return
     if device.type == "mps":
-        raise InputError(f"device mps with {size} processes is not possible; set device=cpu")
+        raise InputError(f"device mps with {size} processes is not possible", setting="device=cpu")
     joined, allowed = dist.is_initialized(), datetime.timedelta(minutes=timeout)
     if not joined:
         on_cuda = device.type == "cuda"

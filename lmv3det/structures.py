@@ -9,7 +9,7 @@ Torch is imported where tensors are made: an ONNX file's detections are arrays, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -24,13 +24,35 @@ Polygons = list[np.ndarray]
 
 
 class _Tensors:
-    """Moves every tensor field of a dataclass, and those of nested ones, at once."""
+    """Moves every tensor field of a dataclass, and those of nested ones, at once.
+
+    Two of them are equal if all fields are, on whatever device.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and equal(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def to(self: T, *args, **kwargs) -> T:
         """A copy with every tensor moved as by `Tensor.to`; other fields are shared. A dtype is
         that of floating-point tensors: ids, classes and masks keep theirs."""
         moved = {f.name: _move(getattr(self, f.name), args, kwargs) for f in fields(self)}  # type: ignore[arg-type]
         return replace(self, **moved)  # type: ignore[type-var]
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two values are equal, where `==` would compare arrays element by element."""
+    if hasattr(one, "__array__") and hasattr(other, "__array__"):
+        one, other = as_array(one), as_array(other)
+        return one.dtype == other.dtype and np.array_equal(
+            one, other, equal_nan=one.dtype.kind == "f"
+        )
+    if is_dataclass(one) and type(one) is type(other):
+        return all(equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+    if isinstance(one, (list, tuple)) and type(one) is type(other):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return type(one) is type(other) and bool(one == other)
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -91,7 +113,7 @@ class Sample:
     view: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Target(_Tensors):
     """The ground truth of one page.
 
@@ -106,7 +128,7 @@ class Target(_Tensors):
     polygons: list[Polygons] | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch(_Tensors):
     """Pages as the detector takes them; as a loader ships them until `to` or `normalized`.
 
@@ -190,7 +212,7 @@ class Batch(_Tensors):
         return batch
 
 
-@dataclass
+@dataclass(eq=False)
 class Detections(_Tensors):
     """What was found on one page, by falling score.
 
@@ -217,8 +239,14 @@ class Detections(_Tensors):
     def __len__(self) -> int:
         return self.boxes.shape[0]
 
-    def __getitem__(self: D, index: Tensor | np.ndarray) -> D:
-        """Those that an index (M int64 or N bool) selects."""
+    def __getitem__(self: D, index: Tensor | np.ndarray | slice) -> D:
+        """Those that an index (M int64, N bool, or a slice) selects.
+
+        Raises:
+            TypeError: a single number, which would take the first dimension away.
+        """
+        if isinstance(index, (int, np.integer)):
+            raise TypeError(f"detections are not indexed by {index!r}; take a slice")
         masks = None if self.masks is None else self.masks[index]
         return replace(  # type: ignore[type-var]
             self,

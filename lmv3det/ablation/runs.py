@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmv3det.ablation.systems import with_new_keys
 from lmv3det.ablation.table import METRICS, read_run
 from lmv3det.config import Config
 from lmv3det.errors import InputError
@@ -72,7 +71,7 @@ class Run:
 
 def _check_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     before = {
-        **with_new_keys(old.get("settings", {})),
+        **old.get("settings", {}),
         "--init": old.get("init"),
         "--size": old.get("size"),
     }

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lmv3det.config import (
-    RENAMED,
     Config,
     find_config,
     flatten,
@@ -167,11 +166,6 @@ def settings(config: Config) -> dict[str, Any]:
         and key != "data.train"
         and not key.startswith(("data.train.", "data.val."))
     }
-
-
-def with_new_keys(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key, those with an old name under their present one."""
-    return {RENAMED.get(key, key): value for key, value in settings.items()}
 
 
 _WITHOUT_EFFECT = {

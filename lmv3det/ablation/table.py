@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lmv3det.ablation.splits import Split
-from lmv3det.ablation.systems import REFERENCE, SYSTEMS, with_new_keys
+from lmv3det.ablation.systems import REFERENCE, SYSTEMS
 from lmv3det.data.coco import CocoDataset
 from lmv3det.errors import InputError
 from lmv3det.evaluation.tables import markdown_table, number
@@ -104,7 +104,7 @@ def read_run(path: Path) -> dict[str, Any]:
         raise InputError(f"{error}; remove it to run it again") from None
     if not _is_run(run):
         raise InputError(f"{path}: not a run of an ablation; remove it to run it again")
-    return run | {"settings": with_new_keys(run["settings"])}
+    return run
 
 
 def _is_run(run: Any) -> bool:

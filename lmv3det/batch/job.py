@@ -16,10 +16,9 @@ from lmv3det.batch import ray_engine
 from lmv3det.batch.documents import Document, find_documents
 from lmv3det.batch.plan import DOCUMENTS, JOB, Plan, load_plan, shard_files
 from lmv3det.batch.ray_engine import Cluster
-from lmv3det.batch.shard import Options, Result, Worker
+from lmv3det.batch.shard import BatchOptions, Result, Worker
 from lmv3det.errors import InputError, explain, install_extra
 from lmv3det.files import lock_folder, replacing
-from lmv3det.inference.job import fingerprint
 from lmv3det.inference.selection import check_count, check_fraction
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Report:
 def run_batch(
     sources: Sequence[str | os.PathLike],
     out: str | os.PathLike,
-    options: Options | None = None,
+    options: BatchOptions | None = None,
     *,
     engine: str = "local",
     cluster: Cluster | None = None,
@@ -80,7 +79,7 @@ def run_batch(
             another job writes to, or that has another job.
         OSError: a file cannot be written.
     """
-    options = options or Options()
+    options = options or BatchOptions()
     if engine not in ENGINES:
         raise InputError(f"--engine {engine}: is none of {', '.join(ENGINES)}")
     if shard_size is not None:
@@ -98,7 +97,6 @@ def run_batch(
         settings = {
             **options.settings(),
             "sources": [os.fspath(source) for source in sources],
-            "ckpt": fingerprint(options.ckpt),
         }
         plan = load_plan(out, settings, shard_size)
         if plan is None:
@@ -170,7 +168,7 @@ def _remove_job(out: Path) -> None:
     (out / JOB).unlink(missing_ok=True)
 
 
-def _work(plan: Plan, options: Options, engine: str, cluster: Cluster) -> Report:
+def _work(plan: Plan, options: BatchOptions, engine: str, cluster: Cluster) -> Report:
     began, finished = time.perf_counter(), plan.finished()
     report = Report(lost=[f"{d.name}: {d.problem}" for d in plan.documents if d.problem])
     report.skipped = sum(_count_rows(plan.path(number)) for number in sorted(finished))
@@ -202,7 +200,7 @@ def _work(plan: Plan, options: Options, engine: str, cluster: Cluster) -> Report
 
 
 def _local(
-    shards: Sequence[tuple[int, Sequence[Document]]], options: Options, bar: tqdm
+    shards: Sequence[tuple[int, Sequence[Document]]], options: BatchOptions, bar: tqdm
 ) -> Iterator[Result]:
     worker = Worker(options)
     for number, documents in shards:
@@ -210,7 +208,10 @@ def _local(
 
 
 def _on_ray(
-    shards: Sequence[tuple[int, Sequence[Document]]], options: Options, cluster: Cluster, bar: tqdm
+    shards: Sequence[tuple[int, Sequence[Document]]],
+    options: BatchOptions,
+    cluster: Cluster,
+    bar: tqdm,
 ) -> Iterator[Result]:
     for result in ray_engine.run(shards, options, cluster):
         bar.update(result.documents)

@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from lmv3det.batch.documents import Document
-from lmv3det.batch.shard import Options, Result, Worker
+from lmv3det.batch.shard import BatchOptions, Result, Worker
 from lmv3det.errors import InputError, explain, install_extra
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Cluster:
 class _Actor:
     """A worker in a process of Ray's."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: BatchOptions) -> None:
         self.worker: Worker | InputError
         try:
             self.worker = Worker(options)
@@ -72,7 +72,7 @@ class _Actor:
         return {key: [value] for key, value in row.items()}
 
 
-def run(shards: Sequence[Shard], options: Options, cluster: Cluster) -> Iterator[Result]:
+def run(shards: Sequence[Shard], options: BatchOptions, cluster: Cluster) -> Iterator[Result]:
     """The shards as they are finished, in any order. Those whose worker died each of `TRIES` times
     come last, with a failed row for every document at which it did.
 
@@ -104,7 +104,11 @@ def run(shards: Sequence[Shard], options: Options, cluster: Cluster) -> Iterator
 
 
 def _try_again(
-    number: int, documents: Sequence[Document], options: Options, cluster: Cluster, workers: int
+    number: int,
+    documents: Sequence[Document],
+    options: BatchOptions,
+    cluster: Cluster,
+    workers: int,
 ) -> Result:
     """A shard whose worker died each time: its documents one by one, then all together but for
     those at which a worker died again."""
@@ -126,7 +130,7 @@ def _try_again(
 
 def _map(
     shards: Sequence[Shard],
-    options: Options,
+    options: BatchOptions,
     cluster: Cluster,
     workers: int,
     fatal: Sequence[int] = (),

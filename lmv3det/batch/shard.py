@@ -5,20 +5,20 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lmv3det import __version__
 from lmv3det.batch.documents import Document, check_document, open_document, readable
-from lmv3det.data.images import PDF_DPI, iter_pages
 from lmv3det.documents.text import count_words
 from lmv3det.errors import InputError, explain
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
-from lmv3det.inference.samples import make_sample
+from lmv3det.inference.options import DetectorOptions, PredictOptions
+from lmv3det.inference.samples import read_samples
 from lmv3det.inference.text_source import CHOICES, choose_text, page_text
-from lmv3det.structures import Page, Sample
+from lmv3det.structures import Sample
 
 BOX_DECIMALS = 2
 FATAL = (
@@ -27,37 +27,30 @@ FATAL = (
 )
 
 
-@dataclass
-class Options:
-    """How pages become rows: what `lmv3det.inference.job.predict_files` takes under these names.
+@dataclass(frozen=True)
+class BatchOptions:
+    """How pages become rows.
 
     Attributes:
+        detector: which one, and how it is loaded.
+        predict: how pages are predicted on.
+        document_score: least score of regions with order and text.
         threads: of torch, in each process; None leaves torch's choice.
     """
 
-    ckpt: str | None = None
-    device: str = "auto"
-    overrides: list[str] = field(default_factory=list)
-    trust_code: bool = False
-    ocr: Any = None
-    ocr_options: dict[str, Any] = field(default_factory=dict)
-    score_threshold: float | None = None
-    thresholds: Any = None
-    max_overlap: float | None = None
-    drop_nested: bool = False
+    detector: DetectorOptions = field(default_factory=DetectorOptions)
+    predict: PredictOptions = field(default_factory=PredictOptions)
     document_score: float = 0.3
-    batch_size: int | None = None
-    dpi: int = PDF_DPI
-    password: str | None = None
     threads: int | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Those that the rows depend on."""
-        free = ("device", "trust_code", "batch_size", "password", "threads")
-        values = {key: value for key, value in asdict(self).items() if key not in free}
-        if isinstance(self.thresholds, Mapping):
-            values["thresholds"] = dict(self.thresholds)
-        return values
+        """Those that the rows depend on.
+
+        Raises:
+            InputError: there is no such checkpoint.
+        """
+        values = {**self.detector.settings(), **self.predict.settings()}
+        return {**values, "document_score": self.document_score}
 
 
 @dataclass
@@ -116,31 +109,24 @@ class Worker:
         InputError: a checkpoint or an option that cannot be used.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: BatchOptions) -> None:
         self.options = options
-        if isinstance(options.ocr, str) and options.ocr not in CHOICES:
+        how = options.predict
+        if isinstance(how.ocr, str) and how.ocr not in CHOICES:
             raise InputError(
-                f"--ocr {options.ocr}: is none of {', '.join(CHOICES)} (a folder of OCR files "
+                f"--ocr {how.ocr}: is none of {', '.join(CHOICES)} (a folder of OCR files "
                 "names pages by their file alone, which is not enough for a corpus)"
             )
         if options.threads is not None:
             import torch
 
             torch.set_num_threads(options.threads)
-        self.detector = Detector.load(
-            options.ckpt, options.device, options.overrides, trust_code=options.trust_code
-        )
-        self.rules = self.detector.selection(
-            options.score_threshold,
-            thresholds=options.thresholds,
-            max_overlap=options.max_overlap,
-            drop_nested=options.drop_nested,
-        )
+        self.detector = Detector.of_options(options.detector)
+        self.detector.selection(how)  # checked before any page is read
         self.text = None
         if self.detector.uses_text:
             config = self.detector.config
-            source = choose_text(options.ocr, config, options.ocr_options)
-            self.text = page_text(source, config, dpi=options.dpi, password=options.password)
+            self.text = page_text(choose_text(how.ocr, config, how.ocr_options), config, how)
 
     def __call__(
         self,
@@ -187,15 +173,13 @@ class _Shard:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         worker = self.worker
-        stream = worker.detector.stream(
-            self._samples(), worker.options.batch_size, worker.rules, self._failed
-        )
+        stream = worker.detector.stream(self._samples(), worker.options.predict, self._failed)
         for sample, detections in stream:
             self._add(sample, detections)
         yield from (self.found[key] for key in sorted(self.found))
 
     def _samples(self) -> Iterator[Sample]:
-        options = self.worker.options
+        options = self.worker.options.predict
         for place, document in enumerate(self.documents):
             try:
                 if place in self.fatal:
@@ -203,22 +187,15 @@ class _Shard:
                 with open_document(document) as path:
                     self.paths[place] = str(path)
                     self.digests[place], count = check_document(path, options.password)
-                    pages = iter_pages(
+                    # The document's place stands in for the id of the page.
+                    yield from read_samples(
                         path,
-                        options.dpi,
+                        self.worker.text,
+                        options,
+                        pages=count,
+                        image_id=place,
                         failed=functools.partial(self._fail, place),
-                        password=options.password,
                     )
-                    for number, image in pages:
-                        # The document's place stands in for the id of the page.
-                        height, width = image.shape[:2]
-                        page = Page(str(path), width, height, image_id=place, number=number)
-                        try:
-                            sample = make_sample(image, page, count, self.worker.text)
-                        except Exception as error:
-                            self._fail(place, number, error)
-                        else:
-                            yield sample
             except InputError as error:
                 self._fail(place, None, error)
             if self.advance is not None:

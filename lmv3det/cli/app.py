@@ -7,12 +7,12 @@ command line, 130 interrupted, 143 ended by SIGTERM.
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import importlib
 import io
 import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -25,7 +25,7 @@ from typing import Any
 from lmv3det import __version__
 from lmv3det.cli.commands import COMMANDS, GROUPS
 from lmv3det.cli.parsing import make_parser
-from lmv3det.errors import InputError, printable
+from lmv3det.errors import InputError, printable, set_value, users_traceback
 
 SLOW_TO_START = {"train", "evaluate", "predict", "batch", "serve", "convert", "export", "ablation"}
 """Commands that load torch, which takes seconds."""
@@ -99,13 +99,18 @@ def _main(words: list[str]) -> int:
         return INTERRUPTED
 
 
-def _complain(name: str, error: object) -> None:
+def _complain(name: str, error: object, text: str | None = None) -> None:
     """One line on standard error. Names in it come from files, and could hold anything.
 
-    With `LMV3DET_TRACEBACK=1` in the environment the traceback of an error follows."""
-    print(f"lmv3det {name}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
-    if isinstance(error, BaseException) and os.environ.get("LMV3DET_TRACEBACK") == "1":
-        traceback.print_exception(error)
+    Where the user's own code raised the cause, its traceback follows; with `LMV3DET_TRACEBACK=1`
+    in the environment that of every error."""
+    text = str(error) if text is None else text
+    print(f"lmv3det {name}: {printable(' '.join(text.split()))}", file=sys.stderr)
+    if isinstance(error, BaseException):
+        if os.environ.get("LMV3DET_TRACEBACK") == "1":
+            traceback.print_exception(error)
+        else:
+            print(users_traceback(error), end="", file=sys.stderr)
 
 
 @contextmanager
@@ -179,11 +184,16 @@ def _run(name: str, words: list[str]) -> int:
         with _bars(shown=not args.quiet and sys.stderr.isatty()):
             return importlib.import_module(COMMANDS[name][0]).run(args) or DONE
     except InputError as error:
-        text = str(error)
-        if hasattr(args, "device"):  # what a setting is called is an option here
-            text = text.replace("set device=cpu", "give --device cpu")
-            text = re.sub(r"(^|: )device is '", r"\1--device is '", text)
-        raise InputError(text) from error
+        _complain(name, error, error.sentence(named=lambda setting: _as_option(setting, args)))
+        return INPUT_FAULT
+
+
+def _as_option(setting: str, args: argparse.Namespace) -> str:
+    """How a setting is named where it may be an option: `give --device cpu`."""
+    key, _, value = setting.partition("=")
+    if hasattr(args, key):
+        return f"give {f'--{key} {value}'.rstrip()}"
+    return set_value(setting)
 
 
 @contextmanager

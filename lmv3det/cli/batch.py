@@ -6,7 +6,16 @@ import argparse
 import json
 import sys
 
-from lmv3det.cli.predict import add_classes
+from lmv3det.cli.predict_options import (
+    SETTINGS_HELP,
+    add_predict_options,
+    check_counts,
+    check_fractions,
+    check_predict_options,
+    detector_options,
+    predict_options,
+    split_settings,
+)
 from lmv3det.errors import InputError, count_of, printable
 
 LISTED = 20
@@ -18,12 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("sources", nargs="+", metavar="SOURCE", help="images, PDF files, folders with those within "
         "them, tar files, globs, .txt files with a source a line; paths or addresses "
-        "(file://, s3://, gs://, …)")  # fmt: skip
+        f"(file://, s3://, gs://, …); {SETTINGS_HELP}")  # fmt: skip
     add("--out", required=True, metavar="DIR", help="folder for pages-*.parquet")
     add("--engine", default="local", choices=("local", "ray"),
         help="local: this process; ray: the workers of a Ray cluster (%(default)s)")  # fmt: skip
-    add("--ckpt", metavar="CKPT", help="checkpoint or folder of a model (default: the model that "
-        "comes with lmv3det)")  # fmt: skip
     add("--resume", action="store_true", help="go on with a job that was stopped; begin one where "
         "there is none")  # fmt: skip
     add("--overwrite", action="store_true", help="drop the job that DIR has")
@@ -49,56 +56,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, metavar="N", help="of torch, in each process: cores of a worker "
         "(1 with ray; as torch chooses with local)")  # fmt: skip
 
-    text = parser.add_argument_group("text, for a model that reads it")
-    text.add_argument("--ocr", metavar="NAME", help="layer, none, auto or an engine, as for "
-                      "`lmv3det predict`")  # fmt: skip
-    text.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
-                      help="an option of the engine")  # fmt: skip
-
-    how = parser.add_argument_group("as for `lmv3det predict`")
-    add_classes(how)
-    how.add_argument("--score", metavar="N|best|CLASS=N,…", help="least score")
-    how.add_argument("--max-overlap", type=float, metavar="IOU", help="of regions of different "
-                     "classes that overlap by more, keep the one of higher score")  # fmt: skip
-    how.add_argument("--drop-nested", action="store_true", help="drop regions within another one")
-    how.add_argument("--document-score", type=float, default=0.3, metavar="N",
-                     help="least score of regions with order and text (%(default)s)")  # fmt: skip
-    how.add_argument("--batch-size", type=int, metavar="N", help="pages a batch")
-    how.add_argument("--dpi", type=int, default=144, metavar="N", help="of PDF pages (%(default)s)")
-    how.add_argument("--password", help="of encrypted PDF files")
-    how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    how.add_argument("--precision", help="auto, fp32, bf16 or fp16")
-    how.add_argument("--trust-code", action="store_true",
-                     help="import the classes of yours that the checkpoint names")  # fmt: skip
+    add("--document-score", type=float, default=0.3, metavar="N",
+        help="least score of regions with order and text (%(default)s)")  # fmt: skip
+    add_predict_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """`lmv3det batch`: 0 when every page has its row. A page that failed has one too, with its
     error. 1 when a document, folder or tar file could not be reached whole."""
-    from lmv3det.cli.predict import check_ranges, checkpoint_path, detector_options
-
-    check_ranges(args)
-    for name in ("shard_size", "workers", "threads"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
-    if not 0 <= args.document_score <= 1:
-        raise InputError(f"--document-score is {args.document_score}; it must be from 0 to 1")
+    args.sources, args.overrides = split_settings(args.sources)
+    if not args.sources:
+        raise InputError("no SOURCE is given, only settings")
+    check_predict_options(args)
+    check_counts(args, "shard_size", "workers", "threads")
+    check_fractions(args, "document_score")
     if args.gpus < 0:
         raise InputError(f"--gpus is {args.gpus}; it must be 0 or more")
     if args.resume and args.overwrite:
         raise InputError("--resume and --overwrite: give one of them")
-    args.ckpt = checkpoint_path(args.ckpt)
 
     from lmv3det.batch.job import run_batch
     from lmv3det.batch.ray_engine import Cluster
-    from lmv3det.batch.shard import Options
+    from lmv3det.batch.shard import BatchOptions
 
-    options = Options(
-        ckpt=args.ckpt,
-        **detector_options(args),
-        document_score=args.document_score,
-        threads=args.threads,
+    options = BatchOptions(
+        detector_options(args), predict_options(args), args.document_score, args.threads
     )
     report = run_batch(
         args.sources,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmv3det.cli.predict import add_classes, class_overrides
+from lmv3det.cli.predict_options import add_classes, class_overrides
 from lmv3det.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _checkpoint(args: argparse.Namespace) -> str:
     Raises:
         InputError: thresholds are to be written into that one.
     """
-    from lmv3det.cli.predict import checkpoint_path
+    from lmv3det.cli.predict_options import checkpoint_path
     from lmv3det.inference.default_model import default_model_folder
 
     path = checkpoint_path(args.checkpoint)

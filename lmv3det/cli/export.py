@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from lmv3det.cli.predict import add_classes, class_overrides
+from lmv3det.cli.predict_options import add_classes, class_overrides
 from lmv3det.errors import InputError, printable
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".ts"}

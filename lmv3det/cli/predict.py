@@ -9,17 +9,22 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from lmv3det.classes import FOLDED
+from lmv3det.cli.predict_options import (
+    SETTINGS_HELP,
+    add_predict_options,
+    check_fractions,
+    check_predict_options,
+    detector_options,
+    predict_options,
+    split_settings,
+)
 from lmv3det.errors import InputError, count_of, printable
 
 STANDARD = "-"
 """Standard input as an input, standard output as `--out`."""
 TO_STDOUT = {"json", "markdown", "html"}
-DEFAULT = "default"
-"""A name for the model that comes with the package."""
 LISTED_FILES = 4
 """More files than these are counted, not named."""
 
@@ -27,10 +32,8 @@ LISTED_FILES = 4
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `lmv3det predict`."""
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT",
-        help="images, folders, PDF files; -: one of them from standard input")  # fmt: skip
-    add("--ckpt", metavar="CKPT", help="checkpoint, such as output/best.pth, or a folder of a "
-        "model (default: the model that comes with lmv3det)")  # fmt: skip
+    add("inputs", nargs="+", metavar="INPUT", help="images, folders, PDF files; -: one of them "
+        f"from standard input; {SETTINGS_HELP}")  # fmt: skip
     add("--out", help="folder to write to (default: predictions, or predictions-2, … where that "
         "holds results); -: the JSON, or the one --format, to standard output")  # fmt: skip
     add("--json", action="store_true", help="say what was done as JSON on standard output")
@@ -39,73 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--format", action="append", default=[], metavar="NAME[,NAME]",
         help="also write coco, markdown, html, chunks, labelme, label-studio or cvat; "
         "detections.json is always written")  # fmt: skip
-
-    text = parser.add_argument_group("text, for a model that reads it")
-    text.add_argument(
-        "--ocr",
-        metavar="DIR|NAME",
-        help="a folder of OCR files; an engine (rapidocr, paddleocr, tesseract); auto: the text "
-        "layer of a PDF where there is one, else an engine; layer: the text layer alone; none "
-        "(default: layer, or auto for a model that needs text on every page)",
-    )
-    text.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",
-                      help="an option of the engine, such as language=chi_sim")  # fmt: skip
-
-    kept = parser.add_argument_group("which regions")
-    add_classes(kept)
-    kept.add_argument(
-        "--score",
-        metavar="N|best|CLASS=N,…",
-        help="least score: of all classes, class by class, or best: those that an evaluation kept "
-        "in the checkpoint (default: the checkpoint's test.score_threshold)",
-    )
-    kept.add_argument(
-        "--draw-score",
-        type=float,
-        default=0.3,
-        metavar="N",
-        help="least score in drawings and in --format (%(default)s)",
-    )
-    kept.add_argument(
-        "--max-overlap",
-        type=float,
-        metavar="IOU",
-        help="of regions of different classes that overlap by more, keep the one of higher score",
-    )
-    kept.add_argument(
-        "--drop-nested", action="store_true", help="drop regions that lie within another one"
-    )
-    kept.add_argument("--masks", action="store_true", help="write masks too (COCO RLE)")
-
-    how = parser.add_argument_group("how")
-    how.add_argument("--resume", action="store_true", help="go on with a job that was stopped")
-    how.add_argument("--overwrite", action="store_true", help="drop what a stopped job has done, "
-                     "and replace the results of an earlier one")  # fmt: skip
-    how.add_argument("--no-drawings", action="store_true", help="draw no pages")
-    how.add_argument("--batch-size", type=int, metavar="N",
-                     help="pages a batch (default: the checkpoint's)")  # fmt: skip
-    how.add_argument("--dpi", type=int, default=144, metavar="N",
-                     help="resolution at which PDF pages are drawn (%(default)s)")  # fmt: skip
-    how.add_argument("--password", help="of encrypted PDF files")
-    how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    how.add_argument("--trust-code", action="store_true",
-                     help="import the classes of yours that the checkpoint names")  # fmt: skip
-    how.add_argument("--precision", help="auto, fp32, bf16 or fp16 (default: the checkpoint's)")
-
-
-def add_classes(parser: Any) -> None:
-    """`--classes`, for a parser or a group of one."""
-    parser.add_argument(
-        "--classes",
-        choices=sorted(FOLDED),
-        help="find the classes of this data set, or all that a model with the fine classes knows "
-        "(default: the checkpoint's test.classes)",
-    )
-
-
-def class_overrides(args: argparse.Namespace) -> list[str]:
-    """What `--classes` sets."""
-    return [] if args.classes is None else [f"test.classes={args.classes}"]
+    add("--draw-score", type=float, default=0.3, metavar="N",
+        help="least score in drawings and in --format (%(default)s)")  # fmt: skip
+    add("--no-drawings", action="store_true", help="draw no pages")
+    add("--masks", action="store_true", help="write masks too (COCO RLE)")
+    add("--resume", action="store_true", help="go on with a job that was stopped")
+    add("--overwrite", action="store_true", help="drop what a stopped job has done, and replace "
+        "the results of an earlier one")  # fmt: skip
+    add_predict_options(parser, folder=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -114,7 +58,11 @@ def run(args: argparse.Namespace) -> int:
     See `lmv3det.inference.job.predict_files` for what is written. Pages that fail are named at
     the end; the others are done.
     """
-    check_ranges(args)
+    args.inputs, args.overrides = split_settings(args.inputs)
+    if not args.inputs:
+        raise InputError("no INPUT is given, only settings")
+    check_fractions(args, "draw_score")
+    check_predict_options(args)
     if args.resume and args.overwrite:
         raise InputError("--resume and --overwrite: give one of them")
     formats = [name for names in args.format for name in names.split(",")]
@@ -134,7 +82,6 @@ def run(args: argparse.Namespace) -> int:
     named = [name for name in args.inputs if name != STANDARD]
     if named:
         find_pages(named, tell=False)  # a wrong path is told before torch is imported
-    args.ckpt = checkpoint_path(args.ckpt)
     with contextlib.ExitStack() as stack:
         if to_stdout:
             from lmv3det.files import scratch_folder
@@ -155,11 +102,10 @@ def _predict(args: argparse.Namespace, out: Path, formats: list[str], given: Pat
 
     to_stdout = args.out == STANDARD
     report = predict_files(
-        args.ckpt,
+        detector_options(args),
         [str(given) if name == STANDARD else name for name in args.inputs],
         out,
-        **detector_options(args),
-        masks=args.masks,
+        predict_options(args),
         drawings=not (args.no_drawings or to_stdout),
         draw_score=args.draw_score,
         formats=formats,
@@ -204,19 +150,6 @@ def _predict(args: argparse.Namespace, out: Path, formats: list[str], given: Pat
     if report.failures:
         raise InputError(f"{len(report.failures)} of the inputs failed, as said above")
     return 0
-
-
-def checkpoint_path(name: str | None) -> str | None:
-    """`--ckpt`; None for the model of the package, which is called `default` too.
-
-    Raises:
-        InputError: there is no such file.
-    """
-    if name is None or (name == DEFAULT and not Path(name).exists()):
-        return None
-    if not Path(name).exists():
-        raise InputError(f"{name}: no such checkpoint")
-    return name
 
 
 def free_folder(name: str, args: argparse.Namespace, result: str = "detections.json") -> Path:
@@ -274,79 +207,3 @@ def _write_standard_output(
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
-
-
-def check_ranges(args: argparse.Namespace) -> None:
-    """Check the numbers of the command line.
-
-    Raises:
-        InputError: a value out of range.
-    """
-    for name in ("batch_size", "dpi"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
-    for name in ("draw_score", "max_overlap"):
-        value = getattr(args, name, None)
-        if value is not None and not 0 <= value <= 1:
-            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be from 0 to 1")
-    check_precision(args.precision)
-    read_score(args.score)
-
-
-def check_precision(name: str | None) -> None:
-    """`--precision`, which may be left out.
-
-    Raises:
-        InputError: no such precision.
-    """
-    if name not in (None, "auto", "fp32", "bf16", "fp16"):
-        raise InputError(f"--precision is {name!r}; it must be auto, fp32, bf16 or fp16")
-
-
-def detector_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What `predict` and `batch` ask of the detector alike, by the names of `predict_files`."""
-    from lmv3det.cli.ocr import engine_options
-
-    score = read_score(args.score)
-    return {
-        "device": args.device,
-        "overrides": [
-            *([] if args.precision is None else [f"precision={args.precision}"]),
-            *class_overrides(args),
-        ],
-        "trust_code": args.trust_code,
-        "ocr": args.ocr,
-        "ocr_options": engine_options(args.option),
-        "score_threshold": score if isinstance(score, float) else None,
-        "thresholds": None if isinstance(score, float) else score,
-        "max_overlap": args.max_overlap,
-        "drop_nested": args.drop_nested,
-        "batch_size": args.batch_size,
-        "dpi": args.dpi,
-        "password": args.password,
-    }
-
-
-def read_score(text: str | None) -> Any:
-    """`--score`: a number, `best`, or a mapping from class names; None where it is not given.
-
-    Raises:
-        InputError: none of these, or a number out of range.
-    """
-    if text is None or text == "best":
-        return text
-    parts = [part.rpartition("=")[::2] for part in text.split(",")]
-    try:
-        values = {name.strip(): float(value) for name, value in parts}
-    except ValueError:
-        values = {}
-    if not values or ("" in values and len(parts) > 1):
-        fix = "; decimals have a point, as 0.1" if len(parts) > 1 else ""
-        raise InputError(f"--score {text!r} is not a number, best, or CLASS=NUMBER,…{fix}")
-    if len(values) < len(parts):
-        raise InputError(f"--score {text!r} names a class twice; give one number a class")
-    for value in values.values():
-        if not 0 <= value <= 1:
-            raise InputError(f"--score is {value}; it must be from 0 to 1")
-    return values.get("", values)

@@ -4,7 +4,6 @@ Imports `errors` and `files` alone.
 """
 
 from lmv3det.config.reading import (
-    RENAMED,
     bases,
     bundled_configs,
     find_config,
@@ -28,7 +27,6 @@ from lmv3det.config.schema import (
 )
 
 __all__ = [
-    "RENAMED",
     "BackboneConfig",
     "Config",
     "SolverConfig",

@@ -27,24 +27,6 @@ from lmv3det.files import is_path
 
 log = logging.getLogger(__name__)
 
-RENAMED = {
-    "backbone.taps": "backbone.out_indices",
-    "backbone.checkpoint": "backbone.gradient_checkpointing",
-    "roi.ious": "roi.iou_thresholds",
-    "fusion.keep_uncovered": "fusion.only_where_text",
-    "solver.accumulate": "solver.grad_accum_steps",
-    "solver.clip_norm": "solver.max_grad_norm",
-    "solver.ema": "solver.ema_decay",
-    "solver.amp": "precision",
-}
-"""Old dotted key → the key it has now. Configs and checkpoints with old keys are still read."""
-
-_RENAMED_VALUES: dict[str, dict[Any, Any]] = {"solver.amp": {"off": "fp32"}}
-"""Old dotted key → its values that are called otherwise now."""
-
-REMOVED = {"backbone.patch_size": 16}
-"""Old dotted key → the one value that it could have. With that value it is read and left out."""
-
 BUNDLED = Path(__file__).parents[1] / "configs"
 """The configs in an installed package. In a clone they are in `configs/` beside the package."""
 
@@ -82,47 +64,6 @@ def find_config(name: str | os.PathLike, folder: Path | None = None) -> Path:
         f"no config named {str(path)!r} in {folders[0].resolve()} or among those of the package"
         f"{nearest(str(path), known)}; they are {', '.join(known) or 'none'}; a path ends in .yaml"
     )
-
-
-def with_new_names(values: dict[str, Any], source: str) -> dict[str, Any]:
-    """Nested values with old keys replaced by their new ones, a notice for each, and without those
-    that are no settings any more.
-
-    Raises:
-        InputError: a setting is given under both of its names, or a removed one has a value that it
-            could never have.
-    """
-    for old, new in RENAMED.items():
-        section, _, name = old.partition(".")
-        inner = values.get(section)
-        if not isinstance(inner, dict) or name not in inner:
-            continue
-        new_section, _, new_name = new.rpartition(".")
-        there = values.get(new_section, {}) if new_section else values
-        if new_name in there:
-            raise InputError(f"{source}: {old} is the old name of {new}, and both are set: drop it")
-        log.info("%s: %s is called %s now", source, old, new)
-        if new_section == section:
-            renamed = {new_name if key == name else key: value for key, value in inner.items()}
-            values = {**values, section: renamed}
-        else:
-            rest = {key: value for key, value in inner.items() if key != name}
-            values = merge({**values, section: rest}, _nested(new, _new_value(old, inner[name])))
-    for old, only in REMOVED.items():
-        section, _, name = old.partition(".")
-        inner = values.get(section)
-        if isinstance(inner, dict) and name in inner:
-            if inner[name] != only or isinstance(inner[name], bool):
-                raise InputError(
-                    f"{source}: {old} is {inner[name]!r}; it is always {only}: leave it out"
-                )
-            values = {**values, section: {k: v for k, v in inner.items() if k != name}}
-    return values
-
-
-def _new_value(old: str, value: Any) -> Any:
-    renamed = _RENAMED_VALUES.get(old, {})
-    return renamed.get(value, value) if isinstance(value, str) else value
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:
@@ -229,8 +170,6 @@ def from_dict(values: dict[str, Any], source: str = "config") -> Config:
         check_values(values)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from None
-    if isinstance(values, dict):
-        values = with_new_names(values, source)
     keys = [key for key, _ in walk()]
     sections = {key.rsplit(".", n)[0] for key in keys for n in range(1, key.count(".") + 1)}
     _check_keys(values, "", {*keys, *sections}, sections, source)
@@ -325,7 +264,6 @@ def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[st
     Raises:
         InputError: a word that is no such override.
     """
-    values = with_new_names(values, "config")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -334,9 +272,6 @@ def lay_over(values: dict[str, Any], overrides: typing.Sequence[str]) -> dict[st
             value = parse_yaml(text)
         except ValueError as error:
             raise InputError(f"{override[:200]!r}: {error}") from None
-        if key in RENAMED:
-            log.info("%s: %s is called %s now", override, key, RENAMED[key])
-            key, value = RENAMED[key], _new_value(key, value)
         parents = key.split(".")[:-1]
         inner: Any = values
         for parent in parents:
@@ -393,7 +328,7 @@ def _files(path: Path) -> typing.Iterator[tuple[Path, dict[str, Any]]]:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return with_new_names(read_yaml_file(path), str(path))
+        return read_yaml_file(path)
     except InputError as error:
         packed = bundled_configs() / path.name
         if os.path.exists(path) or not os.path.isfile(packed):

@@ -162,7 +162,7 @@ def iter_pages(
             cannot be read.
     """
     if dpi <= 0:
-        raise InputError(f"{path}: the resolution is {dpi} dpi; it must be more than 0")
+        raise InputError(f"the resolution is {dpi} dpi; it must be more than 0", subject=path)
     with _Guard(path):
         pages = _open_pages(path, password)
     with pages:
@@ -377,7 +377,7 @@ def _opened(source: Any, name: str | os.PathLike) -> Image.Image:
 
 def _check_regular(path: str | os.PathLike) -> None:
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise InputError(f"{path}: not a regular file; give an image or a PDF")
+        raise InputError("not a regular file", subject=path, fix="give an image or a PDF")
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -419,4 +419,4 @@ class _Guard:
         else:
             reason = " ".join(str(error).split()) or type(error).__name__
             why = f"cannot be read ({reason[:200]})"
-        raise InputError(f"{self.path}: {why}") from error
+        raise InputError(why, subject=self.path) from error

@@ -43,19 +43,25 @@ def check_size(path: str | os.PathLike, width: int, height: int, mode: str = "RG
     """
     if max(width, height) > MAX_SIDE:
         raise InputError(
-            f"{path}: {width}×{height} pixels; a side may have {MAX_SIDE:,}: cut the page up"
+            f"{width}×{height} pixels, and a side may have {MAX_SIDE:,}",
+            subject=path,
+            fix="cut the page up",
         )
     if width * height > max_pixels():
         raise InputError(
-            f"{path}: {width}×{height} pixels, more than the {max_pixels():,} allowed: save the "
-            "page at a lower resolution, or set LMV3DET_MAX_PIXELS"
+            f"{width}×{height} pixels, more than the {max_pixels():,} allowed",
+            subject=path,
+            fix="save the page at a lower resolution",
+            setting="LMV3DET_MAX_PIXELS",
         )
     decoded = width * height * _BYTES.get(mode, 4)
     most = _limit("LMV3DET_MAX_PAGE_BYTES", MAX_PAGE_BYTES)
     if decoded > most:
         raise InputError(
-            f"{path}: {width}×{height} pixels take {decoded:,} bytes, more than the {most:,} "
-            "allowed: save the page at a lower resolution, or set LMV3DET_MAX_PAGE_BYTES"
+            f"{width}×{height} pixels take {decoded:,} bytes, more than the {most:,} allowed",
+            subject=path,
+            fix="save the page at a lower resolution",
+            setting="LMV3DET_MAX_PAGE_BYTES",
         )
 
 
@@ -63,8 +69,10 @@ def check_pages(path: str | os.PathLike, pages: int) -> int:
     """`pages`; raises `InputError` where a file has too many of them."""
     if pages > max_pages():
         raise InputError(
-            f"{path}: more than the {max_pages():,} pages allowed: split the file, or set "
-            "LMV3DET_MAX_PAGES"
+            f"more than the {max_pages():,} pages allowed",
+            subject=path,
+            fix="split the file",
+            setting="LMV3DET_MAX_PAGES",
         )
     return pages
 

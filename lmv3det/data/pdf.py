@@ -56,8 +56,9 @@ def open_pdf(path: str | os.PathLike, password: str | None) -> Any:
     except pypdfium2.PdfiumError as error:
         if getattr(error, "err_code", None) != pypdfium2.raw.FPDF_ERR_PASSWORD:
             raise
-        why = "encrypted; give its password" if password is None else "wrong password"
-        raise InputError(f"{path}: {why} (--password)") from None
+        if password is not None:
+            raise InputError("wrong password", subject=path) from None
+        raise InputError("encrypted", subject=path, setting="password") from None
     # Forms in XML (XFA) are not shown by PDFium; their pages are drawn as they are.
     if document.get_formtype() == pypdfium2.raw.FORMTYPE_ACRO_FORM:
         document.init_forms()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -20,8 +23,9 @@ from lmv3det.documents.markdown import markdown
 from lmv3det.documents.page import PageContent, Region, page_content
 from lmv3det.documents.pdf_page import PdfPage, read_pdf_page
 from lmv3det.documents.reading import lines_of_regions, region_order
+from lmv3det.documents.text import join_lines
 from lmv3det.documents.whole import build_document
-from lmv3det.errors import InputError, printable
+from lmv3det.errors import InputError, count_of, explain, printable
 from lmv3det.files import replacing, write_json
 from lmv3det.inference.entries import PageEntry
 from lmv3det.inference.results import boxes_xywh, encode_masks, page_entries
@@ -31,16 +35,48 @@ from lmv3det.text.reading_order import Direction, text_direction
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from lmv3det.text.ocr_json import OcrPage
 
 DOCUMENT_OVERLAP = 0.5
 """IoU above which one of two regions is left out of a document: its text would come twice."""
+SHOWN_SIDE = 1000
+"""Pixels of the longer side of a page in a notebook."""
+SHOWN_LETTERS = 200
+"""Of a region's text in a notebook's table."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class FoundRegion:
+    """One region of a page.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels of the page.
+        category: class name.
+        score: 0 to 1.
+        lines: the text lines in it, in reading order; empty where the page's text is not known.
+        mask: 28×28 float probabilities within the box, or None.
+    """
+
+    box: tuple[float, float, float, float]
+    category: str
+    score: float
+    lines: list[str] = field(default_factory=list)
+    mask: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The lines as one text: divided words are joined."""
+        return join_lines(self.lines)
+
+
+@dataclass(eq=False, repr=False)
 class PageDetections(Detections):
     """The regions of a page, by falling score, boxes in pixels of the page.
+
+    `for region in page` and `page[0]` give a `FoundRegion`; an index (M int64, N bool, a slice)
+    gives the page with the regions that it selects. A notebook shows the page.
 
     Attributes:
         lines: the text lines that the model was given, boxes in pixels of the page; None where it
@@ -54,6 +90,46 @@ class PageDetections(Detections):
     image: np.ndarray | None = None
     dpi: int = PDF_DPI
     password: str | None = None
+
+    def __repr__(self) -> str:
+        """One line: whose page, its size, how many regions of which class."""
+        height, width = self.image_size
+        where = ""
+        if self.page is not None and self.page.file:
+            number = f", page {self.page.number + 1}" if self.page.number else ""
+            where = f"{printable(self.page.file)}{number}: "
+        counts = Counter(self.names[k] for k in self.classes.tolist())
+        found = ", ".join(f"{number} {printable(name)}" for name, number in counts.most_common())
+        return (
+            f"<{where}{width}×{height}, {count_of(len(self), 'region')}{': ' * bool(found)}{found}>"
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> FoundRegion: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __getitem__(self, index: Tensor | np.ndarray | slice) -> PageDetections: ...
+
+    def __getitem__(self, index: int | Tensor | np.ndarray | slice) -> FoundRegion | PageDetections:
+        """A region, by its number; the page with some of them, by M int64, N bool, or a slice."""
+        if isinstance(index, (int, np.integer)):
+            return self._region(range(len(self))[index], self.region_lines())
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[FoundRegion]:
+        """The regions by falling score."""
+        lines = self.region_lines()
+        return (self._region(k, lines) for k in range(len(self)))
+
+    def _region(self, number: int, lines: Sequence[list[str]]) -> FoundRegion:
+        x0, y0, x1, y1 = as_array(self.boxes)[number].tolist()
+        return FoundRegion(
+            (x0, y0, x1, y1),
+            self.names[int(self.classes[number])],
+            float(self.scores[number]),
+            lines[number],
+            None if self.masks is None else as_array(self.masks[number]),
+        )
 
     def page_image(self) -> np.ndarray:
         """The page, H×W×3 uint8 RGB.
@@ -89,6 +165,31 @@ class PageDetections(Detections):
             with replacing(Path(path)) as temporary:
                 picture.save(temporary)
         return picture
+
+    def _repr_png_(self) -> bytes | None:
+        """The drawn page, for a console that shows pictures; None where it cannot be read."""
+        try:
+            return _encoded(self.plot(), "PNG")
+        except InputError:
+            return None
+
+    def _repr_html_(self) -> str:
+        """The drawn page, for a notebook, and its regions in a table below."""
+        try:
+            data = base64.b64encode(_encoded(self.plot(), "JPEG")).decode()
+            picture = f'<img style="max-width: 100%" src="data:image/jpeg;base64,{data}">'
+        except InputError as error:
+            picture = f"<p>{escape(explain(error))}</p>"
+        rows = "".join(
+            f"<tr><td>{escape(printable(region.category))}<td>{region.score:.2f}"
+            f'<td style="text-align: left">{escape(printable(region.text[:SHOWN_LETTERS]))}'
+            for region in self
+        )
+        return (
+            f"<figure>{picture}<figcaption>{escape(repr(self)[1:-1])}</figcaption></figure>"
+            f"<details><summary>Regions</summary><table>"
+            f"<tr><th>category<th>score<th>text{rows}</table></details>"
+        )
 
     def crop(self, padding: int = 0) -> list[np.ndarray]:
         """The N regions cut out of the page, h×w×3 uint8 RGB.
@@ -251,6 +352,34 @@ class PageDetections(Detections):
             results.append(result)
         return results
 
+    def to_dataframe(self) -> Any:
+        """The regions as a `pandas.DataFrame`, a row a region by falling score.
+
+        Columns: file, page (from 1), category, score, x0, y0, x1, y1 (pixels of the page), order
+        (number in reading order, from 0), text.
+
+        Raises:
+            InputError: the package pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError("the package pandas is not installed: `pip install pandas`") from None
+        boxes = as_array(self.boxes).reshape(-1, 4)
+        order = np.empty(len(self), dtype=np.int64)
+        order[self.reading_order()] = np.arange(len(self))
+        return pandas.DataFrame(
+            {
+                "file": [self.page.file if self.page else ""] * len(self),
+                "page": np.full(len(self), self.page.number + 1 if self.page else 1),
+                "category": [region.category for region in self],
+                "score": as_array(self.scores),
+                **{name: boxes[:, k] for k, name in enumerate(("x0", "y0", "x1", "y1"))},
+                "order": order,
+                "text": [region.text for region in self],
+            }
+        )
+
     def to_supervision(self) -> Any:
         """The regions as `supervision.Detections`, class names under `data["class_name"]`.
 
@@ -270,6 +399,14 @@ class PageDetections(Detections):
             class_id=classes,
             data={"class_name": np.array([self.names[k] for k in classes.tolist()], dtype=str)},
         )
+
+
+def _encoded(picture: Image.Image, kind: str) -> bytes:
+    """A picture's file, no larger than a notebook shows it."""
+    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    stream = io.BytesIO()
+    picture.save(stream, kind)
+    return stream.getvalue()
 
 
 def crop(image: np.ndarray, boxes: np.ndarray, padding: int = 0) -> list[np.ndarray]:

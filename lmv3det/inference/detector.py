@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from lmv3det.checkpoint.loading import checkpoint_page_tokenizer, load_detector
-from lmv3det.data.images import PDF_DPI
 from lmv3det.data.transforms import TestTransform, TestViews, padded, views_at_test
 from lmv3det.device import autocast, choose_device, choose_precision
 from lmv3det.errors import InputError
@@ -19,6 +19,7 @@ from lmv3det.inference.default_model import default_model_folder
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.fitting import fit_to_text
 from lmv3det.inference.onnx_model import OnnxModel, load_onnx, sample_arrays
+from lmv3det.inference.options import DetectorOptions, PredictOptions
 from lmv3det.inference.results import in_page_pixels
 from lmv3det.inference.samples import batches_of, page_samples
 from lmv3det.inference.selection import Selection, check_count
@@ -139,6 +140,16 @@ class Detector:
         return cls.of_checkpoint(model, checkpoint, where)
 
     @classmethod
+    def of_options(cls, options: DetectorOptions) -> Detector:
+        """The detector that the options name.
+
+        Raises:
+            InputError: as `load`.
+        """
+        trust = options.trust_code
+        return cls.load(options.ckpt, options.device, options.overrides, trust_code=trust)
+
+    @classmethod
     def of_checkpoint(
         cls,
         model: LayoutDetector | OnnxModel,
@@ -179,41 +190,23 @@ class Detector:
         self,
         pages: Any,
         ocr: Any = None,
-        batch_size: int | None = None,
-        score_threshold: float | None = None,
         *,
-        thresholds: Any = None,
-        max_overlap: float | None = None,
-        drop_nested: bool = False,
-        masks: bool = True,
-        dpi: int = PDF_DPI,
-        password: str | None = None,
+        options: PredictOptions | None = None,
+        **changes: Any,
     ) -> list[PageDetections]:
-        """Find the regions of pages.
+        """Find the regions of pages: `detector(pages)` does the same.
+
+            detector.predict("paper.pdf", score_threshold=0.5, dpi=200)
+            detector.predict([image, array], ocr="rapidocr")
 
         Args:
             pages: a path, a PIL image, an array H×W(×3) or a tensor 3×H×W (RGB; uint8, or float
-                from 0 to 1), or a list of these. A folder stands for its images and PDF files, a
-                PDF for its pages. URLs are refused.
-            ocr: the pages' text lines, for a model that reads text (others ignore it). `layer`
-                takes the text layer of PDF pages, and other pages without text; `none` takes all
-                pages without text; `auto` takes the text layer where there is one, and an engine
-                for the rest; the name of an engine, or an `Engine`, reads all pages (see
-                `lmv3det.ocr`); a folder holds OCR files; an `OcrPage`, or a list of them, is one a
-                page, in order. None is `layer` for a model that was trained on pages without text
-                too (`text.page_dropout` above 0), else `auto`.
-            batch_size: pages a batch; None takes the config's. Only pages whose padded input is of
-                the same size are batched, so that a result does not depend on its neighbours.
-            score_threshold: detections at or below are dropped; None takes the config's.
-            thresholds: a number for all classes, a mapping from class names (other classes have
-                `score_threshold`), or `best`: those that an evaluation kept in the checkpoint.
-            max_overlap: of two regions of different classes that overlap by more than this IoU
-                the one with the lower score is dropped, so that no region is of two classes; None
-                keeps both.
-            drop_nested: drop regions that lie within another one.
-            masks: find masks too, where the model has a mask head; without them it is faster.
-            dpi: resolution at which PDF pages are drawn.
-            password: of encrypted PDF files.
+                from 0 to 1), or a list or iterator of these. A folder stands for its images and
+                PDF files, a PDF for its pages. URLs are refused.
+            ocr: the pages' text, see `PredictOptions`.
+            options: how; None takes the defaults.
+            **changes: attributes of `PredictOptions`: score_threshold, thresholds, max_overlap,
+                drop_nested, masks, batch_size, dpi, password, ocr_options.
 
         Returns:
             One `PageDetections` a page, on the model's device (arrays where the model is an ONNX
@@ -225,96 +218,84 @@ class Detector:
             InputError: a page or its text that cannot be read; an OCR list of another length; an
                 option out of range.
         """
-        found = list(
-            self(
-                pages,
-                ocr,
-                batch_size,
-                score_threshold,
-                thresholds=thresholds,
-                max_overlap=max_overlap,
-                drop_nested=drop_nested,
-                masks=masks,
-                dpi=dpi,
-                password=password,
-            )
-        )
+        found = list(self.iterate(pages, ocr, options=options, **changes))
         if self.uses_text and isinstance(ocr, (list, tuple)) and len(ocr) != len(found):
             raise InputError(f"ocr has {len(ocr)} entries for {len(found)} pages")
         return found
 
-    def __call__(
+    __call__ = predict
+
+    def iterate(
         self,
         pages: Any,
         ocr: Any = None,
-        batch_size: int | None = None,
-        score_threshold: float | None = None,
         *,
-        masks: bool = True,
-        dpi: int = PDF_DPI,
-        password: str | None = None,
-        **selection: Any,
+        options: PredictOptions | None = None,
+        **changes: Any,
     ) -> Iterator[PageDetections]:
         """The detections of `predict` page by page, as they are found: a batch of pages is held.
 
-        `pages` may be an iterator too. The arguments are those of `predict`, and are checked
-        before the first page is read.
+        The arguments are those of `predict`, and are checked before the first page is read.
         """
-        rules = self.selection(score_threshold, **selection)
-        size = self.config.test.batch_size if batch_size is None else batch_size
-        check_count(size, "batch_size")
-        check_count(dpi, "dpi")
+        chosen = dataclasses.replace(options or PredictOptions(), **changes)
+        self.selection(chosen)
         text = None
         if self.uses_text:
-            source = choose_text(ocr, self.config)
-            text = page_text(source, self.config, dpi=dpi, password=password)
-        samples = page_samples(pages, text, dpi=dpi, password=password)
-        found = self.stream(samples, size, rules, masks=masks)
-        return self._with_images(found, dpi, password)
+            ocr = chosen.ocr if ocr is None else ocr
+            source = choose_text(ocr, self.config, chosen.ocr_options)
+            text = page_text(source, self.config, chosen)
+        found = self.stream(page_samples(pages, text, chosen), chosen)
+        return self._with_images(found, chosen)
 
     def _with_images(
-        self, found: Iterable[tuple[Sample, PageDetections]], dpi: int, password: str | None
+        self, found: Iterable[tuple[Sample, PageDetections]], options: PredictOptions
     ) -> Iterator[PageDetections]:
         for sample, detections in found:
-            detections.dpi, detections.password = dpi, password
+            detections.dpi, detections.password = options.dpi, options.password
             if not sample.page.file:  # nothing that it could be read from again
                 detections.image = sample.image
             yield detections
 
-    def selection(self, score_threshold: float | None = None, **options: Any) -> Selection:
-        """Which detections are kept, by the arguments of `predict`.
+    def selection(self, options: PredictOptions) -> Selection:
+        """Which detections are kept.
 
         Raises:
-            InputError: a value out of range.
+            InputError: a class that there is not, a threshold out of range.
         """
-        if score_threshold is None:
-            score_threshold = self.config.test.score_threshold
-        return Selection.choose(self.names, score_threshold, best=self.thresholds, **options)
+        threshold = options.score_threshold
+        return Selection.choose(
+            self.names,
+            self.config.test.score_threshold if threshold is None else threshold,
+            options.thresholds,
+            self.thresholds,
+            options.max_overlap,
+            options.drop_nested,
+        )
 
     def stream(
         self,
         samples: Iterable[Sample],
-        batch_size: int | None = None,
-        selection: Selection | None = None,
+        options: PredictOptions | None = None,
         failed: Failed | None = None,
-        *,
-        masks: bool = True,
     ) -> Iterator[tuple[Sample, PageDetections]]:
         """Detections page by page, in order; no more than a batch of pages is held.
 
         Args:
             samples: pages, with their text lines for a model that reads text.
-            batch_size: as in `predict`.
-            selection: which detections are kept; None: those above the config's threshold.
+            options: which detections are kept, pages a batch, masks; the rest is not looked at.
             failed: callback for a page that raises an error, which is left out; None raises there.
-            masks: find masks too, where the model has a mask head.
+
+        Raises:
+            InputError: an option that does not fit the model.
         """
-        size = check_count(batch_size or self.config.test.batch_size, "batch_size")
-        rules = selection or self.selection()
+        options = options or PredictOptions()
+        if options.masks and self.model.mask_head is None:
+            raise InputError("the model has no mask head (model.mask_on); leave out masks")
+        rules, masks = self.selection(options), options.masks is not False
+        size = check_count(options.batch_size or self.config.test.batch_size, "batch_size")
         step = self.config.input.size_divisibility
-        resized = self._resized(samples, failed)
-        for batch in batches_of(resized, size, step, MAX_HELD_BYTES):
-            yield from self._detect(batch, rules, masks, failed)
+        batches = batches_of(self._resized(samples, failed), size, step, MAX_HELD_BYTES)
+        return (one for batch in batches for one in self._detect(batch, rules, masks, failed))
 
     def _resized(
         self, samples: Iterable[Sample], failed: Failed | None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from lmv3det.data.images import PDF_DPI, count_pages, find_pages, iter_pages
+from lmv3det.data.images import count_pages, find_pages
 from lmv3det.data.pdf import is_pdf
 from lmv3det.device import describe
 from lmv3det.documents.page import content_to_json
@@ -27,15 +28,16 @@ from lmv3det.inference.entries import detections_last
 from lmv3det.inference.formats import Format, Pages, load_format
 from lmv3det.inference.formats.content import document_of, documents
 from lmv3det.inference.journal import Journal, Key, count_entries
+from lmv3det.inference.options import DetectorOptions, PredictOptions
 from lmv3det.inference.pictures import save_page_image, save_region_pictures
-from lmv3det.inference.samples import make_sample
-from lmv3det.inference.selection import Selection, check_count, check_fraction
+from lmv3det.inference.samples import read_samples
+from lmv3det.inference.selection import check_fraction
 from lmv3det.inference.text_source import PageText, choose_text, page_text
 from lmv3det.ledger import Ledger
 from lmv3det.ocr.engine import Engine
 from lmv3det.ocr.engines import announce
 from lmv3det.ocr.names import MAX_BYTES, UniqueNames, page_names
-from lmv3det.structures import Page, Sample
+from lmv3det.structures import Sample
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +75,11 @@ class JobReport:
 
 
 def predict_files(
-    detector: Detector | str | os.PathLike | None,
+    detector: Detector | DetectorOptions | str | os.PathLike | None,
     inputs: Sequence[str | os.PathLike],
     out: str | os.PathLike,
+    options: PredictOptions | None = None,
     *,
-    device: str = "auto",
-    overrides: Sequence[str] = (),
-    trust_code: bool = False,
-    ocr: Any = None,
-    ocr_options: Mapping[str, Any] | None = None,
-    score_threshold: float | None = None,
-    thresholds: Any = None,
-    max_overlap: float | None = None,
-    drop_nested: bool = False,
-    batch_size: int | None = None,
-    dpi: int = PDF_DPI,
-    password: str | None = None,
-    masks: bool = False,
     drawings: bool = True,
     draw_score: float = 0.3,
     formats: Sequence[str] = (),
@@ -108,30 +98,17 @@ def predict_files(
     the end; a job that was stopped or killed goes on with `resume`.
 
     Args:
-        detector: a detector, or a checkpoint, which is loaded when the folder has been checked;
-            None: the model that comes with the package.
+        detector: a detector, or what is to be loaded when the folder has been checked:
+            `DetectorOptions`, or a checkpoint; None: the model that comes with the package.
         inputs: images, PDF files and folders of them.
         out: folder to write to.
-        device: of a checkpoint that is loaded.
-        overrides: settings of a checkpoint that is loaded.
-        trust_code: import the classes (`module:Class`) that such a checkpoint names.
-        ocr: as in `Detector.predict`.
-        ocr_options: of the engine that `ocr` names.
-        score_threshold: as in `Detector.predict`, as are the next five.
-        thresholds: likewise.
-        max_overlap: likewise.
-        drop_nested: likewise.
-        batch_size: likewise.
-        dpi: likewise.
-        password: of encrypted PDF files.
-        masks: write masks too (COCO RLE).
+        options: how; masks are written too (COCO RLE) where its `masks` is true.
         drawings: draw the regions of every page.
         draw_score: least score of regions in drawings, and in formats for people.
         formats: further formats, of `lmv3det.inference.formats.FORMATS`.
         resume: go on with a job that was stopped.
         overwrite: drop what a stopped job has done, and replace the results of an earlier one: its
             files that are not written again are removed, those that somebody changed stay.
-
         pages: of each file, such as `1-3,5` or `4-`; None: all. A file that has none of them fails.
 
     Raises:
@@ -139,12 +116,11 @@ def predict_files(
             pages of a stopped one or the results of an earlier one, files in it that no job wrote
             and this one would replace, a checkpoint or option that cannot be used.
     """
-    if batch_size is not None:
-        check_count(batch_size, "batch_size")
-    check_count(dpi, "dpi")
+    options = options or PredictOptions()
+    options = dataclasses.replace(options, masks=bool(options.masks))
     check_fraction(draw_score, "draw_score")
     wanted = read_ranges(pages)
-    chosen = [load_format(name) for name in dict.fromkeys(formats)]
+    writers = [load_format(name) for name in dict.fromkeys(formats)]
     paths = list(dict.fromkeys(find_pages(inputs)))
     out = Path(out)
     with lock_folder(out, "another job", ["pictures", "images"]):
@@ -160,37 +136,28 @@ def predict_files(
                 f"{out}: holds the results of an earlier run; --overwrite replaces them, or give "
                 "another --out"
             )
-        source = "detector"
+        source: dict[str, Any] = {"checkpoint": "detector"}
         if not isinstance(detector, Detector):
-            source = fingerprint(detector)
-            detector = Detector.load(detector, device, overrides, trust_code=trust_code)
+            if not isinstance(detector, DetectorOptions):
+                detector = DetectorOptions(detector)
+            source = detector.settings()
+            detector = Detector.of_options(detector)
             log.info("on %s", describe(detector.device, detector.precision))
-        if masks and detector.model.mask_head is None:
-            raise InputError(f"{source}: has no mask head (model.mask_on); leave out --masks")
+        if options.masks and detector.model.mask_head is None:
+            raise InputError(
+                f"{source['checkpoint']}: has no mask head (model.mask_on); leave out --masks"
+            )
         settings = {
-            "checkpoint": source,
-            "overrides": list(overrides),
-            "ocr": None if ocr is None else str(ocr),
-            "ocr_options": dict(ocr_options or {}),
-            "score": score_threshold,
-            "thresholds": dict(thresholds) if isinstance(thresholds, Mapping) else thresholds,
-            "max_overlap": max_overlap,
-            "drop_nested": drop_nested,
-            "dpi": dpi,
-            "masks": masks,
+            **source,
+            **options.settings(),
             "drawings": drawings,
             "draw_score": draw_score,
             "formats": sorted(set(formats)),
         }
-        rules = detector.selection(
-            score_threshold,
-            thresholds=thresholds,
-            max_overlap=max_overlap,
-            drop_nested=drop_nested,
-        )
-        job = _Job(detector, out, settings, chosen, password, ledger)
+        detector.selection(options)  # checked before any page is read
+        job = _Job(detector, out, options, settings, writers, ledger)
         with ledger.kept():
-            return job.run(paths, rules, ocr, batch_size, resume, wanted)
+            return job.run(paths, resume, wanted)
 
 
 def read_ranges(text: str | None) -> Callable[[int], bool]:
@@ -212,18 +179,6 @@ def read_ranges(text: str | None) -> Callable[[int], bool]:
     return lambda number: any(first <= number <= last for first, last in ranges)
 
 
-def fingerprint(checkpoint: str | os.PathLike | None) -> str:
-    """What tells a checkpoint from another one, or from what it was before more training."""
-    if checkpoint is None:
-        return "the bundled model"
-    path = Path(checkpoint)
-    weights = path / "model.safetensors" if path.is_dir() else path
-    if not weights.exists():
-        raise InputError(f"{checkpoint}: no such checkpoint")
-    facts = weights.stat()
-    return f"{path.resolve()} of {facts.st_size} bytes, changed at {facts.st_mtime:.0f}"
-
-
 class _Job:
     """Predicts on files and writes the results as they come."""
 
@@ -231,26 +186,17 @@ class _Job:
         self,
         detector: Detector,
         out: Path,
+        options: PredictOptions,
         settings: dict[str, Any],
         formats: Sequence[Format],
-        password: str | None,
         ledger: Ledger,
     ) -> None:
         self.ledger = ledger
         self.detector, self.out, self.settings = detector, out, settings
-        self.formats, self.password = formats, password
-        self.dpi: int = settings["dpi"]
+        self.options, self.formats = options, formats
         self.report = JobReport()
 
-    def run(
-        self,
-        paths: Sequence[Path],
-        rules: Selection,
-        ocr: Any,
-        batch_size: int | None,
-        resume: bool,
-        wanted: Callable[[int], bool],
-    ) -> JobReport:
+    def run(self, paths: Sequence[Path], resume: bool, wanted: Callable[[int], bool]) -> JobReport:
         """Predict on the pages that are not in the journal, and write the result."""
         files = [(path, count) for path in paths if (count := self._count(path))]
         keys = [(str(path), n) for path, k in files for n in range(1, k + 1) if wanted(n)]
@@ -261,7 +207,7 @@ class _Job:
                 )
         self._name(files)
         self.ledger.check(self._targets(paths))
-        text = self._text(ocr, files)
+        text = self._text(files)
         journal = Journal(self.out / JOURNAL, self.settings, resume)
         try:
             for path, _ in files:
@@ -272,9 +218,7 @@ class _Job:
                 total=len(keys), initial=self.report.resumed, desc="predict", unit="page"
             )
             samples = self._samples(files, set(left), text)
-            stream = self.detector.stream(
-                samples, batch_size, rules, self._failed, masks=self.settings["masks"]
-            )
+            stream = self.detector.stream(samples, self.options, self._failed)
             with self.bar:
                 for sample, detections in stream:
                     self._write(journal, sample, detections)
@@ -331,7 +275,7 @@ class _Job:
 
     def _count(self, path: Path) -> int:
         try:
-            return count_pages(path, self.password)
+            return count_pages(path, self.options.password)
         except Exception as error:
             self.report.failures.append(_of(path, error))
             return 0
@@ -346,19 +290,13 @@ class _Job:
                 stem = path.stem + (f"_p{number}" if count > 1 or is_pdf(path) else "")
                 self.stems[str(path), number] = names.new(stem, ".png").removesuffix(".png")
 
-    def _text(self, ocr: Any, files: Sequence[tuple[Path, int]]) -> PageText | None:
+    def _text(self, files: Sequence[tuple[Path, int]]) -> PageText | None:
         if not self.detector.uses_text:
             return None
-        source = choose_text(ocr, self.detector.config, self.settings["ocr_options"])
+        source = choose_text(self.options.ocr, self.detector.config, self.options.ocr_options)
         if isinstance(source, Engine):
             announce(source, [path for path, _ in files])
-        return page_text(
-            source,
-            self.detector.config,
-            dpi=self.dpi,
-            password=self.password,
-            names=page_names(files),
-        )
+        return page_text(source, self.detector.config, self.options, page_names(files))
 
     def _samples(
         self, files: Sequence[tuple[Path, int]], left: set[Key], text: PageText | None
@@ -372,17 +310,9 @@ class _Job:
                 self._fail(path, number, error)
 
             try:
-                pages = iter_pages(
-                    path, self.dpi, numbers=numbers, failed=failed, password=self.password
+                yield from read_samples(
+                    path, text, self.options, pages=count, numbers=numbers, failed=failed
                 )
-                for number, image in pages:
-                    page = Page(str(path), image.shape[1], image.shape[0], number=number)
-                    try:
-                        sample = make_sample(image, page, count, text)
-                    except Exception as error:
-                        failed(number, error)
-                    else:
-                        yield sample
             except InputError as error:  # the file was there when its pages were counted
                 self.report.failures.append(_of(path, error))
                 self.bar.update(len(numbers))
@@ -399,8 +329,8 @@ class _Job:
         """Draw a page and add it to the journal."""
         settings, key = self.settings, (sample.page.file, sample.page.number + 1)
         stem = self.stems[key]
-        detections.image, detections.dpi = sample.image, self.dpi
-        detections.password = self.password
+        detections.image, detections.dpi = sample.image, self.options.dpi
+        detections.password = self.options.password
         try:
             threshold = self.detector.config.test.mask_threshold if settings["masks"] else None
             entry = detections.to_dict(threshold, settings["draw_score"])
@@ -427,4 +357,5 @@ class _Job:
 def _of(path: Path, error: BaseException) -> str:
     """What an error says, with the file that it is about."""
     text = explain(error)
-    return text if str(path) in text else f"{path}: {text}"
+    named = isinstance(error, InputError) and error.subject
+    return text if named or str(path) in text else f"{path}: {text}"

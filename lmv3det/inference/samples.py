@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from lmv3det.data.images import PDF_DPI, count_pages, find_pages, iter_pages, to_array
+from lmv3det.data.images import count_pages, find_pages, iter_pages, to_array
 from lmv3det.errors import InputError
+from lmv3det.inference.options import PredictOptions
 from lmv3det.inference.text_source import PageText
 from lmv3det.structures import Page, Sample
 
@@ -18,7 +19,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def page_samples(
-    pages: Any, text: PageText | None, *, dpi: int = PDF_DPI, password: str | None = None
+    pages: Any, text: PageText | None, options: PredictOptions | None = None
 ) -> Iterator[Sample]:
     """Samples of pages, one at a time.
 
@@ -27,8 +28,7 @@ def page_samples(
             0 to 1), or a list, tuple or iterator of these. A folder stands for its images and PDF
             files, a PDF for its pages.
         text: gives the text lines; None: no text.
-        dpi: resolution at which PDF pages are drawn.
-        password: of encrypted PDF files.
+        options: its `dpi` and `password` are those of PDF pages; None: the defaults.
 
     Raises:
         InputError: a page or its text that cannot be read; a URL; something that is no page.
@@ -44,10 +44,7 @@ def page_samples(
                     "the file"
                 )
             for path in find_pages([item]):
-                count = count_pages(path, password)
-                for number, image in iter_pages(path, dpi, password=password):
-                    page = Page(str(path), image.shape[1], image.shape[0], number=number)
-                    yield make_sample(image, page, count, text)
+                yield from read_samples(path, text, options)
         elif hasattr(item, "read"):
             raise InputError(
                 f"an open file ({getattr(item, 'name', type(item).__name__)}) is no page; give its "
@@ -57,6 +54,47 @@ def page_samples(
             image = to_array(item)
             page = Page(str(getattr(item, "filename", "")), image.shape[1], image.shape[0])
             yield make_sample(image, page, 1, text)
+
+
+def read_samples(
+    path: str | os.PathLike,
+    text: PageText | None,
+    options: PredictOptions | None = None,
+    *,
+    pages: int | None = None,
+    numbers: Sequence[int] | None = None,
+    image_id: int = -1,
+    failed: Callable[[int, Exception], None] | None = None,
+) -> Iterator[Sample]:
+    """The pages of an image or PDF, one at a time.
+
+    Args:
+        path: of the file.
+        text: gives the text lines; None: no text.
+        options: its `dpi` and `password` are those of PDF pages; None: the defaults.
+        pages: that the file has; None: they are counted.
+        numbers: of the pages that are read, from 0; None: all.
+        image_id: of the samples.
+        failed: callback for a page (from 0) that cannot be read, or whose text cannot; it is left
+            out. None raises there.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    chosen = options or PredictOptions()
+    count = count_pages(path, chosen.password) if pages is None else pages
+    read = iter_pages(path, chosen.dpi, numbers=numbers, failed=failed, password=chosen.password)
+    for number, image in read:
+        height, width = image.shape[:2]
+        page = Page(os.fspath(path), width, height, image_id, number)
+        try:
+            sample = make_sample(image, page, count, text)
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(number, error)
+        else:
+            yield sample
 
 
 def make_sample(image: np.ndarray, page: Page, pages: int, text: PageText | None) -> Sample:

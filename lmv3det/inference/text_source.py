@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmv3det.data.images import PDF_DPI
 from lmv3det.data.pdf import is_pdf
 from lmv3det.errors import InputError, explain
+from lmv3det.inference.options import PredictOptions
 from lmv3det.ocr import ENGINES, Engine, get_engine, ocr_name
 from lmv3det.ocr.names import full_ocr_name
 from lmv3det.ocr.pdf_text import PdfText
@@ -36,7 +36,7 @@ def choose_text(ocr: Any, config: Config, options: Mapping[str, Any] | None = No
     """The source that `ocr` names.
 
     Args:
-        ocr: as in `Detector.predict`. None is `layer` for a model that was trained on pages
+        ocr: as in `PredictOptions`. None is `layer` for a model that was trained on pages
             without text too (`text.page_dropout` above 0), else `auto`, because without text such
             a model finds little.
         config: of the model.
@@ -62,9 +62,7 @@ def choose_text(ocr: Any, config: Config, options: Mapping[str, Any] | None = No
 def page_text(
     ocr: Any,
     config: Config,
-    *,
-    dpi: int = PDF_DPI,
-    password: str | None = None,
+    options: PredictOptions | None = None,
     names: Mapping[tuple[str, int], str] | None = None,
 ) -> PageText:
     """A function that gives the text lines of pages.
@@ -72,8 +70,7 @@ def page_text(
     Args:
         ocr: as `choose_text` gives it.
         config: of the model: `data.missing_ocr` and `data.malformed_ocr` are read.
-        dpi: resolution at which PDF pages are drawn.
-        password: of encrypted PDF files.
+        options: its `dpi` and `password` are those of the PDF pages; None: the defaults.
         names: (path, page from 0) → the page's file in a folder; pages that are not among them
             have `ocr_name`. A file of the page's `full_ocr_name` comes first, and one in a folder
             that is called like the page's own. A file that says it is of another image is refused.
@@ -81,13 +78,14 @@ def page_text(
     Raises:
         InputError: a folder that does not exist or has no OCR files, or no source of text.
     """
+    chosen = options or PredictOptions()
     if isinstance(ocr, OcrPage):
         ocr = [ocr]
     if isinstance(ocr, (list, tuple)):
         pages = iter(ocr)
         return lambda *_: _next(pages, len(ocr))
     if isinstance(ocr, Engine):
-        return lambda image, page, _: _recognize(ocr, image, page, dpi, password)
+        return lambda image, page, _: _recognize(ocr, image, page, chosen)
     if not isinstance(ocr, (str, os.PathLike)):
         raise InputError(
             f"ocr is a {type(ocr).__name__}; give a folder of OCR files, an engine or its name, or "
@@ -98,7 +96,7 @@ def page_text(
     if ocr == LAYER:
         layer = PdfText()
         return lambda image, page, _: (
-            _recognize(layer, image, page, dpi, password) if is_pdf(page.file) else _no_text(page)
+            _recognize(layer, image, page, chosen) if is_pdf(page.file) else _no_text(page)
         )
     return _from_folder(Path(ocr), config, names or {})
 
@@ -115,16 +113,14 @@ def _next(pages: Iterator[Any], count: int) -> OcrPage:
     raise InputError(f"ocr has {count} entries, fewer than there are pages")
 
 
-def _recognize(
-    engine: Engine, image: np.ndarray, page: Page, dpi: int, password: str | None
-) -> OcrPage:
+def _recognize(engine: Engine, image: np.ndarray, page: Page, options: PredictOptions) -> OcrPage:
     try:
         if engine.from_pdf and is_pdf(page.file):
-            return engine.read_pdf(page.file, page.number, dpi, password)
+            return engine.read_pdf(page.file, page.number, options.dpi, options.password)
         return engine.recognize(image)
     except Exception as error:  # engines are others' code and raise anything
         raise InputError(
-            f"{page.file or 'page'}: its text cannot be read ({explain(error)})"
+            f"its text cannot be read ({explain(error)})", subject=page.file or "page"
         ) from error
 
 
@@ -159,7 +155,9 @@ def _from_folder(folder: Path, config: Config, names: Mapping[tuple[str, int], s
             problem = f"is the text of {owner[0]} already"
         if problem:
             raise InputError(
-                f"{page.file}: its text is not there: {path} {problem}; `lmv3det ocr` reads it"
+                f"its text is not there: {path} {problem}",
+                subject=page.file,
+                fix="read it with `lmv3det ocr`",
             )
         return text
 

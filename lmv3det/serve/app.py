@@ -16,10 +16,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from lmv3det import __version__
-from lmv3det.data.images import PDF_DPI
 from lmv3det.documents.roles import role
 from lmv3det.files import scratch_folder
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import PredictOptions
 from lmv3det.serve.assets import FILES, docs_page, read_asset
 from lmv3det.serve.guard import Guard
 from lmv3det.serve.limits import CLOSE, Limits, Refusal
@@ -50,10 +50,7 @@ def create_app(
     limits: Limits | None = None,
     *,
     model: str = "the bundled model",
-    ocr: Any = None,
-    ocr_options: dict[str, Any] | None = None,
-    batch_size: int | None = None,
-    dpi: int = PDF_DPI,
+    options: PredictOptions | None = None,
     hosts: tuple[str, ...] = (),
 ) -> FastAPI:
     """The server as an ASGI application, for one process.
@@ -62,10 +59,7 @@ def create_app(
         detector: finds the regions.
         limits: of what is taken.
         model: what the model is called.
-        ocr: a source of text as in `Detector.predict`, but no folder.
-        ocr_options: of the engine that `ocr` names.
-        batch_size: pages a batch; None takes the config's.
-        dpi: at which PDF pages are drawn.
+        options: how pages are predicted on; its `ocr` is no folder.
         hosts: names under which it may be asked; empty for any.
 
     Raises:
@@ -74,7 +68,8 @@ def create_app(
     limits = limits or Limits()
     places = Places(limits)
     metrics = Metrics(lambda: places.taken)
-    work = Work(detector, limits, metrics, ocr, ocr_options or {}, batch_size, dpi)
+    options = options or PredictOptions()
+    work = Work(detector, limits, metrics, options)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -104,7 +99,7 @@ def create_app(
             )
             for k, name in enumerate(detector.names)
         ],
-        score_threshold=detector.config.test.score_threshold,
+        score_threshold=detector.selection(options).lowest,
         max_file_bytes=limits.file_bytes,
         max_pages=limits.pages,
         max_pixels=limits.pixels,

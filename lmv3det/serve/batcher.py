@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import PredictOptions
 
 if TYPE_CHECKING:
     from lmv3det.structures import Sample
@@ -26,21 +27,22 @@ class Batcher:
 
     Args:
         detector: predicts.
-        batch_size: pages a batch at most.
+        options: which regions; `batch_size` is that of a batch at most.
         told: of how many pages were taken from the queue together.
     """
 
     def __init__(
-        self, detector: Detector, batch_size: int, told: Callable[[int], object] = int
+        self, detector: Detector, options: PredictOptions, told: Callable[[int], object] = int
     ) -> None:
-        self.detector, self.batch_size, self.told = detector, batch_size, told
+        self.detector, self.options, self.told = detector, options, told
+        self.batch_size = options.batch_size or detector.config.test.batch_size
         self.waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self.busy_since: float | None = None
         self.thread = threading.Thread(target=self._run, name="lmv3det-model", daemon=True)
         self.thread.start()
 
     def submit(self, sample: Sample) -> Future[PageDetections]:
-        """The regions of a page, above the threshold of the model's config. A page whose future is
+        """The regions of a page, those that the options keep. A page whose future is
         cancelled before its turn is left out."""
         future: Future[PageDetections] = Future()
         self.waiting.put((sample, future))
@@ -84,7 +86,7 @@ class Batcher:
         samples = (sample for sample, _ in pages)
         self.busy_since = time.monotonic()
         try:
-            for sample, found in self.detector.stream(samples, self.batch_size, failed=failed):
+            for sample, found in self.detector.stream(samples, self.options, failed):
                 futures[id(sample)].set_result(found)
         except BaseException as error:  # every page is answered, whatever happens
             for future in futures.values():

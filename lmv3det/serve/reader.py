@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,14 +21,15 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from lmv3det.data.images import count_pages, iter_pages
+from lmv3det.data.images import count_pages
 from lmv3det.errors import InputError
-from lmv3det.inference.samples import make_sample
+from lmv3det.inference.options import PredictOptions
+from lmv3det.inference.samples import read_samples
 from lmv3det.inference.text_source import PageText, page_text
 from lmv3det.serve.limits import Limits, Refusal
 from lmv3det.serve.output import Output, write_format
 from lmv3det.serve.schema import Shown, first_error
-from lmv3det.structures import Page, Sample
+from lmv3det.structures import Sample
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -47,31 +48,35 @@ TASKS = 500
 
 
 @dataclass
-class Source:
-    """How pages are read: resolution of PDF pages, and the text of a model that reads it.
+class Reading:
+    """How pages are read.
 
     Attributes:
-        dpi: at which PDF pages are drawn.
+        options: resolution of PDF pages; `ocr` as `choose_text` gives it.
         config: of the model.
         uses_text: whether the model reads text.
-        text: as `choose_text` gives it.
     """
 
-    dpi: int
+    options: PredictOptions
     config: Config
     uses_text: bool
-    text: Any = None
+
+    def text(self, password: str | None = None) -> PageText | None:
+        """What gives the text of pages, of a file with a password."""
+        if not self.uses_text:
+            return None
+        return page_text(self.options.ocr, self.config, replace(self.options, password=password))
 
 
 class Readers:
     """Processes that read files, within the limits.
 
     Args:
-        source: how pages are read.
+        reading: how pages are read.
         limits: of files, of the processes' memory and of their time.
     """
 
-    def __init__(self, source: Source, limits: Limits) -> None:
+    def __init__(self, reading: Reading, limits: Limits) -> None:
         from pebble import ProcessPool
 
         if "forkserver" in multiprocessing.get_all_start_methods():
@@ -83,7 +88,7 @@ class Readers:
         self.limits = limits
         self.pool = ProcessPool(
             limits.readers, max_tasks=TASKS, context=context,
-            initializer=_begin, initargs=(source, limits),
+            initializer=_begin, initargs=(reading, limits),
         )  # fmt: skip
         # Formats are written apart, so that they and the reading do not wait for each other.
         self.writers = ProcessPool(
@@ -157,10 +162,17 @@ class Readers:
             raise Refusal(422, "it cannot be read: damaged, or made to use up memory") from error
 
 
+def _asked_of_clients(setting: str) -> str:
+    """What a client can do about a setting."""
+    return "give its password" if setting == "password" else ""
+
+
 def _sentence(error: InputError, path: Path) -> str:
     """What an error says, without the file's path here and without settings of this computer."""
-    text = " ".join(str(error).split()).replace(f"{path}: ", "", 1).replace(str(path), "the file")
-    text = text.partition(", or set LMV3DET_")[0].replace(" (--password)", "")
+    text = " ".join(
+        error.sentence(subject=error.subject != str(path), named=_asked_of_clients).split()
+    )
+    text = text.replace(f"{path}: ", "", 1).replace(str(path), "the file")  # of a library
     # Whether it is a PDF was told by its content; the client may have meant either.
     text = text.replace("not an image that can be read", "it is neither a PDF nor a readable image")
     return f"it {text}".replace(".)", ")") if text.startswith("cannot") else text
@@ -168,18 +180,16 @@ def _sentence(error: InputError, path: Path) -> str:
 
 # What follows runs in a reader.
 
-_source: Source
+_reading: Reading
 _text: PageText | None
 
 
-def _begin(source: Source, limits: Limits) -> None:
-    global _source, _text
+def _begin(reading: Reading, limits: Limits) -> None:
+    global _reading, _text
     _bound(limits)
     os.environ["LMV3DET_MAX_PIXELS"] = str(limits.pixels)
     os.environ["LMV3DET_MAX_PAGES"] = str(limits.pages)
-    _source, _text = source, None
-    if source.uses_text:
-        _text = page_text(source.text, source.config, dpi=source.dpi)
+    _reading, _text = reading, reading.text()
 
 
 def _bound(limits: Limits) -> None:
@@ -201,15 +211,14 @@ def _count(path: Path, password: str | None) -> int:
 def _page(
     path: Path, number: int, pages: int, password: str | None, picture: bool
 ) -> tuple[Sample, str]:
-    ((_, image),) = iter_pages(path, _source.dpi, numbers=[number], password=password)
-    page = Page(str(path), image.shape[1], image.shape[0], number=number)
-    text = _text
-    if text is not None and password is not None:
-        text = page_text(_source.text, _source.config, dpi=_source.dpi, password=password)
-    sample = make_sample(image, page, pages, text)
+    options = replace(_reading.options, password=password)
+    text = _text if password is None else _reading.text(password)
+    (sample,) = read_samples(path, text, options, pages=pages, numbers=[number])
     if len(sample.lines) > MAX_LINES:
-        raise InputError(f"{path}: has {len(sample.lines)} lines of text; at most {MAX_LINES}")
-    return sample, _data_url(image) if picture else ""
+        raise InputError(
+            f"has {len(sample.lines)} lines of text; at most {MAX_LINES}", subject=path
+        )
+    return sample, _data_url(sample.image) if picture else ""
 
 
 def _shown(path: Path, names: list[str], name: str, out: Path) -> tuple[str, Output]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lmv3det.inference.detections import PageDetections
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.entries import PageEntry, detections_last
 from lmv3det.inference.formats import load_format
+from lmv3det.inference.options import PredictOptions
 from lmv3det.inference.pictures import save_page_image, save_region_pictures
 from lmv3det.inference.text_source import CHOICES, LAYER, NONE, choose_text
 from lmv3det.ocr import Engine
@@ -22,7 +24,7 @@ from lmv3det.serve.batcher import Batcher
 from lmv3det.serve.limits import Limits, Refusal
 from lmv3det.serve.metrics import Metrics
 from lmv3det.serve.output import SINGLE
-from lmv3det.serve.reader import Readers, Source
+from lmv3det.serve.reader import Readers, Reading
 from lmv3det.serve.schema import Options
 from lmv3det.serve.uploads import Upload
 from lmv3det.serve.visit import Visit
@@ -40,34 +42,27 @@ class Work:
         detector: predicts.
         limits: of files, time and memory.
         metrics: count the pages.
-        ocr: a source of text as in `Detector.predict`, but no folder.
-        ocr_options: of the engine that `ocr` names.
-        batch_size: pages a batch; None takes the config's.
-        dpi: at which PDF pages are drawn.
+        options: how; its `ocr` is no folder.
     """
 
     def __init__(
-        self,
-        detector: Detector,
-        limits: Limits,
-        metrics: Metrics,
-        ocr: Any,
-        ocr_options: dict[str, Any],
-        batch_size: int | None,
-        dpi: int,
+        self, detector: Detector, limits: Limits, metrics: Metrics, options: PredictOptions
     ) -> None:
         self.detector, self.limits, self.metrics = detector, limits, metrics
-        self.size = batch_size or detector.config.test.batch_size
-        text = choose_text(ocr, detector.config, ocr_options) if detector.uses_text else NONE
+        self.size = options.batch_size or detector.config.test.batch_size
+        self.options = replace(options, batch_size=self.size, masks=False)  # nothing shows them
+        text: Any = NONE
+        if detector.uses_text:
+            text = choose_text(options.ocr, detector.config, options.ocr_options)
         if not isinstance(text, Engine) and text not in (LAYER, NONE):
             raise InputError(f"--ocr {text}: it must be one of {', '.join(CHOICES)}")
-        self.source = Source(dpi, detector.config, detector.uses_text, text)
+        self.reading = Reading(replace(options, ocr=text), detector.config, detector.uses_text)
 
     def start(self) -> None:
         """Start the readers and the model's thread. Called within the server's event loop."""
-        self.readers = Readers(self.source, self.limits)
+        self.readers = Readers(self.reading, self.limits)
         self.readers.start()
-        self.batcher = Batcher(self.detector, self.size, self.metrics.batch.observe)
+        self.batcher = Batcher(self.detector, self.options, self.metrics.batch.observe)
         # Pages in memory: those that are read, those that wait, and those that are predicted on.
         self.held = asyncio.Semaphore(self.limits.readers + 2 * self.size)
 

@@ -11,15 +11,16 @@ from hand_made_pdf import write_pdf
 from tiny_detector import tiny_checkpoint
 
 if TYPE_CHECKING:
-    from lmv3det.batch.shard import Options
+    from lmv3det.batch.shard import BatchOptions
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory) -> Options:
-    from lmv3det.batch.shard import Options
+def options(tmp_path_factory) -> BatchOptions:
+    from lmv3det.batch.shard import BatchOptions
+    from lmv3det.inference.options import DetectorOptions
 
     path = tiny_checkpoint(tmp_path_factory.mktemp("model") / "model.pth")
-    return Options(ckpt=str(path), device="cpu", threads=1)
+    return BatchOptions(DetectorOptions(str(path), "cpu"), threads=1)
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_folders_that_cannot_be_read_are_counted_and_named(tmp_path, options, mo
 
     monkeypatch.setattr(os, "scandir", refusing)
     words = ["batch", str(tmp_path / "scans"), "--out", str(tmp_path / "out")]
-    words += ["--ckpt", options.ckpt, "--device", "cpu"]
+    words += ["--ckpt", options.detector.ckpt, "--device", "cpu"]
     assert main(words) == 1
     said = capsys.readouterr()
     assert "4 pages" in said.out and "3 failed" in said.out
@@ -284,7 +284,7 @@ def test_a_damaged_archive_does_not_end_a_job(tmp_path, page, options, capsys):
     content[starts(bytes(content))[3] + 3] ^= 4
     (tmp_path / "scans" / "worn.tar").write_bytes(content)
     words = ["batch", str(tmp_path / "scans"), "--out", str(tmp_path / "out")]
-    assert main([*words, "--ckpt", options.ckpt, "--device", "cpu"]) == 1
+    assert main([*words, "--ckpt", options.detector.ckpt, "--device", "cpu"]) == 1
     said = capsys.readouterr()
     assert "6 pages" in said.out and "2 failed" in said.out
     assert "lost: " in said.err and "bad.tar" in said.err and "worn.tar" in said.err

@@ -22,15 +22,20 @@ pytest.importorskip("pyarrow")
 from lmv3det.batch.documents import find_documents, readable  # noqa: E402
 from lmv3det.batch.job import read_results, run_batch  # noqa: E402
 from lmv3det.batch.plan import DOCUMENTS, JOB  # noqa: E402
-from lmv3det.batch.shard import Options, Worker, columns_of, schema  # noqa: E402
+from lmv3det.batch.shard import BatchOptions, Worker, columns_of, schema  # noqa: E402
 from lmv3det.cli import main  # noqa: E402
 from lmv3det.errors import InputError  # noqa: E402
 from lmv3det.files import lock_folder  # noqa: E402
 from lmv3det.inference.detections import PageDetections  # noqa: E402
 from lmv3det.inference.detector import Detector  # noqa: E402
+from lmv3det.inference.options import DetectorOptions, PredictOptions  # noqa: E402
 from lmv3det.text.ocr_json import OcrPage  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def changed(options: BatchOptions, **values: object) -> BatchOptions:
+    return replace(options, predict=replace(options.predict, **values))
 
 
 def test_documents_are_found_once_and_sorted(corpus, tmp_path):
@@ -86,7 +91,7 @@ def test_rows_are_those_of_predict(corpus, options, tmp_path):
     (bad,) = (row for row in found if row["error"] is not None)
     assert bad["document"] == f"{corpus}/broken.png" and bad["error"].startswith(bad["document"])
     assert bad["page"] is bad["width"] is bad["boxes"] is bad["order"] is None
-    detector = Detector.load(options.ckpt, "cpu")
+    detector = Detector.load(options.detector.ckpt, "cpu")
     regions = 0
     for row in found:
         if row["error"] is not None:
@@ -106,7 +111,7 @@ def test_rows_are_those_of_predict(corpus, options, tmp_path):
 def test_a_page_is_the_same_alone_and_in_a_batch(corpus, options, tmp_path):
     """Pages of one size are batched; then a row must not depend on its neighbours."""
     run_batch([corpus], tmp_path / "one", options)
-    options = Options(**{**vars(options), "batch_size": 4})
+    options = changed(options, batch_size=4)
     run_batch([corpus], tmp_path / "four", options)
     one, four = rows(tmp_path / "one"), rows(tmp_path / "four")
     assert [(r["document"], r["page"]) for r in one] == [(r["document"], r["page"]) for r in four]
@@ -189,7 +194,7 @@ def test_a_page_that_the_model_fails_on_is_a_row(corpus, options, tmp_path, monk
         return usual(self, pages, selection, masks)
 
     monkeypatch.setattr(Detector, "_detect_batch", failing)
-    many = Options(**{**vars(options), "batch_size": 3})
+    many = changed(options, batch_size=3)
     report = run_batch([f"{corpus}/page*.png"], tmp_path / "out", many)
     assert (report.pages, report.failed) == (6, 1)
     (bad,) = (row for row in rows(tmp_path / "out") if row["error"])
@@ -217,7 +222,7 @@ def test_a_stopped_job_goes_on_by_shard(corpus, options, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="begun with shard_size 3, not 5"):
         run_batch([corpus], out, options, shard_size=5, resume=True)
     with pytest.raises(InputError, match="begun with dpi 144, not 72"):
-        run_batch([corpus], out, Options(**{**vars(options), "dpi": 72}), resume=True)
+        run_batch([corpus], out, changed(options, dpi=72), resume=True)
     draw_page(corpus / "later.png")  # belongs to another job
     report = run_batch([corpus], out, options, resume=True)
     before = len(read_results(tmp_path / "whole").to_table()) - report.pages
@@ -298,7 +303,7 @@ def test_names_that_are_no_utf8(options, tmp_path):
 
 
 def test_the_command(corpus, options, tmp_path, capsys):
-    words = ["batch", str(corpus), "--out", str(tmp_path / "out"), "--ckpt", options.ckpt]
+    words = ["batch", str(corpus), "--out", str(tmp_path / "out"), "--ckpt", options.detector.ckpt]
     words += ["--device", "cpu"]
     assert main(words) == 0
     said = capsys.readouterr()
@@ -325,6 +330,10 @@ def test_the_text_layer_of_a_pdf(tmp_path, monkeypatch, ocr, wanted):
 
     monkeypatch.setattr(Detector, "_detect_batch", one_region)
     path = str(write_pdf(tmp_path / "text.pdf", TEXT))
-    run_batch([path], tmp_path / "out", Options(device="cpu", ocr=ocr))
+    run_batch(
+        [path],
+        tmp_path / "out",
+        BatchOptions(DetectorOptions(device="cpu"), PredictOptions(ocr=ocr)),
+    )
     (row,) = rows(tmp_path / "out")
     assert row["text"] == [wanted] and row["order"] == [0]

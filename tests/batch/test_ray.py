@@ -21,8 +21,9 @@ from lmv3det.batch import ray_engine
 from lmv3det.batch.documents import Document
 from lmv3det.batch.job import run_batch
 from lmv3det.batch.ray_engine import Cluster
-from lmv3det.batch.shard import Options, Result
+from lmv3det.batch.shard import BatchOptions, Result
 from lmv3det.errors import InputError
+from lmv3det.inference.options import DetectorOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,7 +75,7 @@ def test_ray_gives_what_local_gives_also_when_a_worker_is_killed(options, tmp_pa
         draw_page(folder / f"page{number}.png", number)
     (folder / "broken.png").write_bytes(b"no image at all")
     run_batch([folder], tmp_path / "local", options, shard_size=4)
-    process = start_job(folder, tmp_path / "ray", options.ckpt)
+    process = start_job(folder, tmp_path / "ray", options.detector.ckpt)
     while process.poll() is None and not list((tmp_path / "ray").glob("*.parquet")):
         time.sleep(0.05)
     assert kill_a_worker(), "no worker was there to kill"
@@ -114,7 +115,7 @@ def test_documents_that_workers_die_at_are_looked_for(monkeypatch):
 
     monkeypatch.setattr(ray_engine, "_map", some)
     deadly = {documents[1], documents[3]}
-    result = ray_engine._try_again(7, documents, Options(), Cluster(), 2)
+    result = ray_engine._try_again(7, documents, BatchOptions(), Cluster(), 2)
     assert (result.number, result.documents) == (7, 4) and len(asked) == 2
     assert asked[-1] == ([(7, documents)], [1, 3])
 
@@ -123,7 +124,7 @@ def test_documents_that_workers_die_at_are_looked_for(monkeypatch):
 
     monkeypatch.setattr(ray_engine, "_map", none)
     with pytest.raises(InputError, match=r"^0\.png: a worker dies at the shard of 4 documents"):
-        ray_engine._try_again(7, documents, Options(), Cluster(), 2)
+        ray_engine._try_again(7, documents, BatchOptions(), Cluster(), 2)
 
 
 ABORTS = """
@@ -144,7 +145,7 @@ def test_a_page_that_ends_its_process_of_ray_each_time_is_a_row(options, tmp_pat
     draw_page(folder / "fatal.png")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(ABORTS)
-    said = finish(start_job(folder, tmp_path / "ray", options.ckpt, tmp_path / "site"))
+    said = finish(start_job(folder, tmp_path / "ray", options.detector.ckpt, tmp_path / "site"))
     assert "11 pages in" in said and "1 failed" in said
     first, *others = rows(tmp_path / "ray")
     assert first["document"] == f"{folder}/fatal.png" and first["page"] is None
@@ -158,8 +159,12 @@ def test_what_a_worker_of_ray_cannot_do_is_one_line(corpus, tmp_path):
     bad = tmp_path / "bad.pth"
     bad.write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match=r"bad\.pth"):
-        run_batch([corpus], tmp_path / "out", Options(ckpt=str(bad)), engine="ray")
+        run_batch([corpus], tmp_path / "out", BatchOptions(DetectorOptions(str(bad))), engine="ray")
     with pytest.raises(InputError, match="no room for a worker of 999 CPUs"):
         run_batch(
-            [corpus], tmp_path / "o", Options(), engine="ray", cluster=Cluster("local", cpus=999)
+            [corpus],
+            tmp_path / "o",
+            BatchOptions(),
+            engine="ray",
+            cluster=Cluster("local", cpus=999),
         )

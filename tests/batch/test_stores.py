@@ -17,7 +17,7 @@ pytest.importorskip("pyarrow")
 
 from lmv3det.batch.documents import find_documents  # noqa: E402
 from lmv3det.batch.job import run_batch  # noqa: E402
-from lmv3det.batch.shard import Options  # noqa: E402
+from lmv3det.batch.shard import BatchOptions  # noqa: E402
 from lmv3det.errors import InputError  # noqa: E402
 
 REFUSED = "127.0.0.1:9"
@@ -198,7 +198,7 @@ def test_pages_of_s3(bucket, store, options, tmp_path, monkeypatch):
     assert_failed(lines[0], r"cannot be read \(.*connect", options, tmp_path / "refused")
 
 
-def assert_failed(name: str, why: str, options: Options, out: Path) -> None:
+def assert_failed(name: str, why: str, options: BatchOptions, out: Path) -> None:
     """A source that is named is refused in a line; in a list it is a failed row."""
     with pytest.raises(InputError, match=f"^{name}: {why}") as refused:
         find_documents([name])

@@ -246,6 +246,31 @@ def test_a_traceback_on_request(monkeypatch, capsys, tmp_path):
     assert told.startswith(plain) and "Traceback (most recent call last)" in told
 
 
+def test_the_traceback_of_ones_own_class(monkeypatch, capsys, tmp_path):
+    """One line, and below it where in the user's file it was raised."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("LMV3DET_TRACEBACK", raising=False)
+    (tmp_path / "my_fusion.py").write_text(
+        "from lmv3det.model.fusion import Fusion\n\n"
+        "class Mine(Fusion):\n"
+        "    def __init__(self, hidden, **options):\n"
+        "        raise KeyError('my own mistake')\n"
+    )
+    words = ["train", "--config", "af2", "--size", "tiny", "fusion.kind=my_fusion:Mine"]
+    monkeypatch.setattr("lmv3det.engine.run.train", _building)
+    assert cli.main(words) == 1
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.startswith("lmv3det train: fusion.kind is 'my_fusion:Mine'")
+    assert rest[0] == "Traceback (most recent call last):" and "my_fusion.py" in rest[1]
+    assert rest[-1] == "KeyError: 'my own mistake'"
+
+
+def _building(config, **options):
+    from lmv3det.model.detector import build_detector
+
+    build_detector(config)
+
+
 def test_train_takes_a_size(monkeypatch, tmp_path):
     """`--size tiny`: the system of the config, with sizes, rates and budget for a CPU."""
     import lmv3det.engine.run

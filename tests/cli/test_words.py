@@ -212,7 +212,7 @@ def test_advice_is_in_the_words_that_were_used(checkpoint, pages, capsys, monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main(["predict", "scans", "--ckpt", checkpoint, "--device", "cuda"]) == 1
     said = capsys.readouterr().err
-    assert "--device is 'cuda'" in said and "give --device cpu" in said and "device=" not in said
+    assert "device is 'cuda'" in said and "give --device cpu" in said and "device=" not in said
 
 
 def test_one_page_is_one_page():
@@ -244,3 +244,35 @@ def test_completion(capsys, tmp_path):
     assert complete("pre") == {"predict"} and complete("") == set(COMMANDS)
     assert {"--resume", "--pages", "--out"} <= complete("predict", "--")
     assert complete("batch", "--engine", "r") == {"ray"}
+
+
+def test_settings_are_words_among_the_inputs(tmp_path, monkeypatch):
+    """`key=value` is a setting, unless a file is called so."""
+    from lmv3det.cli.predict_options import split_settings
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a=b.png").touch()
+    words = [
+        "scan.png",
+        "input.min_size_test=640",
+        "a=b.png",
+        "Page=1.png",
+        "precision=fp32",
+        "x/y=z",
+    ]
+    assert split_settings(words) == (
+        ["scan.png", "a=b.png", "Page=1.png", "x/y=z"],
+        ["input.min_size_test=640", "precision=fp32"],
+    )
+
+
+def test_predict_takes_settings(tmp_path, capsys):
+    checkpoint = str(tiny_checkpoint(tmp_path / "model.pth"))
+    Image.new("RGB", (60, 80), "white").save(tmp_path / "page.png")
+    words = ["predict", str(tmp_path / "page.png"), "--ckpt", checkpoint, "--device", "cpu"]
+    words += ["--out", str(tmp_path / "out")]
+    assert main([*words, "test.score_treshold=0.5"]) == 1
+    assert "test.score_treshold" in capsys.readouterr().err
+    assert main([*words, "test.score_threshold=0.999"]) == 0
+    (entry,) = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert entry["detections"] == []

@@ -11,7 +11,6 @@ import torch
 import yaml
 
 from lmv3det.config import (
-    RENAMED,
     Config,
     bases,
     flatten,
@@ -530,56 +529,3 @@ class TestBundledConfigs:
         monkeypatch.chdir(tmp_path)
         said = message(Path("configs/af2.yaml"))
         assert "no such config file" in said and "'af2' alone names the package's own" in said
-
-
-class TestRemoved:
-    def test_the_patch_size_that_all_have_is_read(self, tmp_path: Path) -> None:
-        path = write(tmp_path / "old.yaml", "backbone: {patch_size: 16, layers: 12}\n")
-        assert load_config(path) == load_config(None, ["backbone.patch_size=16"]) == Config()
-        assert "patch_size" not in to_dict(Config())["backbone"]
-
-    @pytest.mark.parametrize("value", ["8", "true", "16x", "null"])
-    def test_another_is_refused(self, tmp_path: Path, value: str) -> None:
-        path = write(tmp_path / "old.yaml", f"backbone: {{patch_size: {value}}}\n")
-        assert "backbone.patch_size is" in message(path) and "always 16" in message(path)
-
-
-class TestOldNames:
-    OLD = "backbone: {taps: [0, 1, 2, 3]}\nsolver: {accumulate: 2, ema: 0.5}\n"
-
-    def test_are_read_with_a_notice(self, tmp_path, caplog):
-        caplog.set_level("INFO", logger="lmv3det")
-        path = tmp_path / "old.yaml"
-        path.write_text(self.OLD)
-        config = load_config(path, ["roi.ious=[0.4, 0.5, 0.6]", "solver.accumulate=4"])
-        assert config.backbone.out_indices == [0, 1, 2, 3] and config.solver.ema_decay == 0.5
-        assert config.roi.iou_thresholds == [0.4, 0.5, 0.6] and config.solver.grad_accum_steps == 4
-        for old, new in RENAMED.items():
-            shown = any(f"{old} is called {new} now" in message for message in caplog.messages)
-            assert shown == (
-                old in ("backbone.taps", "roi.ious", "solver.accumulate", "solver.ema")
-            )
-
-    def test_lie_over_new_names_of_a_base(self, tmp_path):
-        (tmp_path / "base.yaml").write_text("solver: {grad_accum_steps: 3, max_grad_norm: 5.0}\n")
-        path = tmp_path / "old.yaml"
-        path.write_text("base: base.yaml\n" + self.OLD)
-        assert load_config(path).solver.grad_accum_steps == 2
-        assert load_config(path, ["solver.clip_norm=0.5"]).solver.max_grad_norm == 0.5
-
-    @pytest.mark.parametrize(("old", "new"), [("off", "fp32"), ("bf16", "bf16"), ("auto", "auto")])
-    def test_in_another_section_and_with_other_values(self, tmp_path, old, new):
-        path = write(tmp_path / "old.yaml", f"solver: {{amp: {old}, steps: 2000}}\n")
-        assert load_config(path).precision == new and load_config(path).solver.steps == 2000
-        above = write(tmp_path / "above.yaml", "base: old.yaml\nprecision: fp16\n")
-        assert load_config(above).precision == "fp16"
-        assert load_config(above, [f"solver.amp={old}"]).precision == new
-        with pytest.raises(InputError, match=r"solver.amp is the old name of precision, and both"):
-            from_dict({"precision": "fp32", "solver": {"amp": old}})
-
-    def test_beside_the_new_one_are_refused(self):
-        with pytest.raises(InputError, match=r"solver.ema is the old name of solver.ema_decay"):
-            from_dict({"solver": {"ema": 0.5, "ema_decay": 0.6}})
-
-    def test_each_new_name_exists(self):
-        assert set(RENAMED.values()) <= {key for key, _ in walk()}

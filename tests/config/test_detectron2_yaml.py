@@ -237,7 +237,8 @@ def test_our_config_there_and_back(their, accumulate):
                 "max_grad_norm": 0.0,
                 "schedule": "multistep",
             }
-            | {"milestones": [100, 200], "amp": "off"},
+            | {"milestones": [100, 200]},
+            "precision": "fp32",
             "test": {"detections_per_page": 37},
         }
     )

@@ -444,7 +444,7 @@ def test_an_encrypted_pdf_needs_its_password(tmp_path):
     assert count_pages(path, password="open sesame") == 1
     pages = dict(iter_pages(path, dpi=72, password="open sesame"))
     assert pages[0].shape == (144, 72, 3)
-    with pytest.raises(InputError, match=r"secret\.pdf: encrypted; give its password"):
+    with pytest.raises(InputError, match=r"secret\.pdf: encrypted; set password"):
         count_pages(path)
     with pytest.raises(InputError, match=r"secret\.pdf: wrong password"):
         list(iter_pages(path, password="guess"))

@@ -19,6 +19,7 @@ from lmv3det.distributed import World
 from lmv3det.engine.optim import build_optimizer
 from lmv3det.engine.step import TrainStep
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import PredictOptions
 from lmv3det.model.detector import build_detector
 from lmv3det.structures import Batch, Page, Sample, Target
 from tests.tiny_detector import CATEGORIES, tiny_config
@@ -171,7 +172,7 @@ def test_extreme_pages_give_finite_detections(precision: str) -> None:
     torch.manual_seed(0)
     model = Detector(build_detector(config).eval(), config, CATEGORIES, tokens)
     for name, sample in extreme_pages().items():
-        ((_, found),) = model.stream([sample], 1, model.selection(0.0))
+        ((_, found),) = model.stream([sample], PredictOptions(score_threshold=0.0))
         for values in (found.boxes, found.scores, found.masks):
             assert values.isfinite().all(), name
         width, height = sample.page.width, sample.page.height

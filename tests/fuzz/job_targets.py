@@ -19,7 +19,7 @@ from PIL import Image
 
 from lmv3det.batch.job import read_results, run_batch
 from lmv3det.batch.plan import DOCUMENTS, JOB
-from lmv3det.batch.shard import Options
+from lmv3det.batch.shard import BatchOptions
 from lmv3det.data.check import check_dataset
 from lmv3det.data.coco import CocoDataset
 from lmv3det.data.shards import INDEX, ShardDataset
@@ -27,6 +27,7 @@ from lmv3det.data.write_shards import write_shards
 from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.formats import load_format
+from lmv3det.inference.options import DetectorOptions, PredictOptions
 from tests.fuzz.data_targets import small_pages
 from tests.fuzz.mutations import (
     NUMBERS,
@@ -164,7 +165,9 @@ def _prepare_batch(folder: Path) -> Path:
 
 
 def _run(seeds: Path, out: Path, source: Path) -> object:
-    options = Options(str(seeds / "model.pth"), "cpu", ocr="none", threads=1)
+    options = BatchOptions(
+        DetectorOptions(str(seeds / "model.pth"), "cpu"), PredictOptions(ocr="none"), threads=1
+    )
     return run_batch([source], out, options, shard_size=2, resume=True)
 
 
@@ -216,7 +219,9 @@ class _Server:
 
         limits = Limits(file_bytes=100_000, pages=3, pixels=1_000_000, seconds=8, page_seconds=5,
                         readers=1)  # fmt: skip
-        self.app = create_app(Detector.load(checkpoint, "cpu"), limits, ocr="layer")
+        self.app = create_app(
+            Detector.load(checkpoint, "cpu"), limits, options=PredictOptions(ocr="layer")
+        )
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.life = self.app.router.lifespan_context(self.app)

@@ -11,7 +11,7 @@ from typing import Any
 from lmv3det.ablation.table import read_run
 from lmv3det.checkpoint.untrusted import check_sizes
 from lmv3det.cli.ocr import engine_options
-from lmv3det.cli.predict import read_score
+from lmv3det.cli.predict_options import read_score
 from lmv3det.cli.report import _report_training
 from lmv3det.config import load_config, to_dict, to_yaml
 from lmv3det.config.detectron2_yaml import convert_config, to_detectron2_yaml, to_short_yaml
@@ -103,7 +103,7 @@ BOMBS = (
 )
 """Texts that are YAML at its corners."""
 KEYS = ("seed", "solver.lr", "data.train.annotations", "backbone.out_indices", "roi.head", "text",
-        "input.min_size_train", "solver.amp", "backbone.patch_size", "fusion.kind", "x.y.z", "",
+        "input.min_size_train", "precision", "fusion.kind", "x.y.z", "",
         "text.selection", "precision", "base", "model.num_classes")  # fmt: skip
 
 

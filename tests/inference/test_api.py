@@ -20,6 +20,7 @@ from lmv3det.checkpoint.folder import save_pretrained
 from lmv3det.errors import InputError
 from lmv3det.inference.detections import PageDetections, crop
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import PredictOptions
 from lmv3det.inference.selection import Selection, containers
 from lmv3det.ocr import get_engine
 from lmv3det.ocr.engines import announce
@@ -72,7 +73,7 @@ def test_options_that_cannot_be(detector, options, message):
     with pytest.raises(InputError, match=message):
         detector.predict(page_array(), **options)
     with pytest.raises(InputError, match=message):
-        detector(page_array(), **options)  # before the first page is asked for
+        detector.iterate(page_array(), **options)  # before the first page is asked for
 
 
 def test_pages_that_cannot_be(detector, tmp_path):
@@ -142,7 +143,7 @@ def test_regions_within_regions():
 # Streams and threads
 
 
-def test_a_call_streams(detector):
+def test_iterate_streams(detector):
     taken = []
 
     def pages():
@@ -150,7 +151,7 @@ def test_a_call_streams(detector):
             taken.append(seed)
             yield page_array(seed)
 
-    stream = detector(pages(), batch_size=2)
+    stream = detector.iterate(pages(), batch_size=2)
     first = next(stream)
     assert len(taken) <= 3 and isinstance(first, PageDetections)
     rest = list(stream)
@@ -185,7 +186,7 @@ def test_threads_share_a_detector(detector):
 
 def test_the_model_is_as_before_after_a_call(detector):
     before = detector.model.cascade.score_threshold
-    stream = detector([page_array()], score_threshold=0.9)
+    stream = detector.iterate([page_array()], score_threshold=0.9)
     next(stream)
     assert detector.model.cascade.score_threshold == before
 
@@ -358,3 +359,22 @@ class TestText:
         announce(get_engine("auto"), [Path("a.pdf"), Path("b.png")])
         assert "pages without a text layer are read by OCR (rapidocr)" in caplog.text
         assert "20 to 35 s of a CPU core a page" in caplog.text
+
+
+def test_a_call_gives_a_list(detector, tmp_path):
+    Image.fromarray(page_array()).save(tmp_path / "page.png")
+    found = detector(tmp_path / "page.png")
+    assert isinstance(found, list) and found == detector.predict([tmp_path / "page.png"])
+    options = PredictOptions(score_threshold=0.9, dpi=72)
+    (page,) = detector(tmp_path / "page.png", options=options, score_threshold=0.1)
+    assert (
+        page.dpi == 72 and page == detector(tmp_path / "page.png", score_threshold=0.1, dpi=72)[0]
+    )
+
+
+def test_masks_are_asked_of_a_model_that_has_none(detector, monkeypatch):
+    (without,) = detector(page_array(), masks=False)
+    assert without.masks is None and detector(page_array())[0].masks is not None
+    monkeypatch.setattr(detector.model, "mask_head", None)
+    with pytest.raises(InputError, match="has no mask head"):
+        detector(page_array(), masks=True)

@@ -22,6 +22,7 @@ from lmv3det.inference import job as jobs
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.formats import FORMATS
 from lmv3det.inference.job import JOURNAL, predict_files
+from lmv3det.inference.options import PredictOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,8 +93,8 @@ def test_resume_wants_the_same_job(detector, pages, tmp_path, monkeypatch):
         stop_after(patch, 2, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             predict_files(detector, [pages], out)
-    with pytest.raises(InputError, match=r"the stopped job had score None, not 0\.5"):
-        predict_files(detector, [pages], out, resume=True, score_threshold=0.5)
+    with pytest.raises(InputError, match=r"the stopped job had score_threshold None, not 0\.5"):
+        predict_files(detector, [pages], out, PredictOptions(score_threshold=0.5), resume=True)
     # More pages are no other job; the order is that of the inputs.
     draw_page(pages / "page0a.png")
     report = predict_files(detector, [pages], out, resume=True)
@@ -110,9 +111,13 @@ def test_overwrite_starts_again_and_an_old_result_stays_until_then(
     with monkeypatch.context() as patch:
         stop_after(patch, 2, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
-            predict_files(detector, [pages], out, score_threshold=0.0, overwrite=True)
+            predict_files(
+                detector, [pages], out, PredictOptions(score_threshold=0.0), overwrite=True
+            )
     assert (out / "detections.json").read_bytes() == before
-    report = predict_files(detector, [pages], out, score_threshold=0.0, overwrite=True)
+    report = predict_files(
+        detector, [pages], out, PredictOptions(score_threshold=0.0), overwrite=True
+    )
     assert (report.done, report.resumed) == (6, 0) and not (out / JOURNAL).exists()
 
 
@@ -261,7 +266,7 @@ def test_a_page_that_breaks_anything_fails_alone(detector, pages, tmp_path, monk
         drawn(self, journal, sample, detections)
 
     monkeypatch.setattr(jobs._Job, "_write", undrawable)
-    report = predict_files(detector, [pages], tmp_path / "out", batch_size=4)
+    report = predict_files(detector, [pages], tmp_path / "out", PredictOptions(batch_size=4))
     assert [Path(entry["file"]).stem[-1] for entry in read(tmp_path / "out")] == list("0245")
     assert f"{pages / 'page1.png'}: RuntimeError: no kernel for this" in report.failures
     assert len(report.failures) == 2

@@ -16,6 +16,7 @@ from lmv3det.cli import main
 from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector
 from lmv3det.inference.job import JOURNAL, predict_files
+from lmv3det.inference.options import PredictOptions
 from lmv3det.ledger import LEDGER, Ledger
 
 TEXT = "BT /F 24 Tf 30 300 Td (Hello page) Tj ET"
@@ -104,7 +105,7 @@ def test_overwriting_removes_what_is_not_written_again(detector, tmp_path, caplo
     for name in ("a", "b", "c"):
         draw_page(tmp_path / "pages" / f"{name}.png")
     out = tmp_path / "out"
-    options: dict = {"formats": ["labelme"], "score_threshold": 0.0}
+    options: dict = {"formats": ["labelme"], "options": PredictOptions(score_threshold=0.0)}
     predict_files(detector, [tmp_path / "pages"], out, **options)
     corrected = out / "images" / "c.json"
     corrected.write_text(corrected.read_text() + " ")
@@ -159,13 +160,13 @@ def test_a_file_that_was_replaced_is_done_again(detector, tmp_path, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(Detector, "_detect", stopped)
         with pytest.raises(KeyboardInterrupt):
-            predict_files(detector, pages, out, score_threshold=0.0)
+            predict_files(detector, pages, out, PredictOptions(score_threshold=0.0))
     stamp = os.stat(pages[0]).st_mtime_ns
     draw_page(pages[0], 77)
     os.utime(pages[0], ns=(stamp, stamp))
-    report = predict_files(detector, pages, out, score_threshold=0.0, resume=True)
+    report = predict_files(detector, pages, out, PredictOptions(score_threshold=0.0), resume=True)
     assert (report.done, report.resumed) == (3, 1)
-    predict_files(detector, pages, tmp_path / "whole", score_threshold=0.0)
+    predict_files(detector, pages, tmp_path / "whole", PredictOptions(score_threshold=0.0))
     assert results(out) == results(tmp_path / "whole")
 
 

@@ -16,12 +16,13 @@ from tiny_detector import tiny_checkpoint, tiny_config
 
 import lmv3det
 from lmv3det.cli import main
-from lmv3det.cli.predict import read_score
+from lmv3det.cli.predict_options import read_score
 from lmv3det.config import Config
 from lmv3det.data.images import iter_pages
 from lmv3det.data.limits import MAX_PIXELS
 from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import PredictOptions
 from lmv3det.inference.samples import make_sample
 from lmv3det.ledger import LEDGER
 from lmv3det.model.mask_head import paste
@@ -168,7 +169,7 @@ def test_batches_change_nothing_and_hold_few_pages(detector, pages):
             image = np.asarray(page_image(number))
             yield make_sample(image, Page("", 60, 80), 1, None)
 
-    for number, _ in enumerate(detector.stream(samples(), batch_size=2)):
+    for number, _ in enumerate(detector.stream(samples(), PredictOptions(batch_size=2))):
         assert len(taken) <= number + 2
     assert len(taken) == 6
 

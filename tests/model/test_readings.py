@@ -14,6 +14,7 @@ from lmv3det.distributed import World
 from lmv3det.engine.optim import build_optimizer
 from lmv3det.engine.step import TrainStep
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import PredictOptions
 from lmv3det.model import box_grid
 from lmv3det.model.detector import build_detector
 from lmv3det.structures import Batch, Page, Sample, Target
@@ -118,9 +119,11 @@ def test_from_image_to_result(detector) -> None:
     torch.manual_seed(0)
     model = Detector(build_detector(config).eval(), config, CATEGORIES)
     samples = [Sample(np.full((64, 96, 3), 255 - n, np.uint8), Page("", 96, 64)) for n in range(3)]
-    list(model.stream(samples, 3, model.selection(0.0)))
+    list(model.stream(samples, PredictOptions(batch_size=3, score_threshold=0.0)))
     with count_readings() as found:
-        assert len(list(model.stream(samples, 3, model.selection(0.0)))) == 3
+        assert (
+            len(list(model.stream(samples, PredictOptions(batch_size=3, score_threshold=0.0)))) == 3
+        )
     added = found - Counter(PREDICTION)
     # Boxes, scores and classes of each page come to the host.
     assert added == Counter({"structures.as_array: cpu": 9, "structures.as_array: numpy": 9})

@@ -345,7 +345,7 @@ def test_encrypted_pdf(tmp_path, engine, monkeypatch):
     monkeypatch.setitem(engines.ENGINES, "grey", Brightness)
     page = words(50, 300, "Secret words")
     write_pdf(tmp_path / "a.pdf", page, page, password="open sesame")
-    for password, why in ((None, "encrypted; give its password"), ("wrong", "wrong password")):
+    for password, why in ((None, "encrypted; set password"), ("wrong", "wrong password")):
         report = recognize_files(
             [tmp_path / "a.pdf"], tmp_path / "out", get_engine(engine), password=password
         )

@@ -12,6 +12,7 @@ from PIL import Image
 from tiny_detector import tiny_checkpoint, tiny_config
 
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import PredictOptions
 from lmv3det.serve.limits import Limits
 from lmv3det.text.tokenization import PageTokenizer
 from lmv3det.text.train_tokenizer import train_tokenizer
@@ -44,7 +45,9 @@ def detector(checkpoint: Path) -> Detector:
 def live(checkpoint: Path) -> Iterator[Live]:
     """It ends with the tests of this folder: those that follow may fork, which a process with the
     threads of a server cannot do safely."""
-    with running(Detector.load(checkpoint, "cpu"), LIMITS, batch_size=4) as live:
+    with running(
+        Detector.load(checkpoint, "cpu"), LIMITS, options=PredictOptions(batch_size=4)
+    ) as live:
         yield live
 
 

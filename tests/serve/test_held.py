@@ -19,9 +19,10 @@ from live_server import FORM, form, running, wait_for
 from lmv3det.documents.text import join_lines
 from lmv3det.files import LOCK, scratch_folder, sweep_scratch
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import PredictOptions
 from lmv3det.ocr.engine import join_words
 from lmv3det.serve.limits import Limits, Refusal
-from lmv3det.serve.reader import Readers, Source
+from lmv3det.serve.reader import Readers, Reading
 from lmv3det.serve.schema import MAX_REGIONS
 
 
@@ -85,7 +86,9 @@ def test_too_much_to_convert_is_refused(checkpoint):
 
 def test_what_is_written_can_be_ended(detector, tmp_path):
     """A format is written in a process that a timeout and the end of the server end."""
-    readers = Readers(Source(144, detector.config, False), Limits(page_seconds=1, readers=1))
+    readers = Readers(
+        Reading(PredictOptions(), detector.config, False), Limits(page_seconds=1, readers=1)
+    )
 
     async def use() -> None:
         with pytest.raises(Refusal, match="longer than 1 s to write"):

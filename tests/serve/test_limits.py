@@ -20,8 +20,9 @@ from PIL import Image
 
 from lmv3det.errors import InputError
 from lmv3det.inference.detector import Detector
+from lmv3det.inference.options import PredictOptions
 from lmv3det.serve.limits import Limits, Refusal
-from lmv3det.serve.reader import Readers, Source
+from lmv3det.serve.reader import Readers, Reading
 from tools.serve_load import pdf_bomb
 
 
@@ -320,7 +321,7 @@ def test_a_clean_end(checkpoint, png):
 
 def test_readers_that_hang_or_crash_are_replaced(detector, png):
     """As a file could make them do."""
-    source = Source(144, detector.config, False)
+    source = Reading(PredictOptions(), detector.config, False)
     readers = Readers(source, Limits(page_seconds=1, readers=1))
 
     async def use() -> None:
@@ -357,4 +358,4 @@ def test_a_folder_is_no_source_of_text(detector, tmp_path):
     from lmv3det.serve.app import create_app
 
     with pytest.raises(InputError, match="must be one of layer, none"):
-        create_app(detector, ocr=str(tmp_path))
+        create_app(detector, options=PredictOptions(ocr=str(tmp_path)))
