@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -19,9 +20,17 @@ from typing import Any
 
 from lmv3det.batch.tar_members import read_members
 from lmv3det.data.addresses import file_system, protocol_of, read_bytes
-from lmv3det.data.images import IMAGE_SUFFIXES, count_pages
+from lmv3det.data.images import (
+    IMAGE_SUFFIXES,
+    count_pages,
+    is_page,
+    is_page_content,
+    listed,
+)
 from lmv3det.errors import InputError, explain, printable
 from lmv3det.files import scratch_folder
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = IMAGE_SUFFIXES | {".pdf"}
 _BLOCK = 1 << 20
@@ -57,9 +66,9 @@ def find_documents(sources: Iterable[str]) -> list[Document]:
     """The documents that sources name, each once, sorted by name.
 
     Args:
-        sources: an image or PDF; a folder, with those within it; a tar file, whose members are
-            found by their suffix; a glob, such as `scans/*/page*.png`; a `.txt` file with a source
-            a line.
+        sources: an image or PDF; a folder, with those within it; a tar file, with its members; a
+            glob, such as `scans/*/page*.png`; a `.txt` file with a source a line. Files are told
+            by suffix or content, of an object store's folders by suffix alone.
 
     Raises:
         InputError: a source that does not exist or cannot be read, or no document in any.
@@ -150,8 +159,10 @@ def _local(source: str, path: str) -> tuple[list[str | Document], bool]:
 
 def _walk(folder: str) -> Iterator[str | Document]:
     """The documents and tar files of a folder and those within it; folders and files that cannot
-    be read come as faults. Links to folders are followed after all else, to each folder once."""
+    be read come as faults. Links to folders are followed after all else, to each folder once. What
+    is neither by its name nor by its content is named in a warning."""
     faults: list[Document] = []
+    over: list[Path] = []
     seen: set[tuple[int, int]] = set()
     later = [folder]
     while later:
@@ -174,9 +185,22 @@ def _walk(folder: str) -> Iterator[str | Document]:
                 if os.path.islink(os.path.join(place, name))
             ]
             for name in sorted(files):
-                if _suffix(name) in {*SUFFIXES, ".tar"}:
-                    yield from _file(os.path.join(place, name))
+                path = os.path.join(place, name)
+                if _suffix(name) in {*SUFFIXES, ".tar"} or _is_document(path):
+                    yield from _file(path)
+                else:
+                    over.append(Path(path))
+    if over:
+        log.warning("%s: passed over, as no images or PDF%s", printable(folder), listed(over))
     yield from faults
+
+
+def _is_document(path: str) -> bool:
+    """Whether a file is an image or PDF by its content; pipes and devices are not opened."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode) and is_page(Path(path))
+    except OSError:
+        return False
 
 
 def _file(path: str) -> Iterator[str | Document]:
@@ -259,7 +283,7 @@ def _address(fs: Any, path: str) -> str:
 
 def _members(fs: Any, path: str, address: str) -> Iterator[Document]:
     with fs.open(path, "rb") as stream:
-        for member in read_members(stream, lambda name: _suffix(name) in SUFFIXES):
+        for member in read_members(stream, lambda name: _suffix(name) in SUFFIXES, is_page_content):
             name = f"tar://{member.name}::{address}" if member.name else address
             yield Document(name, address, member.start, member.length, member.problem)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lmv3det.data.pdf import HEAD
 from lmv3det.errors import explain
 
 BLOCK = tarfile.BLOCKSIZE
@@ -39,12 +40,16 @@ class Member:
     problem: str = ""
 
 
-def read_members(stream: Any, wanted: Callable[[str], bool]) -> Iterator[Member]:
-    """The files of an uncompressed archive whose names are wanted, links to files among them.
+def read_members(
+    stream: Any, wanted: Callable[[str], bool], is_one: Callable[[bytes], bool]
+) -> Iterator[Member]:
+    """The files of an uncompressed archive that are wanted by name or content, and links to files
+    that are by name.
 
     Args:
         stream: of the archive, at any place; it can be sought.
         wanted: whether a name is of interest.
+        is_one: whether a file of another name is, by its first `HEAD` bytes.
 
     Yields:
         The files, and faults: of the archive (with an empty name), of files that are cut off,
@@ -61,7 +66,7 @@ def read_members(stream: Any, wanted: Callable[[str], bool]) -> Iterator[Member]
             yield Member("", problem=member)
             continue
         name = member.name
-        if not wanted(name) or member.isdir():
+        if member.isdir() or not (wanted(name) or is_one(_head(stream, member))):
             continue
         if name in found or name in links:
             yield Member(name, problem="comes again in the archive, where the last one is read")
@@ -71,9 +76,12 @@ def read_members(stream: Any, wanted: Callable[[str], bool]) -> Iterator[Member]
             links[name] = _target(member)
         else:
             found[name] = _file(member, size)
-    yield from found.values()
+    targets = set(links.values())
+    for name, file in found.items():
+        # A file that its content alone tells goes by the names of the links to it.
+        if wanted(name) or posixpath.normpath(name) not in targets:
+            yield file
     if links:
-        targets = set(links.values())
         held: dict[str, Member] = {}
         for member in _walk(stream, size):
             if isinstance(member, str) or member.isdir():
@@ -86,6 +94,14 @@ def read_members(stream: Any, wanted: Callable[[str], bool]) -> Iterator[Member]
                 yield Member(name, problem=f"is a link to {target}, which is not in the archive")
             else:
                 yield Member(name, there.start, there.length)
+
+
+def _head(stream: Any, member: tarfile.TarInfo) -> bytes:
+    """How a plain file begins."""
+    if not member.isreg() or member.issparse():
+        return b""
+    stream.seek(member.offset_data)
+    return stream.read(min(member.size, HEAD))
 
 
 def _target(member: tarfile.TarInfo) -> str:

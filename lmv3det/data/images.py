@@ -290,13 +290,13 @@ def find_pages(inputs: Sequence[str | os.PathLike], *, tell: bool = True) -> lis
         path = Path(name)
         if path.is_dir():
             files = sorted((p for p in path.iterdir() if p.is_file()), key=_natural)
-            found = [p for p in files if _is_page(p)]
+            found = [p for p in files if is_page(p)]
             over = [p for p in files if p not in set(found)]
             if not found:
-                there = f", only{_listed(over)}" if over else ""
+                there = f", only{listed(over)}" if over else ""
                 raise InputError(f"{path}: no image or PDF in this folder{there}")
             if over and tell:
-                log.warning("%s: passed over, as no images or PDF%s", path, _listed(over))
+                log.warning("%s: passed over, as no images or PDF%s", path, listed(over))
             pages += found
         elif path.exists():
             pages.append(path)
@@ -305,19 +305,23 @@ def find_pages(inputs: Sequence[str | os.PathLike], *, tell: bool = True) -> lis
     return pages
 
 
-def _is_page(path: Path) -> bool:
+def is_page(path: Path) -> bool:
     """Whether a file of a folder is an image or a PDF, by its name or by its content."""
     if path.suffix.lower() in IMAGE_SUFFIXES | {".pdf"}:
         return True
     try:
         with open(path, "rb") as stream:
-            head = stream.read(HEAD)
+            return is_page_content(stream.read(HEAD))
     except OSError:
         return False
+
+
+def is_page_content(head: bytes) -> bool:
+    """Whether what begins with `head` (the first `HEAD` bytes) is an image or a PDF."""
     return b"%PDF-" in head or format_of(head) in FORMATS
 
 
-def _listed(paths: Sequence[Path]) -> str:
+def listed(paths: Sequence[Path]) -> str:
     """Files of a folder, and what they are where that is known, for people."""
     if not paths:
         return ""

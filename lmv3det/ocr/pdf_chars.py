@@ -28,6 +28,8 @@ _SOFT = 0xAD
 _BULLETS = {0xF0B7: 0x2022, 0xF0A7: 0x25AA}
 """The bullets of the fonts Symbol and Wingdings, in the private place where they are found."""
 _JOINERS = (0x200C, 0x200D)
+_LAM, _ALEFS = 0x644, (0x622, 0x623, 0x625, 0x627, 0x671)
+"""Lam, and the alefs that are one glyph with it."""
 STRAIGHT = 3.0
 """Degrees by which a base line may differ from the page's sides and counts as along them."""
 _FRAME = 1 << 20
@@ -191,6 +193,7 @@ def read_chars(page: Any, textpage: Any) -> Chars:
     turned, moved = frame[:, :2].T, frame[:, 2]
     first, second = table[:, :2] @ turned + moved, table[:, 2:] @ turned + moved
     found.codes = codes
+    _turn_lam_alef(codes, rows)
     found.boxes = np.concatenate([np.minimum(first, second), np.maximum(first, second)], axis=1)
     found.ends, found.blank, found.drawn = np.array(ends), np.array(blank), np.array(drawn)
     found.runs, found.objects = np.array(runs), objects
@@ -203,6 +206,13 @@ def read_chars(page: Any, textpage: Any) -> Chars:
     found.modes = measures[:, 5].astype(np.int64)
     found.origins = _origins(raw, found, places)
     return found
+
+
+def _turn_lam_alef(codes: list[int], rows: list[tuple[float, float, float, float]]) -> None:
+    """Put lam before alef where both are one glyph: PDFium turns round what a font says of it."""
+    for k in range(1, len(codes)):
+        if codes[k] == _LAM and codes[k - 1] in _ALEFS and rows[k] == rows[k - 1]:
+            codes[k - 1], codes[k] = codes[k], codes[k - 1]
 
 
 def text_quarters(chars: Chars) -> int:

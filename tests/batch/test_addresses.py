@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 from batch_helpers import TEXT, draw_page, rows
 from hand_made_pdf import write_pdf
+from PIL import Image
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")
 
-from lmv3det.batch.documents import find_documents  # noqa: E402
+from lmv3det.batch.documents import check_document, find_documents, open_document  # noqa: E402
 from lmv3det.batch.job import run_batch  # noqa: E402
 from lmv3det.cli import main  # noqa: E402
 from lmv3det.data.addresses import read_bytes  # noqa: E402
+from lmv3det.data.formats import FORMATS  # noqa: E402
+from lmv3det.data.images import iter_pages  # noqa: E402
 from lmv3det.errors import InputError  # noqa: E402
 
 EVIL = [
@@ -290,3 +295,41 @@ def test_a_damaged_archive_does_not_end_a_job(tmp_path, page, options, capsys):
     assert "lost: " in said.err and "bad.tar" in said.err and "worn.tar" in said.err
     with pytest.raises(InputError, match=r"bad\.tar: cannot be read"):
         find_documents([str(tmp_path / "scans" / "bad.tar")])
+
+
+def test_documents_are_told_by_their_content(tmp_path, caplog):
+    """A PDF and a picture under any name, in a folder and in a tar file."""
+    write_pdf(tmp_path / "download", "")
+    write_pdf(tmp_path / "article.pdf.part1", "")
+    Image.new("RGB", (8, 6)).save(tmp_path / "scan.0001", "PNG")
+    (tmp_path / "notes.md").write_text("no page")
+    os.mkfifo(tmp_path / "pipe")
+    names = ["article.pdf.part1", "download", "scan.0001"]
+    with caplog.at_level(logging.WARNING):
+        found = find_documents([str(tmp_path)])
+    assert [document.name for document in found] == [str(tmp_path / name) for name in names]
+    assert "notes.md" in caplog.text and "pipe" in caplog.text and "scan" not in caplog.text
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for name in [*names, "notes.md"]:
+            archive.add(tmp_path / name, name)
+    members = find_documents([str(tmp_path / "x.tar")])
+    assert [document.name.split("::")[0] for document in members] == [
+        f"tar://{name}" for name in names
+    ]
+    for document in members:
+        with open_document(document) as path:
+            assert check_document(path, None)[1] == 1
+
+
+def test_photographs_of_telephones(tmp_path):
+    """HEIC where the package for it is installed, AVIF where Pillow is built with it."""
+    cases = Path(__file__).parents[1] / "cases" / "pdf_by_name"
+    for name, kind in (("photo.heic", "HEIF"), ("photo.avif", "AVIF")):
+        shutil.copy(cases / name, tmp_path / f"{kind} of a telephone")
+        if kind not in FORMATS:
+            continue
+        (document,) = find_documents([str(tmp_path)])
+        with open_document(document) as path:
+            assert check_document(path, None)[1] == 1
+            assert next(iter(iter_pages(path, 72)))[1].std() > 1
+        (tmp_path / f"{kind} of a telephone").unlink()

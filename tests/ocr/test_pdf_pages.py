@@ -141,6 +141,11 @@ def test_scripts_from_the_right():
     assert arabic.lines[0] == "الميناء الصغير" and len(arabic.lines) == 10
 
 
+def test_the_letters_of_an_arabic_ligature_are_in_their_order(lmv3det_data):
+    lines = read(lmv3det_data / "pdf" / "right_to_left_01.pdf").lines
+    assert lines[0].startswith("تحسين الإنتاجية وحل المشكلات من خلال البرمجة")
+
+
 def test_columns_downwards():
     page = read(CASES / "vertical_writing/vertical.pdf")
     assert page.lines[:2] == ["春天的港口很安静", "船在早晨出海晚上"] and len(page.lines) == 10
