@@ -146,8 +146,10 @@ def build_trainer(
     seed_everything(config.seed)  # every process starts from the same weights
     if model is None:
         model = build_model(config, world, categories, checkpoint, source, trust_code=trust_code)
-    elif checkpoint is not None:
-        _load_own(model, checkpoint, source)
+    else:
+        _check_own(model, config, len(categories))
+        if checkpoint is not None:
+            _load_own(model, checkpoint, source)
     model = prepare_model(model, world)
     optimizer = build_optimizer(model, config.solver)
     training = TrainStep(model, optimizer, config.solver, world, config.precision)
@@ -170,6 +172,17 @@ def build_trainer(
     else:
         trainer.resume(checkpoint, source)
     return trainer
+
+
+def _check_own(model: nn.Module, config: Config, classes: int) -> None:
+    """See that a model of the user's has the classes of the data, as far as it says."""
+    number = getattr(getattr(model, "cascade", None), "num_classes", classes)
+    if number != classes:
+        raise InputError(
+            f"the model that was given has {number} classes, the annotations have {classes}"
+        )
+    if config.model.weights is not None:
+        log.info("model.weights is not read: the model that was given is trained as it is")
 
 
 def _load_own(model: nn.Module, checkpoint: Checkpoint, source: Path) -> None:

@@ -22,6 +22,7 @@ from lmv3det.engine.setup import set_steps
 from lmv3det.engine.step import TrainStep
 from lmv3det.engine.trainer import Interrupted
 from lmv3det.errors import InputError
+from lmv3det.model.detector import build_detector
 
 ALONE = World(0, 1, torch.device("cpu"))
 QUIET = {"val": {"annotations": None, "images": None}}
@@ -277,6 +278,13 @@ def test_a_model_of_ones_own(tiny_data, tmp_path):
     assert not torch.equal(load_checkpoint(path).weights["bias"], first)
     with pytest.raises(InputError, match="not those of the model that was given"):
         lmv3det.train(config, model=nn.Linear(2, 2), resume=True)
+
+
+def test_a_model_of_other_classes_is_refused(tiny_data, tmp_path):
+    config = tiny_config(tiny_data.root, tmp_path / "run", data=QUIET)
+    five = tiny_config(tiny_data.root, tmp_path / "run", model={"num_classes": 5})
+    with pytest.raises(InputError, match="has 5 classes, the annotations have 2"):
+        build_trainer(config, ALONE, model=build_detector(five))
 
 
 def test_the_trainer_receives_its_parts(tiny_data, tmp_path):

@@ -20,6 +20,8 @@ from lmv3det.checkpoint.file import Checkpoint, load_checkpoint, write_torch
 from lmv3det.config import Config
 from lmv3det.device import choose_device
 from lmv3det.distributed import World
+from lmv3det.engine.callbacks import Callback
+from lmv3det.engine.log import read_entries
 from lmv3det.engine.optim import build_optimizer
 from lmv3det.engine.randomness import seed_everything
 from lmv3det.engine.run import find_checkpoint, train
@@ -151,6 +153,15 @@ def work(rank: int, port: int, folder: Path) -> None:
         Trainer._train_step = original  # type: ignore[method-assign]
         write_torch(folder / f"found_{rank}.pth", find_checkpoints(folder, world))
         train(run_config(folder, "parts"), resume=True)
+        train(run_config(folder, "ended"), callbacks=[EndsInOne()])
+
+
+class EndsInOne(Callback):
+    """After its first step, one process wants the run to end."""
+
+    def after_step(self, trainer, result):
+        if trainer.world.rank == 1 and trainer.step == 1:
+            trainer.stop()
 
 
 def find_checkpoints(folder: Path, world: World) -> dict:
@@ -179,6 +190,7 @@ def find_checkpoints(folder: Path, world: World) -> dict:
 
 def run_config(folder: Path, name: str) -> Config:
     solver = {"steps": 5, "batch_size": 2, "log_every": 2, "evaluate_every": 5}
+    solver |= {"freeze": ["fpn", "backbone.layers.0"], "freeze_steps": 3}  # in two wrappings
     return tiny_config(folder, folder / name, neck={"norm": "frozen"}, solver=solver)
 
 
@@ -254,6 +266,13 @@ def test_both_stop_together_and_go_on_exactly(both):
     assert same(whole.weights, parts.weights) and same(whole.training, parts.training)
     assert len(whole.training["random"]) == 2
     assert not same(*whole.training["random"])
+
+
+def test_a_callback_of_one_process_ends_both(both):
+    """With the next step, in which they tell one another; evaluated and saved as at the end."""
+    entries = read_entries(both / "ended")
+    assert [e["step"] for e in entries if "evaluation" in e] == [2]
+    assert load_checkpoint(both / "ended" / "last.pth").step == 2
 
 
 def test_hosts_without_the_checkpoint_are_sent_it(both):
